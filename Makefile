@@ -1,0 +1,127 @@
+# outpost: the whole build.  `make help` lists the targets; everything lands in build/.
+-include config.mk
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+bindir  ?= $(PREFIX)/bin
+libexecdir ?= $(PREFIX)/libexec/outpost
+datadir ?= $(PREFIX)/share
+CC      ?= cc
+PKG_CONFIG ?= pkg-config
+CFLAGS  ?= -O2 -g
+CUDA    ?= auto
+CUDA_HOME ?= /usr/local/cuda
+SM      ?= 75 80 86 89 90 100 120
+SAN     ?=
+WERROR  ?= 0
+V       ?= 0
+VERSION := $(shell cat VERSION)
+
+# --- what is compiled ---------------------------------------------------------------------------
+WARN    := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(filter 1,$(WERROR)),-Werror)
+HARDEN  := -fstack-protector-strong -fPIC $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+PKGS    := hdf5-serial libzip jansson yaml-0.1 libcrypto libpng libjpeg
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+BLAS_LIBS ?= -llapacke -lopenblas
+DNNL_LIBS ?= -ldnnl
+ALL_CPPFLAGS = -I. -D_GNU_SOURCE -DH5_USE_110_API -DOUTPOST_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp -pthread $(HARDEN) $(SANFLAGS) -MMD -MP
+ALL_LDFLAGS = -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) -fopenmp -pthread $(LDFLAGS)
+EXTRACT_LIBS = $(DNNL_LIBS) $(PKG_LIBS) $(BLAS_LIBS) -lz -ldl -lm
+SCORE_LIBS = $(PKG_LIBS) $(BLAS_LIBS) -lz -ldl -lm
+
+NVCC := $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
+CUDA_FOUND := $(and $(NVCC),$(wildcard $(CUDA_HOME)/include/cudnn.h $(CUDA_HOME)/targets/*/include/cudnn.h))
+ifeq ($(CUDA),1)
+  $(if $(CUDA_FOUND),,$(error CUDA=1, but no nvcc and cudnn.h below $(CUDA_HOME)))
+endif
+WITH_CUDA := $(if $(filter 0,$(CUDA)),,$(CUDA_FOUND))
+
+COMMON_SRC  := $(sort $(wildcard common/*.c common/*/*.c))
+EXTRACT_SRC := $(sort $(filter-out extract/main.c extract/cuda/%,$(wildcard extract/*.c extract/*/*.c)))
+SCORE_SRC   := $(sort $(filter-out score/main.c score/cuda/%,$(wildcard score/*.c score/*/*.c)))
+KERNEL_SRC  := $(sort $(wildcard kernels/*.cu))
+CUDA_SRC    := $(sort $(wildcard extract/cuda/*.c score/cuda/*.c))
+UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c))
+TOOL_SRC    := $(sort $(wildcard tests/tools/*.c))
+
+obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
+COMMON_OBJ  := $(call obj,$(COMMON_SRC))
+EXTRACT_OBJ := $(call obj,$(EXTRACT_SRC) $(KERNEL_SRC))
+SCORE_OBJ   := $(call obj,$(SCORE_SRC))
+UNIT_BIN    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+TOOL_BIN    := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
+PROGRAMS    := $(BUILD)/extract $(BUILD)/score
+PLUGIN      := $(if $(WITH_CUDA),$(BUILD)/outpost-cuda.so)
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help: ## this list
+	@echo "outpost $(VERSION): make TARGET [VARIABLE=value]"
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s%s\n",$$1,$$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "variables: CUDA=auto|0|1 SM=\"...\" CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR SAN=address,undefined WERROR=1 V=1"
+
+all: $(PROGRAMS) $(PLUGIN) ## build extract, score and, with the toolkit, outpost-cuda.so
+	@echo "built $(PROGRAMS) $(if $(PLUGIN),$(PLUGIN),(no CUDA plugin: $(if $(filter 0,$(CUDA)),CUDA=0,no toolkit found)))"
+
+$(BUILD)/extract: $(call obj,extract/main.c) $(BUILD)/libextract.a $(BUILD)/libcommon.a
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(EXTRACT_LIBS)
+$(BUILD)/score: $(call obj,score/main.c) $(BUILD)/libscore.a $(BUILD)/libcommon.a
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SCORE_LIBS)
+$(BUILD)/libcommon.a: $(COMMON_OBJ)
+$(BUILD)/libextract.a: $(EXTRACT_OBJ)
+$(BUILD)/libscore.a: $(SCORE_OBJ)
+$(BUILD)/lib%.a:
+	$(call say,AR,$@)rm -f $@; $(AR) rcsD $@ $^
+
+# A changed flag rebuilds what it touches.
+FLAGS_NOW := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
+$(BUILD)/flags: FORCE
+	$(Q)mkdir -p $(BUILD); echo '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS_NOW))' > $@
+FORCE:
+
+$(BUILD)/obj/%.c.o: %.c $(BUILD)/flags
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
+# A kernel is compiled twice: here as C11, the CPU twin.
+$(BUILD)/obj/%.cu.o: %.cu $(BUILD)/flags
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -x c -c -o $@ $<
+
+# Files that use vector extensions say so in their name; which one runs is decided at run time.
+$(BUILD)/obj/%_avx2.c.o: EXTRA_CFLAGS = -mavx2 -mfma -mf16c
+$(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
+
+# --- CUDA plugin ---------------------------------------------------------------------------------
+GENCODE := $(foreach s,$(SM),-gencode arch=compute_$(s),code=sm_$(s)) \
+           -gencode arch=compute_$(lastword $(SM)),code=compute_$(lastword $(SM))
+CUDA_OBJ := $(call obj,$(CUDA_SRC)) $(patsubst %,$(BUILD)/cuda/%.o,$(KERNEL_SRC))
+$(call obj,$(CUDA_SRC)): EXTRA_CFLAGS = -isystem $(CUDA_HOME)/include
+$(BUILD)/cuda/%.cu.o: %.cu $(wildcard kernels/*.h) $(BUILD)/flags
+	$(call say,NVCC,$<)mkdir -p $(@D); $(NVCC) -std=c++17 -O2 -I. $(GENCODE) \
+	  -Xcompiler -fPIC,-fno-exceptions,-fno-threadsafe-statics,-fno-rtti -c -o $@ $<
+$(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
+	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs -o $@ $^ -L$(CUDA_HOME)/lib64 \
+	  -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart -ldl -lm
+
+# --- tests ---------------------------------------------------------------------------------------
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
+$(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+print-config: ## what this build found
+	@echo "version      $(VERSION)"; echo "CC           $(CC)"; echo "CFLAGS       $(ALL_CFLAGS)"
+	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
+	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
+
+.PHONY: help all clean print-config FORCE
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,44 @@
+/* From decoded RGB bytes to the bytes a network sees: resize and crop, bit-exact with
+ * Pillow + torchvision (models.md sections 9 and 10).  Normalisation belongs to the backend. */
+#ifndef OUTPOST_PREPROCESS_H
+#define OUTPOST_PREPROCESS_H
+
+#include "extract/image.h"
+#include "extract/resize.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct prep {
+    char preset[16];       /* gen torchvision openood mos cifar timm */
+    int resize_short;      /* Resize(int): short side; 0 when exact is used */
+    int resize_h, resize_w; /* Resize((h,w)); 0,0 when resize_short is used */
+    resize_filter filter;
+    int crop;              /* CenterCrop side; 0: none */
+    int out_h, out_w;      /* what comes out, always the same size */
+    float mean[3], std[3]; /* RGB, of values in 0..1 */
+} prep;
+
+/* What a network brings: its input side, its own recipe, its statistics. */
+typedef struct prep_native {
+    int side;              /* 224, 32, 480 ... */
+    const char *preset;    /* the default for this network */
+    int resize_short;      /* of its `torchvision`/`timm` recipe: 256, 232, 248 */
+    resize_filter filter;
+    float mean[3], std[3];
+} prep_native;
+
+/* Resolves `--prep PRESET[:key=value,...]` (NULL: the network's own).  Keys: resize=N|HxW,
+ * crop=N|none, filter=bilinear|bicubic, mean=R/G/B, std=R/G/B.  ERR_USAGE with "did you mean". */
+int prep_resolve(prep *out, const char *text, const prep_native *native);
+/* Canonical JSON object of everything above, for the provenance; caller frees. */
+int prep_json(const prep *p, char **out);
+
+/* Scratch of one decode thread. */
+typedef struct prep_scratch prep_scratch;
+int prep_scratch_new(prep_scratch **out);
+void prep_scratch_free(prep_scratch **s);
+/* image bytes of a file -> out_h*out_w*3 bytes HWC RGB at dst. */
+int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst);
+
+#endif
