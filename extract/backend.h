@@ -20,12 +20,17 @@ typedef struct backend_options {
     const prep *prep;  /* input size, mean and std */
 } backend_options;
 
+typedef struct batch_input { /* one of the two */
+    const uint8_t *rgb;       /* [n,h,w,3] decoded bytes, normalised by the backend */
+    const float *values;      /* [n,3,h,w] taken as they are: changed inputs, golden vectors */
+} batch_input;
+
 typedef struct backend_def {
     const char *name; /* "cpu", "cuda", "ref" */
     /* Packs the weights of p; p stays the caller's and must outlive the network. */
     int (*open)(void **net, plan *p, const backend_options *o);
-    /* rgb [n, h, w, 3] -> out[i] [n, count of p->outputs[i]], f32, maps as [c,h,w]. */
-    int (*forward)(void *net, const uint8_t *rgb, size_t n, float *const *out);
+    /* n images -> out[i] [n, count of p->outputs[i]], f32, maps as [c,h,w]. */
+    int (*forward)(void *net, const batch_input *in, size_t n, float *const *out);
     /* One line for people and the provenance: "cpu avx512 f32". */
     void (*describe)(const void *net, char *text, size_t room);
     size_t (*memory)(const void *net); /* bytes held */

@@ -102,10 +102,10 @@ static int bench_net(const bench_config *c)
     }
     for (int k = 0; k < 2; k++)
         TRY(mem_new_aligned(&out[k], s.p->outputs[k].count * batch, sizeof(float), "outputs"));
-    TRY(s.backend->forward(s.net, rgb, batch, out)); /* pages and caches are warm now */
+    TRY(s.backend->forward(s.net, &(batch_input){ .rgb = rgb }, batch, out)); /* pages and caches are warm now */
     w = start();
     for (; done < (size_t)c->images; done += batch)
-        TRY(s.backend->forward(s.net, rgb, batch, out));
+        TRY(s.backend->forward(s.net, &(batch_input){ .rgb = rgb }, batch, out));
     printf("%s %s, %zu MiB of activations\n", s.m->name, s.about, s.backend->memory(s.net) >> 20);
     report(w, done);
 done:

@@ -199,7 +199,7 @@ static int one_batch(run *r, const loader_batch *b)
 {
     int rc = 0;
     double t = now();
-    TRY(r->s.backend->forward(r->s.net, b->rgb, b->n, r->out));
+    TRY(r->s.backend->forward(r->s.net, &(batch_input){ .rgb = b->rgb }, b->n, r->out));
     r->computed += now() - t;
     mark_bad(r, b);
     TRY(feature_writer_put(r->writer, b->row, b->n, (const void *const *)r->out, r->status,

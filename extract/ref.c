@@ -12,7 +12,6 @@
 typedef struct reference {
     const plan *p;
     float table[3][256];
-    size_t image_bytes;
     double **value; /* [nodes] of one image */
 } reference;
 
@@ -133,7 +132,7 @@ static void shortcut_a(const node *v, const node *from, const double *x, double 
                     x[(c * from->out.h + 2 * oy) * from->out.w + 2 * ox];
 }
 
-static void run_node(reference *r, const node *v, double *y, const uint8_t *rgb)
+static void run_node(reference *r, const node *v, double *y, const batch_input *in, size_t image)
 {
     const node *from = v->n_in > 0 ? graph_node(r->p->g, v->in[0]) : NULL;
     const double *x = v->n_in > 0 ? r->value[v->in[0]] : NULL;
@@ -142,7 +141,9 @@ static void run_node(reference *r, const node *v, double *y, const uint8_t *rgb)
     switch (v->op) {
     case OP_input:
         for (size_t i = 0; i < n; i++)
-            y[i] = (double)r->table[i / area][rgb[i % area * 3 + i / area]];
+            y[i] = in->rgb != NULL
+                       ? (double)r->table[i / area][in->rgb[image * n + i % area * 3 + i / area]]
+                       : (double)in->values[image * n + i];
         break;
     case OP_conv: conv(r, v, from, x, y); break;
     case OP_batchnorm: batchnorm(r, v, x, y); break;
@@ -188,7 +189,6 @@ static int ref_open(void **out, plan *p, const backend_options *o)
     TRY(mem_new(&made, 1, sizeof *r, "reference"));
     r = made;
     r->p = p;
-    r->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     backend_normalise_table(r->table, o->prep);
     TRY(mem_new(&r->value, graph_nodes(p->g), sizeof *r->value, "reference"));
     for (size_t i = 0; i < graph_nodes(p->g); i++)
@@ -219,13 +219,13 @@ static void export_node(const node *v, const double *x, reduction how, float *ou
     }
 }
 
-static int ref_forward(void *n, const uint8_t *rgb, size_t images, float *const *out)
+static int ref_forward(void *n, const batch_input *in, size_t images, float *const *out)
 {
     reference *r = n;
     const graph *g = r->p->g;
     for (size_t i = 0; i < images; i++) {
         for (size_t k = 0; k < graph_nodes(g); k++)
-            run_node(r, graph_node(g, (int)k), r->value[k], rgb + i * r->image_bytes);
+            run_node(r, graph_node(g, (int)k), r->value[k], in, i);
         for (size_t k = 0; k < r->p->n_outputs; k++) {
             const plan_output *o = &r->p->outputs[k];
             export_node(graph_node(g, o->node), r->value[o->node], o->reduce,

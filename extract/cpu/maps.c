@@ -38,6 +38,14 @@ void map_normalise(const uint8_t *rgb, size_t per, const float table[3][256], co
     }
 }
 
+void map_import(const float *chw, size_t per, const view *y, int n)
+{
+    size_t area = (size_t)y->h * (size_t)y->w;
+    EACH_PIXEL(y, n)
+        for (size_t c = 0; c < (size_t)y->c; c++)
+            pixel(y, i, oy, ox)[c] = chw[i * per + c * area + oy * (size_t)y->w + ox];
+}
+
 static void zero_pixels(float *p, size_t count, const view *y)
 {
     if (y->ld == (size_t)y->c) {

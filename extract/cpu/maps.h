@@ -11,6 +11,8 @@
 
 /* u8 RGB [n,h,w,3] -> y, through a table of 3 x 256 values; per = bytes from image to image. */
 void map_normalise(const uint8_t *rgb, size_t per, const float table[3][256], const view *y, int n);
+/* f32 planes [n,c,h,w] -> y; per = floats from image to image. */
+void map_import(const float *chw, size_t per, const view *y, int n);
 /* Zeroes the halo around y's channels. */
 void map_zero_halo(const view *y, int n);
 /* y = act(x * scale[c] + shift[c]) */

@@ -29,7 +29,7 @@ typedef struct network {
     float **arena;     /* [threads] micro images each */
     size_t image_bytes;
     /* the batch under way */
-    const uint8_t *rgb;
+    const batch_input *in;
     size_t n;
     float *const *out;
 } network;
@@ -162,7 +162,16 @@ static void run_concat(const network *net, float *arena, const plan_step *s, int
     }
 }
 
-static void run_step(const network *net, float *arena, const cpu_step *c, const uint8_t *rgb, int n)
+/* The images from `first` on. */
+static void run_input(const network *net, size_t first, const view *y, int n)
+{
+    size_t values = (size_t)y->c * (size_t)y->h * (size_t)y->w;
+    if (net->in->rgb != NULL)
+        map_normalise(net->in->rgb + first * net->image_bytes, net->image_bytes, net->table, y, n);
+    else map_import(net->in->values + first * values, values, y, n);
+}
+
+static void run_step(const network *net, float *arena, const cpu_step *c, size_t first, int n)
 {
     const plan_step *s = c->s;
     view x = { 0 }, y = view_of(net, arena, s->y), r = { 0 };
@@ -170,7 +179,7 @@ static void run_step(const network *net, float *arena, const cpu_step *c, const 
     if (s->residual >= 0) r = view_of(net, arena, s->residual);
     map_zero_halo(&y, n);
     switch (s->op) {
-    case OP_input: map_normalise(rgb, net->image_bytes, net->table, &y, n); break;
+    case OP_input: run_input(net, first, &y, n); break;
     case OP_conv:
     case OP_linear:
         if (c->conv != NULL) {
@@ -204,7 +213,7 @@ static void run_micro(void *context, int worker, size_t task)
     size_t first = task * net->micro;
     size_t n = net->n - first < net->micro ? net->n - first : net->micro;
     for (size_t i = 0; i < net->p->n_steps; i++)
-        run_step(net, arena, &net->steps[i], net->rgb + first * net->image_bytes, (int)n);
+        run_step(net, arena, &net->steps[i], first, (int)n);
     for (size_t k = 0; k < net->p->n_outputs; k++) {
         const plan_output *o = &net->p->outputs[k];
         view v = view_of(net, arena, o->tensor);
@@ -213,10 +222,10 @@ static void run_micro(void *context, int worker, size_t task)
     }
 }
 
-static int cpu_forward(void *n, const uint8_t *rgb, size_t images, float *const *out)
+static int cpu_forward(void *n, const batch_input *in, size_t images, float *const *out)
 {
     network *net = n;
-    net->rgb = rgb;
+    net->in = in;
     net->n = images;
     net->out = out;
     pool_run(net->threads, (images + net->micro - 1) / net->micro, run_micro, net);
