@@ -41,7 +41,7 @@ typedef struct reading {
 } reading;
 
 typedef struct setup {
-    enum metric metric;
+    int metric[3]; /* asked for */
     int rounds, warmups, first_core, cores, ignore_line, tsv, verbose;
     double items;
     int n;
@@ -170,56 +170,62 @@ static summary summarise(const double *v, int n)
 }
 
 /* Cost of one item of work where both sides say how many there were, else of the whole run. */
-static double cost(const setup *s, const reading *r)
+static double cost(enum metric m, const reading *r)
 {
-    return r->items > 0 && s->metric != RSS ? r->v[s->metric] / r->items : r->v[s->metric];
+    return r->items > 0 && m != RSS ? r->v[m] / r->items : r->v[m];
 }
 
-static void report(const setup *s, const reading *all)
+/* label metric median min max items/s ratio least-pair greatest-pair items */
+static void print_tsv(const setup *s, int c, enum metric metric, summary m, double ratio, summary pair,
+                      double items)
 {
-    double a[ROUNDS_MAX], b[ROUNDS_MAX], q[ROUNDS_MAX];
-    const char *unit = s->metric == RSS ? "MB" : "s";
-    double scale = s->metric == RSS ? 1e-6 : 1.0;
+    printf("%s\t%s\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\n", s->label[c],
+           metric_name[metric], m.median, m.min, m.max, items > 0 && metric != RSS ? 1 / m.median : 0.0,
+           ratio, pair.min, pair.max, items);
+}
+
+static void print_text(const setup *s, int c, enum metric metric, summary m, double ratio, summary pair,
+                       const reading *last)
+{
+    double scale = metric == RSS ? 1e-6 : 1.0;
+    if (last->items > 0 && metric != RSS)
+        printf("%-12s %9.4g items/%s-s [%.4g-%.4g]", s->label[c], 1 / m.median, metric_name[metric],
+               1 / m.max, 1 / m.min);
+    else
+        printf("%-12s %9.4g %s %s [%.4g-%.4g]", s->label[c], m.median * scale,
+               metric == RSS ? "MB" : "s", metric_name[metric], m.min * scale, m.max * scale);
+    if (c > 0) printf("   %s is %.2fx better [%.2f-%.2f]", s->label[0], ratio, pair.min, pair.max);
+    if (!last->said) printf("   (whole process)");
+    if (metric != RSS && last->v[metric] < 1.0) printf("   (short: under 1 s)");
+    printf("\n");
+}
+
+static void report(const setup *s, const reading *all, enum metric metric)
+{
+    double b[ROUNDS_MAX], q[ROUNDS_MAX];
     summary first = { 0, 0, 0 };
     for (int c = 0; c < s->n; c++) {
-        const reading *last = &all[c];
-        double least = INFINITY;
+        const reading *last = &all[(s->rounds - 1) * s->n + c];
         for (int i = 0; i < s->rounds; i++) {
-            const reading *r = &all[i * s->n + c];
-            a[i] = cost(s, &all[i * s->n]);
-            b[i] = cost(s, r);
-            q[i] = a[i] > 0 ? b[i] / a[i] : INFINITY;
-            least = fmin(least, r->v[s->metric]);
+            double a = cost(metric, &all[i * s->n]);
+            b[i] = cost(metric, &all[i * s->n + c]);
+            q[i] = a > 0 ? b[i] / a : INFINITY;
         }
         summary m = summarise(b, s->rounds), pair = summarise(q, s->rounds);
         if (c == 0) first = m;
-        if (s->tsv) { /* label metric median min max items/s ratio spread-min spread-max items */
-            printf("%s\t%s\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\n", s->label[c],
-                   metric_name[s->metric], m.median, m.min, m.max,
-                   last->items > 0 && s->metric != RSS ? 1 / m.median : 0.0, m.median / first.median,
-                   pair.min, pair.max, last->items);
-            continue;
-        }
-        if (last->items > 0 && s->metric != RSS)
-            printf("%-12s %9.4g items/%s-s [%.4g-%.4g]", s->label[c], 1 / m.median,
-                   metric_name[s->metric], 1 / m.max, 1 / m.min);
+        if (s->tsv)
+            print_tsv(s, c, metric, m, m.median / first.median, pair, last->items);
         else
-            printf("%-12s %9.4g %s %s [%.4g-%.4g]", s->label[c], m.median * scale, unit,
-                   metric_name[s->metric], m.min * scale, m.max * scale);
-        if (c > 0)
-            printf("   %s is %.2fx better [%.2f-%.2f]", s->label[0], m.median / first.median, pair.min,
-                   pair.max);
-        printf("%s%s\n", last->said ? "" : "   (whole process)",
-               s->metric != RSS && least < 1.0 ? "   (short: under 1 s)" : "");
+            print_text(s, c, metric, m, m.median / first.median, pair, last);
     }
 }
 
 static void usage(FILE *f)
 {
-    fputs("usage: ab [-r ROUNDS] [-m cpu|wall|rss] [-p CORE[+N]] [-w ITEMS] [-u WARMUPS] [-l A,B,..]\n"
+    fputs("usage: ab [-r ROUNDS] [-m cpu,wall,rss] [-p CORE[+N]] [-w ITEMS] [-u WARMUPS] [-l A,B,..]\n"
           "          [-W] [-t] [-v] -- 'command A' -- 'command B' [-- 'command C' ...]\n"
           "  -r  runs of each command [5]        -p  pin to CORE, or N cores from CORE on\n"
-          "  -m  what to compare [cpu]           -w  work items per run, for items/second\n"
+          "  -m  what to compare, a list [cpu]   -w  work items per run, for items/second\n"
           "  -u  discarded first runs each [1]   -W  whole process: ignore outpost-bench lines\n"
           "  -l  labels, comma-separated         -t  tab-separated output   -v  every reading\n",
           f);
@@ -231,6 +237,18 @@ static int number(const char *text, long least, long most, long *out)
     errno = 0;
     *out = strtol(text, &end, 10);
     return errno || end == text || (*end && *end != '+') || *out < least || *out > most;
+}
+
+static int metrics(setup *s, char *value)
+{
+    memset(s->metric, 0, sizeof s->metric);
+    for (char *word = strtok(value, ","); word; word = strtok(NULL, ",")) {
+        int m = CPU;
+        while (m <= RSS && strcmp(word, metric_name[m])) m++;
+        if (m > RSS) return 1;
+        s->metric[m] = 1;
+    }
+    return 0;
 }
 
 static int option(setup *s, int c, char *value)
@@ -248,9 +266,7 @@ static int option(setup *s, int c, char *value)
         return number(plus + 1, 1, CPU_SETSIZE - s->first_core, &n) || (s->cores = (int)n, 0);
     case 'w': s->items = strtod(value, &end); return *end || !(s->items > 0);
     case 'm':
-        for (int m = CPU; m <= RSS; m++)
-            if (!strcmp(value, metric_name[m])) return s->metric = (enum metric)m, 0;
-        return 1;
+        return metrics(s, value);
     case 'l':
         for (int i = 0; i < COMMANDS_MAX && (value = strtok(i ? NULL : value, ",")); i++)
             s->label[i] = value;
@@ -266,7 +282,7 @@ int main(int argc, char **argv)
 {
     static reading all[ROUNDS_MAX * COMMANDS_MAX];
     static char letter[COMMANDS_MAX][2];
-    setup s = { .metric = CPU, .rounds = 5, .warmups = 1 };
+    setup s = { .metric = { 1, 0, 0 }, .rounds = 5, .warmups = 1 };
     int c;
     for (int i = 0; i < COMMANDS_MAX; i++) {
         letter[i][0] = (char)('A' + i);
@@ -292,6 +308,7 @@ int main(int argc, char **argv)
                 fprintf(stderr, "round %d %s: cpu %.4g s, wall %.4g s, rss %.4g MB, items %.6g\n", round,
                         s.label[k], r.v[CPU], r.v[WALL], 1e-6 * r.v[RSS], r.items);
         }
-    report(&s, all);
+    for (int m = CPU; m <= RSS; m++)
+        if (s.metric[m]) report(&s, all, (enum metric)m);
     return 0;
 }
