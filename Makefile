@@ -110,7 +110,7 @@ $(BUILD)/nvcc-flags: FORCE
 $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/nvcc-flags
 	$(call say,NVCC,$<)mkdir -p $(@D); $(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
-	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -o $@ $^ -L$(CUDA_HOME)/lib64 \
+	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -L$(CUDA_HOME)/lib64 \
 	  -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart -ldl -lm
 
 # --- tests ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const cuda_plugin *loaded;
-static char reason[1024]; /* why `loaded` is NULL */
+static char reason[PATH_MAX + 256]; /* why `loaded` is NULL */
 
 static int fail(int code, const char *text)
 {
@@ -65,7 +65,7 @@ static void load(void)
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) {
         const char *why = dlerror();
-        snprintf(reason, sizeof reason, "the CUDA plugin does not load: %s",
+        snprintf(reason, sizeof reason, "the CUDA plugin does not load: %.*s", PATH_MAX,
                  why != NULL ? why : path);
         return;
     }

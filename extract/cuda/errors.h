@@ -17,6 +17,9 @@ cuda_fault cuda_fault_of(cuda_library library, int status);
 /* The words for a status: ours, or the library's where errors.def has none. */
 const char *cuda_words(cuda_library library, int status);
 
+/* What a launcher ends with (kernels/launch.h): the launch's error, 0 or ERR_*. */
+int launched(const char *kernel);
+
 #define CU(call, doing) TRY(cuda_status(LIB_CUDA, (call), (doing)))
 #define BLAS(call, doing) TRY(cuda_status(LIB_CUBLAS, (call), (doing)))
 #define DNN(call, doing) TRY(cuda_status(LIB_CUDNN, (call), (doing)))
