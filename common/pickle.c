@@ -510,6 +510,13 @@ static int op_call(machine *m, int op)
     (void)op;
     if (rc == 0) rc = pop(m, &callee);
     if (rc < 0) return rc;
+    if (m->p->node[callee].kind == PICKLE_CALL) { /* what a call would give is called */
+        pickle_node first = m->p->node[m->p->node[callee].u.pair.a];
+        rc = new_node(m, PICKLE_GLOBAL, &callee);
+        if (rc < 0) return rc;
+        first.tag = GLOBAL_UNKNOWN;
+        m->p->node[callee] = first;
+    }
     if (m->p->node[callee].kind != PICKLE_GLOBAL)
         return refuse(m, "type", "calls something that is not a global");
     if (m->p->node[args].kind != PICKLE_TUPLE)
