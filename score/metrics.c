@@ -36,7 +36,7 @@ double metric_value(const metrics *m, const metric_field *f)
 
 /* ---- sorted keys ------------------------------------------------------------------------------ */
 
-enum { SIGN = 0x80000000u };
+#define SIGN UINT32_C(0x80000000)
 
 /* Unsigned order of keys = order of the floats; both zeros get one key. */
 static uint32_t key_of(float v)
@@ -49,7 +49,7 @@ static uint32_t key_of(float v)
 
 static float value_of(uint32_t key)
 {
-    uint32_t u = key & SIGN ? key & ~(uint32_t)SIGN : ~key;
+    uint32_t u = key & SIGN ? key & ~SIGN : ~key;
     float v;
     memcpy(&v, &u, sizeof v);
     return v;
