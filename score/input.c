@@ -11,7 +11,7 @@
 #include "common/mem.h"
 
 /* The first bytes; *n of them.  Non-regular files are refused before they can block. */
-static int first_bytes(const char *path, unsigned char *head, size_t room, size_t *n)
+static int first_bytes(const char *path, unsigned char *bytes, size_t room, size_t *n)
 {
     int rc = 0, fd = -1;
     struct stat st;
@@ -22,7 +22,7 @@ static int first_bytes(const char *path, unsigned char *head, size_t room, size_
     CHECK(fstat(fd, &st) == 0, ERR_ENV, "%s: %s", path, strerror(errno));
     CHECK(S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", path);
     do {
-        got = pread(fd, head, room, 0);
+        got = pread(fd, bytes, room, 0);
     } while (got < 0 && errno == EINTR);
     CHECK(got >= 0, ERR_ENV, "%s: %s", path, strerror(errno));
     *n = (size_t)got;
@@ -34,21 +34,21 @@ done:
 int input_is_hdf5(const char *path)
 {
     static const unsigned char magic[8] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n' };
-    unsigned char head[8];
+    unsigned char bytes[8];
     size_t n;
-    int rc = first_bytes(path, head, sizeof head, &n);
-    return rc < 0 ? rc : n == sizeof magic && memcmp(head, magic, sizeof magic) == 0;
+    int rc = first_bytes(path, bytes, sizeof bytes, &n);
+    return rc < 0 ? rc : n == sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
 }
 
 int input_is_binary(const char *path)
 {
     /* HDF5 and .npy say so; zip is "PK"; a pickle of protocol 2 and up starts with 0x80. */
-    unsigned char head[8];
+    unsigned char bytes[8];
     size_t n;
-    int rc = first_bytes(path, head, sizeof head, &n);
+    int rc = first_bytes(path, bytes, sizeof bytes, &n);
     if (rc < 0) return rc;
-    return n >= 4 && (head[0] == 0x89 || head[0] == 0x93 || head[0] == 0x80 ||
-                      memcmp(head, "PK\3\4", 4) == 0);
+    return n >= 4 && (bytes[0] == 0x89 || bytes[0] == 0x93 || bytes[0] == 0x80 ||
+                      memcmp(bytes, "PK\3\4", 4) == 0);
 }
 
 static int same_rows(const input *in, const matrix *m)

@@ -87,7 +87,7 @@ int source_use_labels(source *s, const char *file, int force)
     TRY(adopt(s, l != NULL ? l->label : all, l));
 done:
     input_close(&in);
-    list_free(l);
+    list_free(&l);
     free(all);
     return rc;
 }
