@@ -42,13 +42,13 @@ int input_is_hdf5(const char *path)
 
 int input_is_binary(const char *path)
 {
-    /* HDF5 and .npy say so; zip is "PK"; a pickle of protocol 2 and up starts with 0x80. */
-    unsigned char bytes[8];
+    unsigned char b[8];
     size_t n;
-    int rc = first_bytes(path, bytes, sizeof bytes, &n);
+    int rc = first_bytes(path, b, sizeof b, &n);
     if (rc < 0) return rc;
-    return n >= 4 && (bytes[0] == 0x89 || bytes[0] == 0x93 || bytes[0] == 0x80 ||
-                      memcmp(bytes, "PK\3\4", 4) == 0);
+    if (n < sizeof b) return 0;
+    return memcmp(b, "\x89HDF\r\n\x1a\n", 8) == 0 || memcmp(b, "\x93NUMPY", 6) == 0 ||
+           memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5); /* pickle */
 }
 
 static int same_rows(const input *in, const matrix *m)

@@ -9,7 +9,7 @@
 
 const metric_field metric_fields[] = {
     { "auroc", "AUROC", offsetof(metrics, auroc), 1 },
-    { "fpr95_vim", "FPR95", offsetof(metrics, fpr95_vim), 0 },
+    { "fpr95_vim", "FPR95 vim", offsetof(metrics, fpr95_vim), 0 },
     { "fpr95_mos", "FPR95 mos", offsetof(metrics, fpr95_mos), 0 },
     { "fpr95_react", "FPR95 react", offsetof(metrics, fpr95_react), 0 },
     { "fpr95_openood", "FPR95 openood", offsetof(metrics, fpr95_openood), 0 },

@@ -25,6 +25,7 @@ done:
 void results_clear(results *r)
 {
     for (size_t i = 0; i < r->n_methods; i++) {
+        free(r->method[i].label);
         free(r->method[i].m);
         free(r->method[i].skipped);
     }
@@ -55,8 +56,7 @@ static int has_group(const results *r, const char *group)
     return 0;
 }
 
-int results_table(result_table *out, const results *r, const metric_field *const *fields,
-                  size_t n_fields)
+int results_table(result_table *out, const results *r, const metric_field *fields, size_t n_fields)
 {
     static const struct { const char *title, *group; } means[] = {
         { "near mean", "near" }, { "far mean", "far" }, { "mean", NULL }
@@ -79,16 +79,16 @@ int results_table(result_table *out, const results *r, const metric_field *const
             o.group[o.t.n_groups++] = means[i].title;
         }
     for (size_t c = 0; c < n_fields; c++)
-        o.column[c] = (table_column){ fields[c]->title, fields[c]->larger_is_better };
+        o.column[c] = (table_column){ fields[c].title, fields[c].larger_is_better };
     TRY(mem_new(&o.value, rows * o.t.n_groups * n_fields, sizeof *o.value, "table"));
     for (size_t i = 0; i < r->n_methods; i++) {
         const result_method *m = &r->method[i];
         if (m->skipped != NULL) continue;
-        o.row[o.t.n_rows++] = m->name;
+        o.row[o.t.n_rows++] = m->label;
         for (size_t g = 0; g < o.t.n_groups; g++)
             for (size_t c = 0; c < n_fields; c++)
-                o.value[k++] = g < r->n_ood ? metric_value(&m->m[g], fields[c])
-                                            : results_mean(r, m, fields[c], mean_of[g - r->n_ood]);
+                o.value[k++] = g < r->n_ood ? metric_value(&m->m[g], &fields[c])
+                                            : results_mean(r, m, &fields[c], mean_of[g - r->n_ood]);
     }
     o.t.row = o.row;
     o.t.group = o.group;
@@ -148,7 +148,7 @@ int results_write_csv(FILE *f, const results *r)
     for (size_t i = 0; i < r->n_methods; i++) {
         if (r->method[i].skipped != NULL) continue;
         for (size_t s = 0; s < r->n_ood; s++) {
-            csv_text(f, r->method[i].name);
+            csv_text(f, r->method[i].label);
             fputc(',', f);
             csv_text(f, r->ood[s].name);
             fprintf(f, ",%s", r->ood[s].group != NULL ? r->ood[s].group : "");

@@ -17,6 +17,7 @@ typedef struct result_set { /* one OOD set */
 
 typedef struct result_method {
     const char *name;             /* "vim" */
+    char *label;                  /* owned: name, with options where it is there more than once */
     const char *title;            /* "ViM" */
     const method_params *params;  /* may be NULL */
     char *skipped;                /* owned: why there are no metrics, NULL when there are */
@@ -56,8 +57,7 @@ typedef struct result_table {
     table_column *column;
     double *value;
 } result_table;
-int results_table(result_table *out, const results *r, const metric_field *const *fields,
-                  size_t n_fields);
+int results_table(result_table *out, const results *r, const metric_field *fields, size_t n_fields);
 void results_table_clear(result_table *t);
 
 /* Design section 6, "outpost-results" version 1 (docs/results.md); fractions at full precision. */

@@ -69,7 +69,7 @@ static json_t *params(const method_params *p)
 static json_t *row(const results *r, const result_method *m, size_t s)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "method", text(m->name));
+    json_object_set_new(o, "method", text(m->label));
     json_object_set_new(o, "params", params(m->params));
     json_object_set_new(o, "ood", text(r->ood[s].name));
     json_object_set_new(o, "group", text(r->ood[s].group));
@@ -86,7 +86,7 @@ static json_t *row(const results *r, const result_method *m, size_t s)
 static json_t *mean(const results *r, const result_method *m, const char *group)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "method", text(m->name));
+    json_object_set_new(o, "method", text(m->label));
     json_object_set_new(o, "group", text(group));
     for (const metric_field *f = metric_fields; f->name != NULL; f++)
         json_object_set_new(o, f->name, number(results_mean(r, m, f, group)));
@@ -100,7 +100,7 @@ static void add_methods(const results *r, json_t *rows, json_t *means, json_t *s
         const result_method *m = &r->method[i];
         if (m->skipped != NULL) {
             json_t *o = json_object();
-            json_object_set_new(o, "method", text(m->name));
+            json_object_set_new(o, "method", text(m->label));
             json_object_set_new(o, "reason", text(m->skipped));
             json_array_append_new(skipped, o);
             continue;
