@@ -13,28 +13,49 @@ enum { /* what a method reads; tells the engine what to prepare and the user wha
     NEEDS_TRAIN_LABELS = 16, /* and their true labels */
 };
 
+enum { /* what the one shared pass over the train set collects for fit */
+    STAT_QUANTILE = 1,  /* counts for exact quantiles of all features */
+    STAT_SECOND = 2,    /* second moments */
+    STAT_CLASSES = 4,   /* sums by true label */
+    STAT_LOGITS = 8,    /* mean of the largest logit */
+    STAT_TEMPLATES = 16 /* mean softmax by predicted class */
+};
+
+enum { METHOD_OPTS_MAX = 16 };
+/* What fit returns (through fit_refuse) when the data cannot carry the method: it is skipped. */
+enum { FIT_REFUSED = 1 };
+
 typedef struct method_opt {
     const char *name, *def, *help;
+    double min, max;    /* allowed numbers; min == max: a word */
+    const char *words;  /* allowed words, joined by '|', besides numbers; may be NULL */
+    int whole;          /* whole numbers only */
 } method_opt;
 
 typedef struct method_params { /* resolved options of one use of a method */
     const method_opt *opts;    /* the method's table, ended by name == NULL */
-    const char *value[16];     /* value[i] belongs to opts[i] */
+    const char *value[METHOD_OPTS_MAX]; /* value[i] belongs to opts[i] */
 } method_params;
 
+/* Values that engine_resolve has checked.  The name must be in the table. */
 double param_double(const method_params *p, const char *name);
 long long param_int(const method_params *p, const char *name);
 const char *param_text(const method_params *p, const char *name);
 
+typedef struct block_cache block_cache; /* what methods derive and share: score/stats/shared.h */
+
 /* Shared quantities of a block of test rows, computed once for all methods (engine.c). */
 typedef struct score_block {
+    const source *set;  /* the set these rows belong to */
+    size_t row;         /* the first of them */
     size_t n, d, c;
     const float *h;     /* [n,d] features, NULL when no method asked */
     const float *z;     /* [n,c] logits */
     const float *p;     /* [n,c] softmax, f32, max subtracted */
     const float *lse;   /* [n]   logsumexp(z) */
     const float *zmax;  /* [n]   largest logit */
-    float *scratch;     /* scratch_floats of the method */
+    const double *plogp; /* [n]  sum p log p, minus the Shannon entropy */
+    block_cache *cache;
 } score_block;
 
 typedef struct fit_context fit_context; /* what fit may ask for: score/stats/fit.h */
@@ -47,10 +68,12 @@ typedef struct method {
     const char *quirks;  /* where the published code departs; may be NULL */
     const char *groups;  /* "gen vim seeds": the groups it belongs to */
     unsigned needs;
-    const method_opt *opts;
-    /* Fits on the train statistics; *state is handed to the others.  NULL: nothing to fit. */
+    unsigned stats;      /* STAT_* */
+    const method_opt *opts; /* NULL: none */
+    /* Fits on the train statistics; *state is handed to the others, and to free also after a failed
+     * fit.  FIT_REFUSED: see above.  NULL: nothing to fit. */
     int (*fit)(fit_context *f, const method_params *p, void **state);
-    /* Before the rows of one test set (transductive methods only: Local ReAct). NULL: nothing. */
+    /* Before the rows of one test set (Local ReAct takes its quantile there). NULL: nothing. */
     int (*enter_set)(void *state, const method_params *p, const source *set);
     /* Scores the n rows of a block; called in row order, from one thread, may use OpenMP itself. */
     int (*score)(void *state, const method_params *p, const score_block *b, float *out);

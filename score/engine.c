@@ -1,0 +1,286 @@
+/* Fit once, then one pass over every test set for all methods. */
+#include "score/engine.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "score/linalg.h"
+#include "score/stats/fit.h"
+#include "score/stats/logits.h"
+#include "score/stats/rows.h"
+#include "score/stats/shared.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Rows of a test block, from the memory that is left after the fit. */
+enum { BLOCK_MIN = 32, BLOCK_MAX = 512 };
+
+typedef struct run {
+    const engine_options *o;
+    method_use *uses;
+    size_t n;              /* uses */
+    void **state;          /* [n] */
+    engine_result *result;
+    budget mem;
+    fit_context fit;
+    block_cache cache;
+    unsigned needs;        /* of all methods that run */
+    size_t rows;           /* of a block */
+    float *h, *z, *p, *lse, *zmax;
+    double *plogp;
+    row_sums *sums;
+} run;
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const source *set_at(const engine_options *o, size_t i)
+{
+    return i == 0 ? o->id : o->ood[i - 1];
+}
+
+/* ---- what can run ---------------------------------------------------------------------------- */
+
+/* Writes to `why` the first set that lacks what is needed. */
+static int lacks(const engine_options *o, unsigned needs, const source *s, char *why, size_t room)
+{
+    if ((needs & NEEDS_FEATURES) && s->d == 0) {
+        snprintf(why, room, "set '%s' has no features", s->name);
+        return 1;
+    }
+    if ((needs & NEEDS_LOGITS) && !logits_available(o, s)) {
+        snprintf(why, room, "set '%s' has no logits%s", s->name,
+                 s->d > 0 ? " (give --head to compute them from its features)" : "");
+        return 1;
+    }
+    return 0;
+}
+
+static void check_needs(const engine_options *o, method_use *u)
+{
+    unsigned needs = u->m->needs;
+    const char *why = NULL;
+    u->skipped = NULL;
+    if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head)";
+    else if ((needs & NEEDS_TRAIN) && o->train == NULL) why = "needs train features (--train)";
+    else if ((needs & NEEDS_TRAIN_LABELS) && o->train->labels == NULL)
+        why = "needs the true labels of the train set (--labels)";
+    if (why != NULL) {
+        snprintf(u->why, sizeof u->why, "%s", why);
+        u->skipped = u->why;
+        return;
+    }
+    for (size_t i = 0; i <= o->n_ood && u->skipped == NULL; i++)
+        if (lacks(o, needs, set_at(o, i), u->why, sizeof u->why)) u->skipped = u->why;
+    if (u->skipped == NULL && (needs & NEEDS_TRAIN) && lacks(o, needs, o->train, u->why, sizeof u->why))
+        u->skipped = u->why;
+}
+
+static int check_shapes(const engine_options *o)
+{
+    int rc = 0;
+    size_t d = o->head != NULL ? o->head->d : o->id->d, c = o->head != NULL ? o->head->c : o->id->c;
+    const char *like = o->head != NULL ? "the head" : "the ID set";
+    for (size_t i = 0; i <= o->n_ood; i++)
+        TRY(rows_check_shape(set_at(o, i), d, c, like));
+    if (o->train != NULL) TRY(rows_check_shape(o->train, d, c, like));
+    for (size_t i = 0; o->head != NULL && i < o->head->c * o->head->d; i++)
+        CHECK(o->head->w[i] - o->head->w[i] == 0, ERR_INPUT, "head: weight [%zu,%zu] is not finite",
+              i / d, i % d);
+    for (size_t i = 0; o->head != NULL && i < o->head->c; i++)
+        CHECK(o->head->b[i] - o->head->b[i] == 0, ERR_INPUT, "head: bias [%zu] is not finite", i);
+done:
+    return rc;
+}
+
+/* ---- fit ------------------------------------------------------------------------------------- */
+
+static int fit_all(run *r)
+{
+    int rc = 0;
+    unsigned stats = 0;
+    double start = seconds();
+    for (size_t i = 0; i < r->n; i++)
+        if (r->uses[i].skipped == NULL) stats |= r->uses[i].m->stats;
+    TRY(fit_open(&r->fit, r->o, stats, &r->mem));
+    r->result->pass_seconds = seconds() - start;
+    for (size_t i = 0; i < r->n; i++) {
+        method_use *u = &r->uses[i];
+        if (u->skipped != NULL || u->m->fit == NULL) continue;
+        start = seconds();
+        TRY(u->m->fit(&r->fit, &u->params, &r->state[i]));
+        u->fit_seconds = seconds() - start;
+        if (rc != FIT_REFUSED) continue;
+        memcpy(u->why, r->fit.refusal, sizeof u->why);
+        u->skipped = u->why;
+        rc = 0;
+    }
+    fit_done(&r->fit);
+done:
+    return rc;
+}
+
+/* ---- score ----------------------------------------------------------------------------------- */
+
+static int open_blocks(run *r)
+{
+    int rc = 0;
+    size_t d = r->fit.d, c = r->fit.c, per_row, rows;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->uses[i].skipped == NULL) r->needs |= r->uses[i].m->needs;
+    /* features, centred, projected; logits, softmax, clipped twice, products */
+    per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
+    rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
+    r->rows = rows < BLOCK_MIN ? BLOCK_MIN : rows > BLOCK_MAX ? BLOCK_MAX : rows;
+    block_cache_open(&r->cache, &r->fit, r->rows);
+    TRY(budget_new(&r->mem, &r->h, r->rows * d, sizeof *r->h, "block of features"));
+    TRY(budget_new(&r->mem, &r->z, r->rows * c, sizeof *r->z, "block of logits"));
+    TRY(budget_new(&r->mem, &r->p, r->rows * c, sizeof *r->p, "block of probabilities"));
+    TRY(budget_new(&r->mem, &r->lse, r->rows, sizeof *r->lse, "block"));
+    TRY(budget_new(&r->mem, &r->zmax, r->rows, sizeof *r->zmax, "block"));
+    TRY(budget_new(&r->mem, &r->plogp, r->rows, sizeof *r->plogp, "block"));
+    TRY(budget_new(&r->mem, &r->sums, r->rows, sizeof *r->sums, "block"));
+done:
+    return rc;
+}
+
+static void close_blocks(run *r)
+{
+    budget *m = &r->mem;
+    block_cache_close(&r->cache);
+    budget_free(m, &r->h);
+    budget_free(m, &r->z);
+    budget_free(m, &r->p);
+    budget_free(m, &r->lse);
+    budget_free(m, &r->zmax);
+    budget_free(m, &r->plogp);
+    budget_free(m, &r->sums);
+}
+
+/* Reads rows, computes logits and softmax, notes predictions. */
+static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *predicted,
+                      score_block *b)
+{
+    int rc = 0;
+    *b = (score_block){ .set = s, .row = begin, .n = n, .d = s->d, .c = r->fit.c, .cache = &r->cache };
+    if (s->d > 0 && ((r->needs & NEEDS_FEATURES) || !logits_stored(r->o, s))) {
+        TRY(source_features(s, begin, n, r->h, &b->h));
+        TRY(rows_check_finite(s, begin, n, s->d, b->h, "features"));
+    }
+    if (!logits_available(r->o, s)) goto done;
+    TRY(logits_of_rows(r->o, s, begin, n, b->h, r->z, &b->z));
+    TRY(logits_softmax(rowmath_best(), s, begin, b->z, n, b->c, r->p, r->sums));
+    for (size_t i = 0; i < n; i++) {
+        r->lse[i] = (float)r->sums[i].lse;
+        r->zmax[i] = r->sums[i].max;
+        r->plogp[i] = r->sums[i].plogp;
+        predicted[begin + i] = (int64_t)r->sums[i].argmax;
+        if (s != r->o->id || s->labels == NULL || s->labels[begin + i] < 0) continue;
+        r->result->counted++;
+        r->result->correct += s->labels[begin + i] == predicted[begin + i];
+    }
+    b->p = r->p;
+    b->lse = r->lse;
+    b->zmax = r->zmax;
+    b->plogp = r->plogp;
+done:
+    return rc;
+}
+
+static int score_set(run *r, size_t at, int64_t *predicted)
+{
+    int rc = 0;
+    const source *s = set_at(r->o, at);
+    for (size_t i = 0; i < r->n; i++) {
+        method_use *u = &r->uses[i];
+        double start = seconds();
+        if (u->skipped != NULL || u->m->enter_set == NULL) continue;
+        TRY(u->m->enter_set(r->state[i], &u->params, s));
+        u->score_seconds += seconds() - start;
+    }
+    for (size_t begin = 0; begin < s->n; begin += r->rows) {
+        size_t n = s->n - begin < r->rows ? s->n - begin : r->rows;
+        score_block b;
+        double start = seconds(), now;
+        block_cache_next(&r->cache);
+        TRY(load_block(r, s, begin, n, predicted, &b));
+        now = seconds();
+        r->result->logits_seconds += now - start;
+        for (size_t i = 0; i < r->n; i++) {
+            method_use *u = &r->uses[i];
+            if (u->skipped != NULL) continue;
+            start = now;
+            TRY(u->m->score(r->state[i], &u->params, &b, u->scores[at] + begin));
+            now = seconds();
+            u->score_seconds += now - start;
+        }
+        source_forget(s, begin, n);
+    }
+done:
+    return rc;
+}
+
+static int new_outputs(run *r)
+{
+    int rc = 0;
+    const engine_options *o = r->o;
+    size_t total = 0;
+    for (size_t s = 0; s <= o->n_ood; s++)
+        TRY(mem_sum(&total, total, set_at(o, s)->n, "rows of all test sets"));
+    TRY(mem_new(&r->result->predictions, total, sizeof(int64_t), "predictions"));
+    for (size_t i = 0; i < total; i++)
+        r->result->predictions[i] = -1;
+    for (size_t i = 0; i < r->n; i++) {
+        method_use *u = &r->uses[i];
+        if (u->skipped != NULL) continue;
+        TRY(mem_new(&u->scores, 1 + o->n_ood, sizeof *u->scores, "scores"));
+        for (size_t s = 0; s <= o->n_ood; s++)
+            TRY(mem_new(&u->scores[s], set_at(o, s)->n, sizeof **u->scores, "scores"));
+    }
+done:
+    return rc;
+}
+
+int engine_run(const engine_options *o, method_use *uses, size_t n, engine_result *result)
+{
+    int rc = 0, threads_before = omp_get_max_threads();
+    run r = { .o = o, .uses = uses, .n = n, .result = result, .mem = { .limit = o->memory } };
+    int64_t *predicted;
+    memset(result, 0, sizeof *result);
+    if (o->threads > 0) omp_set_num_threads(o->threads);
+    linalg_threads(omp_get_max_threads());
+    TRY(check_shapes(o));
+    for (size_t i = 0; i < n; i++)
+        check_needs(o, &uses[i]);
+    TRY(mem_new(&r.state, n, sizeof *r.state, "fitted methods"));
+    TRY(fit_all(&r));
+    TRY(new_outputs(&r));
+    TRY(open_blocks(&r));
+    predicted = result->predictions;
+    for (size_t s = 0; s <= o->n_ood; s++) {
+        TRY(score_set(&r, s, predicted));
+        predicted += set_at(o, s)->n;
+    }
+done:
+    close_blocks(&r);
+    for (size_t i = 0; r.state != NULL && i < n; i++)
+        if (r.state[i] != NULL && uses[i].m->free != NULL) uses[i].m->free(&r.state[i]);
+    free(r.state);
+    fit_close(&r.fit);
+    result->peak_bytes = r.mem.peak;
+    if (rc < 0) engine_clear_result(result);
+    omp_set_num_threads(threads_before);
+    return rc;
+}
+
+void engine_clear_result(engine_result *r)
+{
+    free(r->predictions);
+    r->predictions = NULL;
+}

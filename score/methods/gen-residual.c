@@ -1,0 +1,31 @@
+/* GEN times residual.  Liu, Lochman and Zach, CVPR 2023.
+ *   S = || R' (h - u) || G(p), G the (negative) score of gen.c on the unclipped softmax: a plain
+ *   product, no alpha. */
+#include "score/methods/subspace.h"
+#include "score/stats/gentropy.h"
+
+static int score(void *state, const method_params *p, const score_block *b, float *out)
+{
+    const subspace_state *s = state;
+    const float *norm;
+    int rc = block_residual(b, s->r, &norm);
+    if (rc < 0) return rc;
+    gentropy_rows(p, b->p, b->n, b->c, out);
+    for (size_t i = 0; i < b->n; i++)
+        out[i] *= norm[i];
+    return 0;
+}
+
+const method method_gen_residual = {
+    .name = "gen-residual",
+    .title = "GEN + Residual",
+    .formula = "|| R' (h - u) || GEN(p)",
+    .paper = "Liu, Lochman and Zach, GEN, CVPR 2023",
+    .groups = "gen",
+    .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
+    .stats = STAT_SECOND,
+    .opts = (const method_opt[]){ GEN_OPTS, DIM_OPT, { 0 } },
+    .fit = subspace_fit,
+    .score = score,
+    .free = subspace_free,
+};

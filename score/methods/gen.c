@@ -1,0 +1,24 @@
+/* GEN, generalised entropy.  Liu, Lochman and Zach, CVPR 2023.
+ *   S = -sum over the m largest p_i of p_i^gamma (1 - p_i)^gamma; gamma 0.1, m 100.
+ * Probabilities are f32, denormals kept. */
+#include "score/stats/gentropy.h"
+
+static int score(void *state, const method_params *p, const score_block *b, float *out)
+{
+    (void)state;
+    gentropy_rows(p, b->p, b->n, b->c, out);
+    return 0;
+}
+
+const method method_gen = {
+    .name = "gen",
+    .title = "GEN",
+    .formula = "-sum_(i in top m) p_i^gamma (1 - p_i)^gamma",
+    .paper = "Liu, Lochman and Zach, GEN: Pushing the Limits of Softmax-Based Out-of-Distribution "
+             "Detection, CVPR 2023",
+    .quirks = "the kept probabilities are not normalised again; OpenOOD tunes gamma and m",
+    .groups = "gen openood",
+    .needs = NEEDS_LOGITS,
+    .opts = (const method_opt[]){ GEN_OPTS, { 0 } },
+    .score = score,
+};

@@ -1,0 +1,325 @@
+#include "score/stats/fit.h"
+#include "common/err.h"
+#include "score/linalg.h"
+#include "score/stats/logits.h"
+#include "score/stats/residual.h"
+#include "score/stats/rows.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int fit_refuse(fit_context *f, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(f->refusal, sizeof f->refusal, format, ap);
+    va_end(ap);
+    return FIT_REFUSED;
+}
+
+/* ---- the shared pass ------------------------------------------------------------------------- */
+
+typedef struct pass {
+    fit_context *f;
+    unsigned stats;
+    float *z;          /* [TRAIN_ROWS,c] */
+    float *p;          /* [TRAIN_ROWS,c] */
+    row_sums *sums;    /* [TRAIN_ROWS] */
+    double max_sum;
+} pass;
+
+/* Classes do not share rows of template_sum, columns do not share cache lines. */
+static void add_templates(fit_context *f, const float *p, const row_sums *sums, size_t n)
+{
+    enum { COLUMNS = 64 };
+    size_t c = f->c;
+#pragma omp parallel for
+    for (size_t begin = 0; begin < c; begin += COLUMNS) {
+        size_t end = begin + COLUMNS < c ? begin + COLUMNS : c;
+        for (size_t i = 0; i < n; i++) {
+            double *sum = f->template_sum + sums[i].argmax * c;
+            for (size_t j = begin; j < end; j++)
+                sum[j] += (double)p[i * c + j];
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        f->template_count[sums[i].argmax]++;
+}
+
+/* The class that softmax predicts: its rounding can tie classes that the logits tell apart. */
+static size_t first_max(const float *p, size_t c)
+{
+    size_t k = 0;
+    for (size_t j = 1; j < c; j++)
+        if (p[j] > p[k]) k = j;
+    return k;
+}
+
+static int pass_logits(pass *a, size_t begin, size_t n, const float *h)
+{
+    int rc = 0;
+    fit_context *f = a->f;
+    const source *s = f->o->train;
+    const float *z = NULL;
+    TRY(logits_of_rows(f->o, s, begin, n, h, a->z, &z));
+    TRY(logits_softmax(rowmath_best(), s, begin, z, n, f->c, a->p, a->sums));
+    for (size_t i = 0; i < n; i++)
+        a->max_sum += (double)a->sums[i].max;
+    if (!(a->stats & STAT_TEMPLATES)) goto done;
+    for (size_t i = 0; i < n; i++)
+        a->sums[i].argmax = first_max(a->p + i * f->c, f->c);
+    add_templates(f, a->p, a->sums, n);
+done:
+    return rc;
+}
+
+static int pass_block(void *arg, size_t begin, size_t n, size_t d, const float *h)
+{
+    int rc = 0;
+    pass *a = arg;
+    fit_context *f = a->f;
+    TRY(rows_check_finite(f->o->train, begin, n, d, h, "features"));
+    if (a->stats & STAT_QUANTILE) quantile_count(f->counts, h, n * d);
+    if (a->stats & (STAT_SECOND | STAT_CLASSES))
+        scatter_add(&f->moments, h, n, f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
+    if (a->stats & (STAT_LOGITS | STAT_TEMPLATES)) TRY(pass_logits(a, begin, n, h));
+done:
+    return rc;
+}
+
+/* Train sets without features: stored logits only. */
+static int pass_stored(pass *a)
+{
+    int rc = 0;
+    size_t rows = a->f->o->train->n;
+    for (size_t begin = 0; begin < rows; begin += TRAIN_ROWS)
+        TRY(pass_logits(a, begin, rows - begin < TRAIN_ROWS ? rows - begin : TRAIN_ROWS, NULL));
+done:
+    return rc;
+}
+
+static int run_pass(fit_context *f, unsigned stats)
+{
+    int rc = 0;
+    const source *train = f->o->train;
+    pass a = { f, stats, NULL, NULL, NULL, 0 };
+    if (stats & STAT_QUANTILE)
+        TRY(budget_zeroed(f->mem, &f->counts, 1, sizeof *f->counts, "quantile counts"));
+    if (stats & STAT_CLASSES) TRY(class_index_new(&f->classes, train->labels, train->n, f->mem));
+    if (stats & (STAT_SECOND | STAT_CLASSES))
+        TRY(scatter_init(&f->moments, f->d, f->classes.k, (stats & STAT_SECOND) != 0, f->mem));
+    if (stats & (STAT_LOGITS | STAT_TEMPLATES)) {
+        TRY(budget_new(f->mem, &a.z, TRAIN_ROWS * f->c, sizeof *a.z, "logits of a block"));
+        TRY(budget_new(f->mem, &a.p, TRAIN_ROWS * f->c, sizeof *a.p, "softmax of a block"));
+        TRY(budget_new(f->mem, &a.sums, TRAIN_ROWS, sizeof *a.sums, "softmax of a block"));
+    }
+    if (stats & STAT_TEMPLATES) {
+        TRY(budget_zeroed(f->mem, &f->template_sum, f->c * f->c, sizeof *f->template_sum, "templates"));
+        TRY(budget_zeroed(f->mem, &f->template_count, f->c, sizeof *f->template_count, "templates"));
+    }
+    if (train->d > 0) TRY(rows_each(train, f->mem, pass_block, &a));
+    else TRY(pass_stored(&a));
+    f->mean_max_logit = a.max_sum / (double)train->n;
+done:
+    budget_free(f->mem, &a.z);
+    budget_free(f->mem, &a.p);
+    budget_free(f->mem, &a.sums);
+    return rc;
+}
+
+int fit_open(fit_context *f, const engine_options *o, unsigned stats, budget *mem)
+{
+    memset(f, 0, sizeof *f);
+    f->o = o;
+    f->mem = mem;
+    f->d = o->id->d;
+    f->c = o->head != NULL ? o->head->c : o->id->c;
+    if (o->train == NULL || stats == 0) return 0;
+    return run_pass(f, stats);
+}
+
+void fit_done(fit_context *f)
+{
+    budget *m = f->mem;
+    scatter_clear(&f->moments);
+    class_index_clear(&f->classes, m);
+    budget_free(m, &f->counts);
+    budget_free(m, &f->template_sum);
+    budget_free(m, &f->template_count);
+    budget_free(m, &f->u_exact);
+}
+
+void fit_close(fit_context *f)
+{
+    budget *m = f->mem;
+    if (m == NULL) return;
+    fit_done(f);
+    budget_free(m, &f->head_t);
+    budget_free(m, &f->u);
+    budget_free(m, &f->vectors);
+    budget_free(m, &f->q.of);
+    budget_free(m, &f->q.logq);
+    budget_free(m, &f->q.logq_exact);
+}
+
+/* ---- what follows from it -------------------------------------------------------------------- */
+
+int fit_quantile(fit_context *f, const source *set, double q, double *value)
+{
+    int rc = 0;
+    for (size_t i = 0; i < f->quantiles; i++)
+        if (f->quantile[i].set == set && f->quantile[i].q == q) {
+            *value = f->quantile[i].value;
+            return 0;
+        }
+    TRY(quantile_features(set, q, set == f->o->train ? f->counts : NULL, f->mem, value));
+    if (f->quantiles < QUANTILES_MAX) {
+        f->quantile[f->quantiles].set = set;
+        f->quantile[f->quantiles].q = q;
+        f->quantile[f->quantiles++].value = *value;
+    }
+done:
+    return rc;
+}
+
+static int find_origin(fit_context *f)
+{
+    int rc = 0;
+    const head *w = f->o->head;
+    size_t rank;
+    if (f->u != NULL) goto done;
+    TRY(budget_new(f->mem, &f->u_exact, f->d, sizeof *f->u_exact, "origin"));
+    TRY(budget_new(f->mem, &f->u, f->d, sizeof *f->u, "origin"));
+    TRY(linalg_pinv_solve(w->c, w->d, w->w, w->b, f->u_exact, &rank));
+    for (size_t j = 0; j < f->d; j++) {
+        f->u_exact[j] = -f->u_exact[j];
+        f->u[j] = (float)f->u_exact[j];
+    }
+done:
+    return rc;
+}
+
+/* Eigenvectors of the k smallest eigenvalues, as rows. */
+static int find_vectors(fit_context *f, size_t k)
+{
+    int rc = 0;
+    size_t d = f->d;
+    double *a = NULL, *w = NULL, *scratch = NULL;
+    if (f->vectors_k >= k) goto done;
+    TRY(find_origin(f));
+    budget_free(f->mem, &f->vectors);
+    f->vectors_k = 0;
+    TRY(budget_new(f->mem, &f->vectors, k * d, sizeof *f->vectors, "residual space"));
+    TRY(budget_new(f->mem, &a, d * d, sizeof *a, "second moment"));
+    TRY(budget_new(f->mem, &w, d, sizeof *w, "eigenvalues"));
+    TRY(budget_new(f->mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
+    scatter_about(&f->moments, f->u_exact, a);
+    TRY(linalg_eigh(d, a, w, 0, k, scratch));
+    for (size_t i = 0; i < k * d; i++)
+        f->vectors[i] = (float)a[i];
+    f->vectors_k = k;
+    for (size_t i = 0; i < f->spaces; i++)
+        f->space[i].r = f->vectors;
+done:
+    budget_free(f->mem, &a);
+    budget_free(f->mem, &w);
+    budget_free(f->mem, &scratch);
+    return rc;
+}
+
+int fit_residual(fit_context *f, size_t dim, const residual_space **out)
+{
+    int rc = 0;
+    residual_space *r;
+    for (size_t i = 0; i < f->spaces; i++)
+        if (f->space[i].dim == dim) {
+            *out = &f->space[i];
+            return 0;
+        }
+    CHECK(f->spaces < SPACES_MAX, ERR_USAGE, "more than %d different dims in one run", SPACES_MAX);
+    TRY(find_vectors(f, f->d - dim));
+    r = &f->space[f->spaces++];
+    *r = (residual_space){ f->d, dim, f->d - dim, f->u, f->vectors };
+    *out = r;
+done:
+    return rc;
+}
+
+typedef struct norm_pass {
+    const residual_space *r;
+    float *centred, *projected, *norm;
+    double sum;
+} norm_pass;
+
+static int add_norms(void *arg, size_t begin, size_t n, size_t d, const float *h)
+{
+    norm_pass *a = arg;
+    (void)begin;
+    (void)d;
+    residual_norms(a->r, h, n, a->centred, a->projected, a->norm);
+    for (size_t i = 0; i < n; i++)
+        a->sum += (double)a->norm[i];
+    return 0;
+}
+
+int fit_alpha(fit_context *f, const residual_space *r, double *alpha)
+{
+    int rc = 0;
+    size_t at = (size_t)(r - f->space);
+    norm_pass a = { r, NULL, NULL, NULL, 0 };
+    *alpha = f->alpha[at];
+    if (*alpha != 0) goto done;
+    TRY(budget_new(f->mem, &a.centred, TRAIN_ROWS * r->d, sizeof *a.centred, "residuals of a block"));
+    TRY(budget_new(f->mem, &a.projected, TRAIN_ROWS * r->k, sizeof *a.projected, "residuals of a block"));
+    TRY(budget_new(f->mem, &a.norm, TRAIN_ROWS, sizeof *a.norm, "residuals of a block"));
+    TRY(rows_each(f->o->train, f->mem, add_norms, &a));
+    *alpha = f->alpha[at] = f->mean_max_logit / (a.sum / (double)f->o->train->n);
+done:
+    budget_free(f->mem, &a.centred);
+    budget_free(f->mem, &a.projected);
+    budget_free(f->mem, &a.norm);
+    return rc;
+}
+
+int fit_templates(fit_context *f, const templates **out)
+{
+    int rc = 0;
+    templates *t = &f->q;
+    size_t c = f->c, at = 0;
+    *out = t;
+    if (t->logq != NULL) goto done;
+    t->c = c;
+    for (size_t k = 0; k < c; k++)
+        t->k += f->template_count[k] > 0;
+    TRY(budget_new(f->mem, &t->of, t->k, sizeof *t->of, "templates"));
+    TRY(budget_new(f->mem, &t->logq, t->k * c, sizeof *t->logq, "templates"));
+    TRY(budget_new(f->mem, &t->logq_exact, t->k * c, sizeof *t->logq_exact, "templates"));
+    for (size_t k = 0; k < c; k++) {
+        if (f->template_count[k] == 0) continue;
+        for (size_t j = 0; j < c; j++) {
+            /* the published templates are f32 */
+            float q = (float)(f->template_sum[k * c + j] / (double)f->template_count[k]);
+            t->logq_exact[at * c + j] = log((double)q);
+            t->logq[at * c + j] = q > 0 ? (float)t->logq_exact[at * c + j] : TEMPLATE_LOG_ZERO;
+        }
+        t->of[at++] = k;
+    }
+done:
+    return rc;
+}
+
+int fit_head_transposed(fit_context *f)
+{
+    int rc = 0;
+    const head *w = f->o->head;
+    if (f->head_t != NULL) goto done;
+    TRY(budget_new(f->mem, &f->head_t, w->c * w->d, sizeof *f->head_t, "transposed head"));
+    for (size_t i = 0; i < w->c; i += 32)
+        for (size_t j = 0; j < w->d; j++)
+            for (size_t k = i; k < w->c && k < i + 32; k++)
+                f->head_t[j * w->c + k] = w->w[k * w->d + j];
+done:
+    return rc;
+}

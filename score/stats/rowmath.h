@@ -1,0 +1,33 @@
+/* What is done to one row of logits: softmax and the sums that come with it.
+ * Written once (rowmath_impl.h) and compiled for the base instruction set, AVX2 and AVX-512; the
+ * three give the same bytes, because every sum has sixteen fixed lanes and nothing is fused. */
+#ifndef OUTPOST_ROWMATH_H
+#define OUTPOST_ROWMATH_H
+
+#include <stddef.h>
+
+typedef struct row_sums {
+    float max;      /* largest logit */
+    size_t argmax;  /* first of them */
+    double lse;     /* log sum exp z */
+    double plogp;   /* sum p log p, 0 log 0 = 0; in [-log c, 0] */
+} row_sums;
+
+typedef struct rowmath {
+    const char *name;
+    /* z [c] -> p [c] = softmax(z), f32, max subtracted, denormals kept; p may be NULL or z.
+     * Finite z only.  Relative error of p below 3e-7 while p is normal. */
+    void (*softmax)(const float *z, size_t c, float *p, row_sums *s);
+    /* y = exp(x), relative error below 1.5e-7 for x in [-87, 88], 0 below -104. */
+    void (*exp)(const float *x, size_t n, float *y);
+    /* y += a x */
+    void (*axpy)(size_t n, float a, const float *x, float *y);
+} rowmath;
+
+extern const rowmath rowmath_plain, rowmath_avx2, rowmath_avx512;
+/* The best one for this processor. */
+const rowmath *rowmath_best(void);
+/* Whether this processor can run it. */
+int rowmath_usable(const rowmath *m);
+
+#endif

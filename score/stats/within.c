@@ -1,0 +1,230 @@
+#include "score/stats/within.h"
+#include "common/err.h"
+#include "score/linalg.h"
+#include "score/stats/rows.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* A diagonal element that keeps less than this of its total has cancelled. */
+#define KEEPS 1e-6
+/* Above this reciprocal condition nothing is near the cut-off and Cholesky is as good. */
+#define WELL_CONDITIONED 1e-9
+
+/* Class means relative to shift, f64, over the counted rows. */
+static double class_mean(const fit_context *f, size_t k, size_t j)
+{
+    const scatter *m = &f->moments;
+    return m->class_sum[k * m->d + j] / (double)f->classes.count[k];
+}
+
+/* ---- from the sums --------------------------------------------------------------------------- */
+
+/* Divides rows and columns by the square roots of the diagonal; ok = 0 when an element cancelled.
+ * A feature that never varies has a zero row: its diagonal becomes one, its scale 0. */
+static int unit_diagonal(const fit_context *f, double *a, double *scale)
+{
+    size_t d = f->d;
+    double n = (double)f->moments.n;
+    for (size_t i = 0; i < d; i++) {
+        double total = f->moments.second[i * d + i] / n, v = a[i * d + i];
+        if (total == 0) {
+            scale[i] = 0;
+            a[i * d + i] = 1;
+            continue;
+        }
+        if (!(v > KEEPS * total)) return 0;
+        scale[i] = 1 / sqrt(v);
+    }
+#pragma omp parallel for schedule(dynamic, 16)
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j <= i; j++)
+            if (i != j || scale[i] != 0) a[i * d + j] *= scale[i] * scale[j];
+    return 1;
+}
+
+/* eigenvalue cut-off of pinvh against the scaled matrix: the scaling can hide a ratio of variances */
+static double variance_ratio(const double *scale, size_t d)
+{
+    double low = INFINITY, high = 0;
+    for (size_t i = 0; i < d; i++) {
+        if (scale[i] == 0) continue;
+        low = fmin(low, scale[i]);
+        high = fmax(high, scale[i]);
+    }
+    return high == 0 ? 0 : (low / high) * (low / high);
+}
+
+static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, double *scratch, int *ok)
+{
+    int rc = 0;
+    size_t d = f->d;
+    double rcond;
+    *ok = 0;
+    if (f->classes.labelled != f->moments.n || f->moments.n <= d) goto done;
+    scatter_within(&f->moments, f->classes.count, a);
+    if (!unit_diagonal(f, a, scale)) goto done;
+    TRY(linalg_cholesky(d, a, &rcond, scratch));
+    w->rcond = rcond;
+    if (rcond * variance_ratio(scale, d) < (double)d * DBL_EPSILON * 1e3 || rcond < WELL_CONDITIONED)
+        goto done;
+    TRY(linalg_invert_lower(d, a));
+    w->r = d;
+    w->triangular = 1;
+    *ok = 1;
+done:
+    return rc;
+}
+
+/* ---- from a second pass ---------------------------------------------------------------------- */
+
+typedef struct centred_pass {
+    fit_context *f;
+    double *block, *second;
+    float *mean; /* [k,d], the f32 means of the published code */
+} centred_pass;
+
+static int add_centred(void *arg, size_t begin, size_t n, size_t d, const float *h)
+{
+    centred_pass *a = arg;
+    const int32_t *of = a->f->classes.of_row + begin;
+#pragma omp parallel for
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++) {
+            float v = of[i] < 0 ? 0 : h[i * d + j] - a->mean[(size_t)of[i] * d + j];
+            a->block[i * d + j] = (double)v;
+        }
+    linalg_syrk(n, d, 1, a->block, a->second);
+    return 0;
+}
+
+/* Rows of a become eigenvectors over the root of their eigenvalue; returns how many are kept. */
+static size_t keep_directions(double *a, const double *w, size_t d)
+{
+    double top = 0, cut;
+    size_t kept = 0;
+    for (size_t i = 0; i < d; i++)
+        top = fmax(top, fabs(w[i]));
+    cut = (double)d * DBL_EPSILON * top;
+    for (size_t i = 0; i < d; i++) {
+        if (!(w[i] > cut)) continue; /* a negative one above the cut is rounding too */
+        for (size_t j = 0; j < d; j++)
+            a[kept * d + j] = a[i * d + j] / sqrt(w[i]);
+        kept++;
+    }
+    return kept;
+}
+
+static int by_eigenvectors(fit_context *f, whitening *w, double *a)
+{
+    int rc = 0;
+    size_t d = f->d, k = f->classes.k;
+    budget *mem = f->mem;
+    centred_pass p = { f, f->moments.block, a, NULL };
+    double *values = NULL, *scratch = NULL;
+    TRY(budget_new(mem, &p.mean, k * d, sizeof *p.mean, "class means"));
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j < d; j++)
+            p.mean[i * d + j] = (float)(f->moments.shift[j] + class_mean(f, i, j));
+    memset(a, 0, d * d * sizeof *a);
+    TRY(rows_each(f->o->train, mem, add_centred, &p));
+    budget_free(mem, &p.mean);
+    for (size_t i = 0; i < d * d; i++)
+        a[i] /= (double)f->classes.labelled;
+    TRY(budget_new(mem, &values, d, sizeof *values, "eigenvalues"));
+    TRY(budget_new(mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
+    TRY(linalg_eigh(d, a, values, 0, d, scratch));
+    w->r = keep_directions(a, values, d);
+    if (w->r == 0)
+        rc = fit_refuse(f, "the within-class covariance of the train features is zero");
+done:
+    budget_free(mem, &p.mean);
+    budget_free(mem, &values);
+    budget_free(mem, &scratch);
+    return rc;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+/* mean[k,r] = a (m_k - centre), norm[k], in f64. */
+static int whiten_means(fit_context *f, whitening *w, const double *a)
+{
+    int rc = 0;
+    enum { BATCH = 64 };
+    size_t d = w->d, r = w->r;
+    double *x = NULL, *y = NULL;
+    TRY(budget_new(f->mem, &x, BATCH * d, sizeof *x, "class means"));
+    TRY(budget_new(f->mem, &y, BATCH * r, sizeof *y, "class means"));
+    for (size_t begin = 0; begin < w->k; begin += BATCH) {
+        size_t n = w->k - begin < BATCH ? w->k - begin : BATCH;
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < d; j++)
+                x[i * d + j] = f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
+        linalg_dgemm_abt(n, r, d, x, d, a, d, 0, y, r);
+        for (size_t i = 0; i < n; i++) {
+            double sum = 0;
+            for (size_t j = 0; j < r; j++) {
+                float v = (float)y[i * r + j];
+                w->mean[(begin + i) * r + j] = v;
+                sum += (double)v * (double)v;
+            }
+            w->norm[begin + i] = (float)sum;
+        }
+    }
+done:
+    budget_free(f->mem, &x);
+    budget_free(f->mem, &y);
+    return rc;
+}
+
+/* a = inverse factor of the scaled matrix: its columns take the scale, the upper triangle is cleared. */
+static void unscale(double *a, const double *scale, size_t d)
+{
+#pragma omp parallel for
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j < d; j++)
+            a[i * d + j] = j <= i && scale[i] != 0 ? a[i * d + j] * scale[j] : 0;
+}
+
+int within_fit(fit_context *f, whitening *w)
+{
+    int rc = 0, ok;
+    size_t d = f->d;
+    budget *mem = f->mem;
+    double *a = NULL, *scale = NULL, *scratch = NULL;
+    memset(w, 0, sizeof *w);
+    if (f->classes.labelled == 0) return fit_refuse(f, "no train row has a label (all are negative)");
+    w->d = d;
+    w->k = f->classes.k;
+    TRY(budget_new(mem, &a, d * d, sizeof *a, "within-class covariance"));
+    TRY(budget_new(mem, &scale, d, sizeof *scale, "within-class covariance"));
+    TRY(budget_new(mem, &scratch, 4 * d, sizeof *scratch, "within-class covariance"));
+    TRY(by_cholesky(f, w, a, scale, scratch, &ok));
+    if (ok) unscale(a, scale, d);
+    else TRY(by_eigenvectors(f, w, a));
+    if (rc == FIT_REFUSED) goto done;
+    TRY(budget_new(mem, &w->centre, d, sizeof *w->centre, "train mean"));
+    TRY(budget_new(mem, &w->mean, w->k * w->r, sizeof *w->mean, "class means"));
+    TRY(budget_new(mem, &w->norm, w->k, sizeof *w->norm, "class means"));
+    TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
+    for (size_t j = 0; j < d; j++)
+        w->centre[j] = (float)(f->moments.shift[j] + f->moments.sum[j] / (double)f->moments.n);
+    TRY(whiten_means(f, w, a));
+    for (size_t i = 0; i < w->r * d; i++)
+        w->a[i] = (float)a[i];
+done:
+    budget_free(mem, &a);
+    budget_free(mem, &scale);
+    budget_free(mem, &scratch);
+    if (rc < 0) within_clear(w, mem);
+    return rc;
+}
+
+void within_clear(whitening *w, budget *mem)
+{
+    budget_free(mem, &w->centre);
+    budget_free(mem, &w->a);
+    budget_free(mem, &w->mean);
+    budget_free(mem, &w->norm);
+}

@@ -1,0 +1,27 @@
+/* Class means and the whitening of the within-class covariance (Mahalanobis).
+ *   a [r,d]     (x - centre) -> y = a (x - centre); ||y||^2 = (x - centre)' P (x - centre),
+ *               P = pinvh(Sigma), Sigma = 1/N sum (x - m_y)(x - m_y)'
+ *   mean [k,r]  whitened class means, norm [k] their squares
+ * P drops eigenvalues up to d * 2.2e-16 of the largest, as scipy's pinvh does.
+ * Well-conditioned Sigma (no eigenvalue near that cut): Sigma from the sums of the shared pass, inverse Cholesky factor.  Otherwise
+ * a second pass with the class means subtracted in f32, as published, and the eigenvectors. */
+#ifndef OUTPOST_WITHIN_H
+#define OUTPOST_WITHIN_H
+
+#include "score/stats/fit.h"
+
+typedef struct whitening {
+    size_t d, r, k;
+    int triangular;     /* a is lower triangular, r == d */
+    double rcond;       /* of Sigma scaled to unit diagonal; 0: not positive definite */
+    float *centre;      /* [d] */
+    float *a;           /* [r,d] */
+    float *mean;        /* [k,r] */
+    float *norm;        /* [k] */
+} whitening;
+
+/* FIT_REFUSED when no row has a label or Sigma is zero. */
+int within_fit(fit_context *f, whitening *w);
+void within_clear(whitening *w, budget *mem);
+
+#endif

@@ -1,0 +1,221 @@
+/* The fifteen methods against the golden vectors of the specification (computed in f64 there). */
+#include "common/err.h"
+#include "score/engine.h"
+#include "score/methods_print.h"
+#include "tests/memory_source.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { D = 4, C = 3, N = 9 };
+
+/* X[i][d] = ((5i + 7d + i d) mod 11) / 4, W[c][d] = (((5c + 3d^2 + 2cd) mod 9) - 4) / 5 */
+static float x[N * D], w[C * D], b[C] = { 1.6f, 0.8f, 0.0f };
+static float test_row[D] = { 0.5f, 1.75f, 0.25f, 2.0f };
+static int64_t labels[N];
+
+static void make_data(void)
+{
+    for (int i = 0; i < N; i++) {
+        for (int d = 0; d < D; d++)
+            x[i * D + d] = (float)((5 * i + 7 * d + i * d) % 11) / 4;
+        labels[i] = i % 3;
+    }
+    for (int c = 0; c < C; c++)
+        for (int d = 0; d < D; d++)
+            w[c * D + d] = (float)((5 * c + 3 * d * d + 2 * c * d) % 9 - 4) / 5;
+}
+
+static const struct golden {
+    const char *spec;
+    double value;
+} golden[] = {
+    { "msp", 0.7776218655 },
+    { "maxlogit", 1.05 },
+    { "energy", 1.3015149070 },
+    { "entropy", -0.6829358710 },
+    { "gen:m=2", -1.6390068004 },
+    { "gen:m=3", -2.4250846546 },
+    { "gradnorm", 11.9957903690 },
+    { "kl-matching", -0.0436614831 },
+    { "energy-react:quantile=0.6", 1.3384247818 },
+    { "energy-react:clip=1.75", 1.3384247818 },
+    { "residual:dim=2", -1.3616576593 },
+    { "residual", -1.3616576593 }, /* auto: half of four */
+    { "vim:dim=2", 0.8517797490 },
+    { "gen-residual:m=3:dim=2", -3.3021350945 },
+    { "mahalanobis", -5.3966942149 },
+};
+
+enum { GOLDEN = sizeof golden / sizeof golden[0] };
+static const double tolerance = 1e-6; /* relative; the engine returns f32 */
+
+static void matches_golden_vectors(void **unused)
+{
+    (void)unused;
+    memory_rows train_rows = { x, NULL, 0 }, id_rows = { test_row, NULL, 1 };
+    source train = memory_source("train", &train_rows, N, D, C, labels);
+    source id = memory_source("id", &id_rows, 1, D, C, NULL);
+    head h = { C, D, w, b };
+    engine_options o = { .head = &h, .train = &train, .id = &id };
+    double worst = 0;
+    for (int i = 0; i < GOLDEN; i++) {
+        char spec[128];
+        method_use *uses = NULL;
+        size_t n = 0;
+        engine_result result;
+        snprintf(spec, sizeof spec, "%s", golden[i].spec);
+        err_clear();
+        assert_int_equal(engine_resolve(&uses, &n, spec, NULL, 0), 0);
+        assert_int_equal(n, 1);
+        if (engine_run(&o, uses, n, &result) != 0) fail_msg("%s: %s", spec, err_text());
+        if (uses[0].skipped != NULL) fail_msg("%s is skipped: %s", spec, uses[0].skipped);
+        double got = (double)uses[0].scores[0][0], used = fabs(got / golden[i].value - 1) / tolerance;
+        if (!(used <= 1)) fail_msg("%s: %.10g, expected %.10g", spec, got, golden[i].value);
+        worst = fmax(worst, used);
+        assert_int_equal(result.predictions[0], 2);
+        engine_clear_result(&result);
+        engine_free_uses(&uses, n, 1);
+    }
+    print_message("# golden vectors: %d values, tolerance 1e-6 relative, %.0f %% of it used\n", GOLDEN,
+                  100 * worst);
+}
+
+static void table_is_complete(void **unused)
+{
+    (void)unused;
+    static const char *order[] = { "msp", "maxlogit", "energy", "energy-react", "vim", "residual",
+                                   "entropy", "gen", "gen-residual", "local-react", "gen-local-react",
+                                   "gen-react", "gradnorm", "mahalanobis", "kl-matching" };
+    size_t n = 0, at = 0;
+    for (; methods[n] != NULL; n++) {
+        const method *m = methods[n];
+        assert_non_null(m->title);
+        assert_non_null(m->formula);
+        assert_non_null(m->paper);
+        assert_non_null(m->groups);
+        assert_non_null(m->score);
+        assert_true(m->needs != 0);
+        assert_true(m->fit == NULL || m->free != NULL);
+        assert_ptr_equal(method_find(m->name), m);
+        if (at < 15 && strcmp(m->name, order[at]) == 0) at++;
+    }
+    assert_int_equal(at, 15); /* in the script's order, others may stand between */
+    assert_null(method_find("no-such"));
+}
+
+static void groups_resolve(void **unused)
+{
+    (void)unused;
+    method_use *uses = NULL;
+    size_t n = 0, vim = 0;
+    assert_int_equal(engine_resolve(&uses, &n, "gen", NULL, 0), 0);
+    assert_int_equal(n, 15);
+    assert_string_equal(uses[0].m->name, "msp");
+    assert_string_equal(uses[14].m->name, "kl-matching");
+    engine_free_uses(&uses, n, 0);
+    assert_int_equal(engine_resolve(&uses, &vim, "vim", NULL, 0), 0);
+    assert_int_equal(vim, 9);
+    engine_free_uses(&uses, vim, 0);
+    assert_int_equal(engine_resolve(&uses, &n, "gen,vim", NULL, 0), 0); /* the two methods */
+    assert_int_equal(n, 2);
+    engine_free_uses(&uses, n, 0);
+    assert_int_equal(engine_resolve(&uses, &n, "msp,mos,msp", NULL, 0), 0);
+    assert_true(n > 1);
+    for (size_t i = 1; i < n; i++)
+        assert_string_not_equal(uses[i].m->name, "msp");
+    engine_free_uses(&uses, n, 0);
+}
+
+static void options_resolve(void **unused)
+{
+    (void)unused;
+    static const char *const sets[] = { "gen.gamma=0.5", "vim.dim=7" };
+    method_use *uses = NULL;
+    size_t n = 0;
+    assert_int_equal(engine_resolve(&uses, &n, "gen:m=10,vim,gen:m=20", sets, 2), 0);
+    assert_int_equal(n, 3);
+    assert_int_equal(param_int(&uses[0].params, "m"), 10);
+    assert_int_equal(param_int(&uses[2].params, "m"), 20);
+    assert_true(param_double(&uses[2].params, "gamma") == 0.5);
+    assert_string_equal(param_text(&uses[1].params, "dim"), "7");
+    engine_free_uses(&uses, n, 0);
+}
+
+static void wrong_words_are_refused(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *spec, *set, *says;
+    } wrong[] = {
+        { "enrgy", NULL, "did you mean 'energy'" },
+        { "msp,,vim", NULL, "" },
+        { "", NULL, "" },
+        { "msp", "gen.gamma=1", "not among the methods" },
+        { "gen", "gen.gama=1", "did you mean 'gamma'" },
+        { "gen", "gen.gamma=x", "gen.gamma" },
+        { "gen", "gen.gamma=nan", "gen.gamma" },
+        { "gen", "gen.m=1.5", "whole" },
+        { "gen", "gen.m=0", "allowed" },
+        { "gen", "msp.m=1", "no options" },
+        { "vim", "vim.dim=half", "vim.dim" },
+        { "vim", "vim.dim=0", "allowed" },
+        { "vim", "dim=3", "METHOD.KEY=VALUE" },
+        { "vim:dim", NULL, "KEY=VALUE" },
+        { "energy-react:quantile=1.01", NULL, "allowed" },
+        { "energy:temperature=0", NULL, "allowed" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        method_use *uses = NULL;
+        size_t n = 0;
+        err_clear();
+        int rc = engine_resolve(&uses, &n, wrong[i].spec, &wrong[i].set, wrong[i].set != NULL);
+        if (rc != ERR_USAGE) fail_msg("'%s' '%s': %d", wrong[i].spec, wrong[i].set, rc);
+        if (strstr(err_text(), wrong[i].says) == NULL)
+            fail_msg("'%s': says \"%s\", not \"%s\"", wrong[i].spec, err_text(), wrong[i].says);
+        assert_null(uses);
+    }
+    err_clear();
+}
+
+static void prints_methods(void **unused)
+{
+    (void)unused;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    assert_int_equal(methods_print(f, NULL, 0), 0);
+    fflush(f);
+    assert_non_null(strstr(text, "kl-matching"));
+    rewind(f);
+    assert_int_equal(methods_print(f, "vim", 0), 0);
+    fflush(f);
+    assert_non_null(strstr(text, "arXiv:2203.10807"));
+    assert_non_null(strstr(text, "--set vim.KEY=VALUE"));
+    rewind(f);
+    assert_int_equal(methods_print(f, NULL, 1), 0);
+    fflush(f);
+    assert_non_null(strstr(text, "{\"name\":\"msp\""));
+    err_clear();
+    assert_int_equal(methods_print(f, "vimm", 0), ERR_USAGE);
+    assert_non_null(strstr(err_text(), "did you mean 'vim'"));
+    err_clear();
+    fclose(f);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matches_golden_vectors), cmocka_unit_test(table_is_complete),
+        cmocka_unit_test(groups_resolve),         cmocka_unit_test(options_resolve),
+        cmocka_unit_test(wrong_words_are_refused), cmocka_unit_test(prints_methods),
+    };
+    make_data();
+    return cmocka_run_group_tests_name("methods", tests, NULL, NULL);
+}
