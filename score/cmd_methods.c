@@ -1,7 +1,7 @@
 /* score methods: the list, or one of them with formula, paper, needs and options. */
 #include "score/commands.h"
 
-#include "score/method.h"
+#include "score/methods_print.h"
 
 typedef struct config {
     args_strings words;
