@@ -93,23 +93,37 @@ $(BUILD)/obj/%.c.o: %.c $(BUILD)/flags
 $(BUILD)/obj/%.cu.o: %.cu $(BUILD)/flags
 	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -x c -c -o $@ $<
 
+# Hot loops.
+$(BUILD)/obj/extract/cpu/%.c.o: EXTRA_CFLAGS = -O3
+
 # Files that use vector extensions say so in their name; which one runs is decided at run time.
-$(BUILD)/obj/%_avx2.c.o: EXTRA_CFLAGS = -mavx2 -mfma -mf16c
-$(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
+$(BUILD)/obj/%_avx2.c.o: EXTRA_CFLAGS = -O3 -mavx2 -mfma -mf16c
+$(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 
 # --- CUDA plugin ---------------------------------------------------------------------------------
 GENCODE := $(foreach s,$(SM),-gencode arch=compute_$(s),code=sm_$(s)) \
            -gencode arch=compute_$(lastword $(SM)),code=compute_$(lastword $(SM))
 CUDA_OBJ := $(call obj,$(CUDA_SRC)) $(patsubst %,$(BUILD)/cuda/%.o,$(KERNEL_SRC))
-$(call obj,$(CUDA_SRC)): EXTRA_CFLAGS = -isystem $(CUDA_HOME)/include
-$(BUILD)/cuda/%.cu.o: %.cu $(wildcard kernels/*.h) $(BUILD)/flags
-	$(call say,NVCC,$<)mkdir -p $(@D); $(NVCC) -std=c++17 -O2 -I. $(GENCODE) \
-	  -Xcompiler -fPIC,-fno-exceptions,-fno-threadsafe-statics,-fno-rtti -c -o $@ $<
+$(call obj,$(CUDA_SRC)): EXTRA_CFLAGS = -isystem $(CUDA_HOME)/include -fvisibility=hidden
+# -fmad=false: twins round alike, so that what IEEE 754 defines is bit-equal on CPU and GPU.
+NVCC_FLAGS := -std=c++17 -O2 -fmad=false -I. $(GENCODE) \
+  -Xcompiler -fPIC,-fno-exceptions,-fno-threadsafe-statics,-fno-rtti,-fvisibility=hidden
+$(BUILD)/nvcc-flags: FORCE
+	$(Q)mkdir -p $(BUILD); echo '$(NVCC) $(NVCC_FLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS)' > $@
+$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/nvcc-flags
+	$(call say,NVCC,$<)mkdir -p $(@D); $(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
-	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) -Wl,-z,defs -o $@ $^ -L$(CUDA_HOME)/lib64 \
+	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -L$(CUDA_HOME)/lib64 \
 	  -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart -ldl -lm
 
 # --- tests ---------------------------------------------------------------------------------------
+# The CUDA backend over a device in host memory whose calls can be made to fail: no toolkit needed.
+MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls.c,$(wildcard extract/cuda/*.c)))
+$(BUILD)/libcudamock.a: $(MOCK_OBJ)
+$(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
+$(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a
+$(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a

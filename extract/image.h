@@ -8,7 +8,7 @@
 
 typedef struct image {
     int w, h;
-    uint8_t *rgb;   /* [h, w, 3] */
+    uint8_t *rgb;   /* [h, w, 3], and RESIZE_SLACK readable bytes behind it */
     size_t room;    /* bytes allocated at rgb; reused by the next decode into the same struct */
 } image;
 

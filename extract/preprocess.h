@@ -38,7 +38,10 @@ int prep_json(const prep *p, char **out);
 typedef struct prep_scratch prep_scratch;
 int prep_scratch_new(prep_scratch **out);
 void prep_scratch_free(prep_scratch **s);
-/* image bytes of a file -> out_h*out_w*3 bytes HWC RGB at dst. */
+/* What of an image of w x h pixels is resized to what, and where in the output it begins (above 0
+ * only where CenterCrop pads a small image with zeros).  ERR_INPUT for absurd shapes. */
+int prep_window(const prep *p, int w, int h, resize_shape *shape, int *x, int *y);
+/* Decoded image -> out_h*out_w*3 bytes HWC RGB at dst. */
 int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst);
 
 #endif

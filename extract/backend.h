@@ -1,0 +1,49 @@
+/* The device interface: all that extract/ knows of a processor.
+ * A backend compiles a plan into its own network and runs batches of decoded images through it; it
+ * is free in layout, threads and precision as long as the outputs of an image do not depend on what
+ * else is in the batch. */
+#ifndef OUTPOST_BACKEND_H
+#define OUTPOST_BACKEND_H
+
+#include "extract/plan.h"
+#include "extract/preprocess.h"
+
+#include <stdint.h>
+
+typedef enum precision { PRECISION_FP32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16 } precision;
+
+typedef struct backend_options {
+    precision precision;
+    int device;
+    int threads;       /* cpu: worker threads */
+    size_t batch;      /* most images of one forward call */
+    const prep *prep;  /* input size, mean and std */
+} backend_options;
+
+typedef struct batch_input { /* one of the two */
+    const uint8_t *rgb;       /* [n,h,w,3] decoded bytes, normalised by the backend */
+    const float *values;      /* [n,3,h,w] taken as they are: changed inputs, golden vectors */
+} batch_input;
+
+typedef struct backend_def {
+    const char *name; /* "cpu", "cuda", "ref" */
+    /* Packs the weights of p; p stays the caller's and must outlive the network. */
+    int (*open)(void **net, plan *p, const backend_options *o);
+    /* n images -> out[i] [n, count of p->outputs[i]], f32, maps as [c,h,w]. */
+    int (*forward)(void *net, const batch_input *in, size_t n, float *const *out);
+    /* One line for people and the provenance: "cpu avx512 f32". */
+    void (*describe)(const void *net, char *text, size_t room);
+    size_t (*memory)(const void *net); /* bytes held */
+    void (*close)(void **net);
+} backend_def;
+
+extern const backend_def backend_cpu, backend_ref;
+/* "cpu", "cuda", "cuda:1", "ref" -> backend and device number.  ERR_USAGE for another name,
+ * ERR_ENV with the reason when the device is not there. */
+int backend_find(const backend_def **out, int *device, const char *name);
+
+/* t = u8 / 255 as a true division, then (t - mean) / std, each rounded to f32: what torchvision's
+ * ToTensor and Normalize give (models.md section 9). */
+void backend_normalise_table(float table[3][256], const prep *p);
+
+#endif

@@ -1,0 +1,163 @@
+/* extract bench: one stage alone, for side-by-side timings (tests/bench).  The last line is
+ *   outpost-bench cpu=SECONDS wall=SECONDS items=N
+ * and counts the stage only, not the start of the program. */
+#include "extract/commands.h"
+#include "extract/loader.h"
+#include "extract/session.h"
+#include "common/err.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct bench_config {
+    const char *model, *weights, *root, *list, *device, *precision, *prep;
+    int batch, threads, images;
+    args_strings words;
+} bench_config;
+
+static double clock_of(clockid_t which)
+{
+    struct timespec t;
+    clock_gettime(which, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct stopwatch {
+    double cpu, wall;
+} stopwatch;
+
+static stopwatch start(void)
+{
+    return (stopwatch){ clock_of(CLOCK_PROCESS_CPUTIME_ID), clock_of(CLOCK_MONOTONIC) };
+}
+
+static void report(stopwatch w, size_t items)
+{
+    double cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID) - w.cpu;
+    double wall = clock_of(CLOCK_MONOTONIC) - w.wall;
+    printf("%zu images, %.1f images per CPU second, %.1f per second\n", items, (double)items / cpu,
+           (double)items / wall);
+    printf("outpost-bench cpu=%.6f wall=%.6f items=%zu\n", cpu, wall, items);
+}
+
+/* Files -> bytes that the network would see. */
+static int bench_decode(const bench_config *c)
+{
+    int rc = 0;
+    list *images = NULL;
+    loader *l = NULL;
+    loader_batch *b;
+    prep p;
+    prep_native native = { .side = 224, .preset = "torchvision", .resize_short = 256,
+                           .std = { 1, 1, 1 } };
+    const model *m = c->model != NULL ? model_find(c->model) : NULL;
+    loader_options o = { .root = c->root, .prep = &p, .batch = (size_t)c->batch, .ring = 4,
+                         .threads = c->threads };
+    stopwatch w;
+    size_t good = 0;
+    CHECK(c->root != NULL && c->list != NULL, ERR_USAGE, "bench decode needs -r and -l");
+    TRY(prep_resolve(&p, c->prep, m != NULL ? &m->prep : &native));
+    TRY(list_read(&images, c->list, LIST_AUTO));
+    o.images = images;
+    o.end = images->n;
+    if (c->images > 0 && (size_t)c->images < o.end) o.end = (size_t)c->images;
+    w = start();
+    TRY(loader_open(&l, &o));
+    for (;;) {
+        TRY(loader_next(l, &b));
+        if (b == NULL) break;
+        for (size_t i = 0; i < b->n; i++)
+            good += b->status[i] == 1;
+        loader_release(l, b);
+    }
+    report(w, good);
+done:
+    loader_close(&l);
+    list_free(&images);
+    return rc;
+}
+
+/* Network alone, on one batch of noise again and again. */
+static int bench_net(const bench_config *c)
+{
+    int rc = 0;
+    session s = { 0 };
+    uint8_t *rgb = NULL;
+    float *out[2] = { NULL, NULL };
+    size_t batch = (size_t)c->batch, bytes, done = 0;
+    unsigned long seed = 1;
+    stopwatch w;
+    session_options o = { .model = c->model, .checkpoint = c->weights, .device = c->device,
+                          .precision = c->precision, .prep = c->prep, .dump = "features,logits",
+                          .threads = c->threads, .batch = batch };
+    CHECK(c->model != NULL && c->weights != NULL, ERR_USAGE, "bench net needs -m and -w");
+    TRY(session_open(&s, &o));
+    bytes = (size_t)s.prep.out_h * (size_t)s.prep.out_w * 3 * batch;
+    TRY(mem_new(&rgb, bytes, 1, "images"));
+    for (size_t i = 0; i < bytes; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        rgb[i] = (uint8_t)(seed >> 56);
+    }
+    for (int k = 0; k < 2; k++)
+        TRY(mem_new_aligned(&out[k], s.p->outputs[k].count * batch, sizeof(float), "outputs"));
+    TRY(s.backend->forward(s.net, &(batch_input){ .rgb = rgb }, batch, out)); /* pages and caches are warm now */
+    w = start();
+    for (; done < (size_t)c->images; done += batch)
+        TRY(s.backend->forward(s.net, &(batch_input){ .rgb = rgb }, batch, out));
+    printf("%s %s, %zu MiB of activations\n", s.m->name, s.about, s.backend->memory(s.net) >> 20);
+    report(w, done);
+done:
+    free(rgb);
+    free(out[0]);
+    free(out[1]);
+    session_clear(&s);
+    return rc;
+}
+
+static int cmd_bench(void *config)
+{
+    const bench_config *c = config;
+    if (strcmp(c->words.v[0], "decode") == 0) return bench_decode(c);
+    if (strcmp(c->words.v[0], "net") == 0) return bench_net(c);
+    return err_set(ERR_USAGE, "bench '%s'? decode or net", c->words.v[0]);
+}
+
+#define AT(field) offsetof(bench_config, field)
+static const opt opts[] = {
+    { .name = "model", .letter = 'm', .kind = OPT_STRING, .at = AT(model), .value = "NAME",
+      .help = "network" },
+    { .name = "weights", .letter = 'w', .kind = OPT_STRING, .at = AT(weights), .value = "FILE",
+      .help = "checkpoint" },
+    { .name = "root", .letter = 'r', .kind = OPT_STRING, .at = AT(root), .value = "DIR",
+      .help = "decode: folder of the list's paths" },
+    { .name = "list", .letter = 'l', .kind = OPT_STRING, .at = AT(list), .value = "FILE",
+      .help = "decode: image list" },
+    { .name = "device", .letter = 'd', .kind = OPT_STRING, .at = AT(device), .value = "NAME",
+      .help = "cpu, cuda, cuda:N", .def = "cpu" },
+    { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
+      .value = "NAME", .help = "fp32, tf32, bf16, fp16", .def = "fp32" },
+    { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET",
+      .help = "preprocessing  [the network's own]" },
+    { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
+      .help = "images per batch", .def = "16", .min = 1, .max = 4096 },
+    { .name = "threads", .letter = 't', .kind = OPT_INT, .at = AT(threads), .value = "N",
+      .help = "threads", .def = "1", .min = 1, .max = 1024 },
+    { .name = "images", .letter = 'n', .kind = OPT_INT, .at = AT(images), .value = "N",
+      .help = "images to time", .def = "64", .min = 1, .max = 100000000 },
+    { .name = NULL }
+};
+
+const command command_bench = {
+    .name = "bench",
+    .summary = "Times one stage alone: decode or net.",
+    .synopsis = "decode|net [options]",
+    .about = "example: extract bench net -m resnet50 -w resnet50.pth -p bf16 -n 256",
+    .opts = opts,
+    .config_size = sizeof(bench_config),
+    .words_at = AT(words),
+    .words_min = 1,
+    .words_max = 1,
+    .run = cmd_bench,
+};

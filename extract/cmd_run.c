@@ -1,0 +1,335 @@
+/* extract run: list -> decoded batches -> network -> feature file, resumable at any moment. */
+#include "extract/commands.h"
+#include "extract/loader.h"
+#include "extract/progress.h"
+#include "extract/provenance.h"
+#include "extract/session.h"
+#include "extract/stop.h"
+#include "common/err.h"
+#include "common/feature_file.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
+enum { RING = 4 };
+
+typedef struct run_config {
+    const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *dump, *progress,
+        *list_format;
+    args_strings taps;
+    int batch, threads, decoders, limit, force, max_bad;
+    double stop_after;
+    args_strings words;
+} run_config;
+
+typedef struct run { /* everything of one run under way */
+    const run_config *c;
+    session s;
+    list *images;
+    char *provenance;
+    feature_dataset *datasets;
+    feature_writer *writer;
+    loader *loader;
+    progress *progress;
+    float **out;      /* [outputs] batch rows */
+    uint8_t *status;
+    const char **reason;
+    size_t rows, done, bad;
+    double began, committed, waited, computed;
+} run;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+static int read_images(run *r)
+{
+    static const char *const names[] = { "auto", "gen", "openood", "mos" };
+    int rc = 0, format = 0;
+    while (strcmp(names[format], r->c->list_format) != 0)
+        format++;
+    if (r->c->list != NULL) TRY(list_read(&r->images, r->c->list, (list_format)format));
+    else TRY(list_scan(&r->images, r->c->root));
+    r->rows = r->images->n;
+    if (r->c->limit > 0 && (size_t)r->c->limit < r->rows) r->rows = (size_t)r->c->limit;
+done:
+    return rc;
+}
+
+static int make_buffers(run *r)
+{
+    int rc = 0;
+    size_t batch = (size_t)r->c->batch;
+    const plan *p = r->s.p;
+    TRY(mem_new(&r->datasets, p->n_outputs, sizeof *r->datasets, "outputs"));
+    TRY(mem_new(&r->out, p->n_outputs, sizeof *r->out, "outputs"));
+    for (size_t i = 0; i < p->n_outputs; i++) {
+        const plan_output *o = &p->outputs[i];
+        feature_dataset *d = &r->datasets[i];
+        size_t n;
+        *d = (feature_dataset){ .name = o->name, .type = FEATURE_F32, .rank = o->rank };
+        for (int k = 0; k < o->rank; k++)
+            d->dim[k] = o->dim[k];
+        TRY(mem_product(&n, o->count, batch, o->name));
+        TRY(mem_new_aligned(&r->out[i], n, sizeof(float), o->name));
+    }
+    TRY(mem_new(&r->status, batch, 1, "outputs"));
+    TRY(mem_new(&r->reason, batch, sizeof *r->reason, "outputs"));
+done:
+    return rc;
+}
+
+static int open_writer(run *r, enum feature_state *state)
+{
+    int rc = 0;
+    size_t c = (size_t)r->s.classes, d = 0;
+    feature_constant head[2];
+    const float *w = session_head(&r->s, 0), *b = session_head(&r->s, 1);
+    feature_spec spec = { .rows = r->rows, .paths = r->images->path,
+                          .path_width = r->images->path_max, .labels = r->images->label,
+                          .datasets = r->datasets, .n_datasets = r->s.p->n_outputs,
+                          .constants = head, .provenance = r->provenance };
+    if (w != NULL) {
+        d = (size_t)graph_node(r->s.g, graph_features(r->s.g))->out.c;
+        head[0] = (feature_constant){ "head/weight", 2, { c, d }, w };
+        head[1] = (feature_constant){ "head/bias", 1, { c }, b };
+        spec.n_constants = 2;
+    }
+    TRY(feature_writer_open(&r->writer, r->c->out, &spec, r->c->force, state, &r->done));
+done:
+    return rc;
+}
+
+static int open_run(run *r, enum feature_state *state)
+{
+    int rc = 0, threads = r->c->threads > 0 ? r->c->threads : session_default_threads();
+    session_options o = { .model = r->c->model, .checkpoint = r->c->weights,
+                          .device = r->c->device, .precision = r->c->precision,
+                          .prep = r->c->prep, .dump = r->c->dump, .taps = r->c->taps.v,
+                          .n_taps = r->c->taps.n, .threads = threads,
+                          .batch = (size_t)r->c->batch };
+    provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
+    loader_options lo = { .root = r->c->root, .batch = (size_t)r->c->batch, .ring = RING,
+                          .threads = r->c->decoders > 0 ? r->c->decoders : threads };
+    TRY(read_images(r));
+    TRY(session_open(&r->s, &o));
+    in.images = r->images;
+    in.rows = r->rows;
+    TRY(provenance_make(&r->provenance, &in));
+    TRY(make_buffers(r));
+    TRY(open_writer(r, state));
+    if (*state == FEATURE_COMPLETE) goto done;
+    lo.images = r->images;
+    lo.begin = r->done;
+    lo.end = r->rows;
+    lo.prep = &r->s.prep;
+    TRY(loader_open(&r->loader, &lo));
+    TRY(progress_open(&r->progress, r->c->progress, r->rows, r->done));
+done:
+    return rc;
+}
+
+static void close_run(run *r)
+{
+    progress_close(&r->progress);
+    loader_close(&r->loader);
+    feature_writer_close(&r->writer);
+    for (size_t i = 0; r->out != NULL && i < r->s.p->n_outputs; i++)
+        free(r->out[i]);
+    free(r->out);
+    free(r->datasets);
+    free(r->status);
+    free(r->reason);
+    free(r->provenance);
+    session_clear(&r->s);
+    list_free(&r->images);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------- */
+
+static int is_finite(const float *v, size_t n)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += v[i] * 0.0f; /* 0 for a finite value, NaN otherwise */
+    return sum == 0.0f;
+}
+
+/* Rows without a value become NaN in every dataset, so that they never look like data. */
+static void mark_bad(run *r, const loader_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        r->status[i] = b->status[i];
+        r->reason[i] = b->reason[i];
+        for (size_t k = 0; k < r->s.p->n_outputs && r->status[i] == ROW_OK; k++)
+            if (!is_finite(r->out[k] + i * r->s.p->outputs[k].count, r->s.p->outputs[k].count)) {
+                r->status[i] = ROW_NONFINITE;
+                r->reason[i] = "the network gave NaN or Inf";
+            }
+        if (r->status[i] == ROW_OK) continue;
+        r->bad++;
+        if (r->bad <= 10)
+            log_warn("image %zu '%s': %s", b->row + i + 1, r->images->path[b->row + i],
+                     r->reason[i] ? r->reason[i] : "unreadable");
+        for (size_t k = 0; k < r->s.p->n_outputs; k++) {
+            float *v = r->out[k] + i * r->s.p->outputs[k].count;
+            for (size_t j = 0; j < r->s.p->outputs[k].count; j++)
+                v[j] = NAN;
+        }
+    }
+}
+
+static int one_batch(run *r, const loader_batch *b)
+{
+    int rc = 0;
+    double t = now();
+    TRY(r->s.backend->forward(r->s.net, &(batch_input){ .rgb = b->rgb }, b->n, r->out));
+    r->computed += now() - t;
+    mark_bad(r, b);
+    TRY(feature_writer_put(r->writer, b->row, b->n, (const void *const *)r->out, r->status,
+                           r->reason));
+    r->done = b->row + b->n;
+    if (now() - r->committed >= COMMIT_SECONDS) {
+        TRY(feature_writer_commit(r->writer));
+        r->committed = now();
+    }
+    progress_update(r->progress, r->done, r->bad, r->waited, r->computed);
+done:
+    return rc;
+}
+
+static const char *why_stop(const run *r)
+{
+    if (stop_asked() != NULL) return stop_asked();
+    return r->c->stop_after > 0 && now() - r->began >= r->c->stop_after ? "--stop-after" : NULL;
+}
+
+static int all_batches(run *r)
+{
+    int rc = 0;
+    loader_batch *b = NULL;
+    for (;;) {
+        double t = now();
+        const char *why = why_stop(r);
+        if (why != NULL && r->done < r->rows) {
+            TRY(feature_writer_commit(r->writer));
+            CHECK(0, ERR_INTERRUPTED, "%s: stopped by %s after %zu of %zu images; the same command "
+                  "continues", r->c->out, why, r->done, r->rows);
+        }
+        TRY(loader_next(r->loader, &b));
+        r->waited += now() - t;
+        if (b == NULL) break;
+        TRY(one_batch(r, b));
+        loader_release(r->loader, b);
+        b = NULL;
+    }
+done:
+    if (b != NULL) loader_release(r->loader, b);
+    return rc;
+}
+
+static int cmd_run(void *config)
+{
+    int rc = 0;
+    enum feature_state state = FEATURE_NEW;
+    size_t begun;
+    run r = { .c = config, .began = now() };
+    stop_listen();
+    TRY(open_run(&r, &state));
+    if (state == FEATURE_COMPLETE) {
+        log_info("%s is complete already: %zu images", r.c->out, r.rows);
+        goto done;
+    }
+    if (state == FEATURE_RESUMED)
+        log_info("%s: continuing after %zu of %zu images", r.c->out, r.done, r.rows);
+    begun = r.done;
+    r.committed = now();
+    TRY(all_batches(&r));
+    progress_close(&r.progress);
+    TRY(feature_writer_finish(r.writer));
+    log_info("%s: %zu images, %zu bad, %.1f s, %.1f images/s (%s, %s)", r.c->out, r.rows, r.bad,
+             now() - r.began, (double)(r.rows - begun) / (now() - r.began), r.s.m->name,
+             r.s.about);
+    CHECK(r.bad <= (size_t)r.c->max_bad, ERR_BAD_IMAGES,
+          "%s: %zu images could not be used; their rows are NaN and flagged in /status "
+          "(--max-bad %zu accepts them)", r.c->out, r.bad, r.bad);
+done:
+    close_run(&r);
+    return rc;
+}
+
+static const char *const progress_modes[] = { "auto", "bar", "plain", "json", "none", NULL };
+static const char *const formats[] = { "auto", "gen", "openood", "mos", NULL };
+
+#define AT(field) offsetof(run_config, field)
+static const opt opts[] = {
+    { .name = "model", .letter = 'm', .kind = OPT_STRING, .at = AT(model), .value = "NAME",
+      .help = "network; `extract models` lists them", .required = 1 },
+    { .name = "weights", .letter = 'w', .kind = OPT_STRING, .at = AT(weights), .value = "FILE",
+      .help = "checkpoint: .safetensors, .pth, .pth.tar, .npz", .required = 1 },
+    { .name = "root", .letter = 'r', .kind = OPT_STRING, .at = AT(root), .value = "DIR",
+      .help = "folder that the list's paths start from", .required = 1 },
+    { .name = "list", .letter = 'l', .kind = OPT_STRING, .at = AT(list), .value = "FILE",
+      .help = "image list; without it every image below the root" },
+    { .name = "out", .letter = 'o', .kind = OPT_STRING, .at = AT(out), .value = "OUT.h5",
+      .help = "feature file; an unfinished one is continued", .required = 1 },
+    { .name = "device", .letter = 'd', .kind = OPT_STRING, .at = AT(device), .value = "NAME",
+      .help = "cpu, cuda, cuda:N", .def = "cpu" },
+    { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
+      .value = "NAME", .help = "fp32 (exact), tf32, bf16, fp16", .def = "fp32" },
+    { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
+      .help = "images per batch; no value depends on it", .def = "32", .min = 1, .max = 4096 },
+    { .name = "threads", .letter = 't', .kind = OPT_INT, .at = AT(threads), .value = "N",
+      .help = "network threads on the CPU  [all this process may use]", .min = 1, .max = 1024 },
+    { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",
+      .help = "decode threads  [as many]", .min = 1, .max = 1024 },
+    { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET[:KEY=VALUE,...]",
+      .help = "gen, torchvision, openood, mos, cifar, timm  [the network's own]" },
+    { .name = "dump", .kind = OPT_STRING, .at = AT(dump), .value = "WHAT,...",
+      .help = "features, logits", .def = "features,logits" },
+    { .name = "tap", .kind = OPT_REPEAT, .at = AT(taps), .value = "NAME[:mean|:sum|:max]",
+      .help = "also store this activation, whole or reduced over its map" },
+    { .name = "list-format", .kind = OPT_STRING, .at = AT(list_format), .value = "NAME",
+      .help = "auto, gen, openood, mos", .def = "auto", .choices = formats },
+    { .name = "limit", .kind = OPT_INT, .at = AT(limit), .value = "N",
+      .help = "only the first N images of the list", .min = 1, .max = 2147483647 },
+    { .name = "max-bad", .kind = OPT_INT, .at = AT(max_bad), .value = "N",
+      .help = "accept this many unreadable images; more: exit 3 at the end", .def = "0", .min = 0,
+      .max = 2147483647 },
+    { .name = "stop-after", .kind = OPT_DURATION, .at = AT(stop_after), .value = "TIME",
+      .help = "commit and exit 75 after this long (90s, 15m, 2h)" },
+    { .name = "force", .kind = OPT_FLAG, .at = AT(force),
+      .help = "start over where OUT.h5 was made with other settings" },
+    { .name = "progress", .kind = OPT_STRING, .at = AT(progress), .value = "MODE",
+      .help = "auto, bar, plain, json, none", .def = "auto", .choices = progress_modes },
+    { .name = NULL }
+};
+
+const command command_run = {
+    .name = "run",
+    .summary = "Runs a network over a list of images and stores features and logits.",
+    .synopsis = "-m MODEL -w CHECKPOINT -r ROOT [-l LIST] -o OUT.h5 [options]",
+    .about = "example: extract run -m resnet50 -w resnet50.pth -r imagenet -l val.txt -o val.h5\n"
+             "Exit: 0 done, 3 done but images unreadable, 4 an input is refused, 5 environment,\n"
+             "75 interrupted: the same command continues.",
+    .opts = opts,
+    .config_size = sizeof(run_config),
+    .words_at = AT(words),
+    .run = cmd_run,
+};

@@ -1,0 +1,15 @@
+#include <immintrin.h>
+
+#define LANES 16
+#define ROWS 14
+typedef __m512 vec;
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define SET1(f) _mm512_set1_ps(f)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b) _mm512_add_ps(a, b)
+#define MAX(a, b) _mm512_max_ps(b, a) /* the second source is returned for a NaN */
+#define MIN(a, b) _mm512_min_ps(b, a)
+#include "extract/cpu/conv_tile.h"
+
+const conv_kernel conv_kernel_avx512 = { "avx512", LANES, ROWS, tile };

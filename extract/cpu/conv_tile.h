@@ -1,0 +1,136 @@
+/* Template of one instruction set's tile kernel; included once per *_isa.c file, which defines
+ * LANES, ROWS (most pixels with 2 vectors), vec, and LOAD STORE SET1 FMA MAX MIN ADD.
+ * acc[pixel][vector] += x[pixel][k] * w[k][vector], k through the segments in order. */
+#include "extract/cpu/conv.h"
+
+#include <string.h>
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS vec activate(vec v, activation act)
+{
+    if (act != ACT_NONE) v = MAX(v, SET1(0.0f)); /* MAX keeps a NaN of its first operand */
+    if (act == ACT_RELU6) v = MIN(v, SET1(6.0f));
+    return v;
+}
+
+/* Partly filled vectors go through a small buffer. */
+ALWAYS vec load_part(const float *p, int n)
+{
+    float t[LANES] = { 0 };
+    memcpy(t, p, (size_t)n * sizeof *t);
+    return LOAD(t);
+}
+
+ALWAYS void store_part(float *p, vec v, int n)
+{
+    float t[LANES];
+    STORE(t, v);
+    memcpy(p, t, (size_t)n * sizeof *t);
+}
+
+/* What the sum starts from: the bias, or what an earlier block left in y. */
+ALWAYS void start_of(float *t, const int vectors, const conv_tile *at, const conv_tile_args *a)
+{
+    for (int i = 0; i < at->pixels; i++, t += vectors * LANES) {
+        if (a->bias != NULL) memcpy(t, a->bias, (size_t)(vectors * LANES) * sizeof *t);
+        else memcpy(t, at->y + (size_t)i * a->y_step, (size_t)a->columns * sizeof *t);
+    }
+}
+
+ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const conv_tile_args *a)
+{
+    for (int i = 0; i < at->pixels; i++)
+        for (int v = 0; v < vectors; v++, t += LANES) {
+            int part = a->columns - v * LANES;
+            float *y = at->y + (size_t)i * a->y_step + v * LANES;
+            const float *r = at->r + (size_t)i * a->r_step + v * LANES;
+            vec sum = LOAD(t);
+            if (part <= 0) continue;
+            if (a->last) {
+                if (at->r != NULL) sum = ADD(sum, part >= LANES ? LOAD(r) : load_part(r, part));
+                sum = activate(sum, a->act);
+            }
+            if (part >= LANES) STORE(y, sum);
+            else store_part(y, sum, part);
+        }
+}
+
+/* rows and vectors are constants at every call, so that acc is nothing but registers. */
+ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const conv_tile_args *a)
+{
+    float edge[ROWS * 2 * LANES] __attribute__((aligned(64)));
+    vec acc[ROWS][CONV_PANEL_MAX];
+    const float *w = a->w;
+    const size_t s = a->x_step;
+    start_of(edge, vectors, t, a);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            acc[i][v] = LOAD(edge + (i * vectors + v) * LANES);
+    for (size_t g = 0; g < a->n_segments; g++) {
+        const float *x[(ROWS + 3) / 4];
+#pragma GCC unroll 4
+        for (int i = 0; i < (rows + 3) / 4; i++)
+            x[i] = t->x + a->segments[g].offset + 4 * (size_t)i * s;
+        for (size_t k = a->segments[g].length; k > 0; k--) {
+            vec b[CONV_PANEL_MAX];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                b[v] = LOAD(w + v * LANES);
+#pragma GCC unroll 16
+            for (int i = 0; i < rows; i++) {
+                vec one = SET1(x[i / 4][(size_t)(i % 4) * s]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++)
+                    acc[i][v] = FMA(one, b[v], acc[i][v]);
+            }
+            w += vectors * LANES;
+#pragma GCC unroll 4
+            for (int i = 0; i < (rows + 3) / 4; i++)
+                x[i]++;
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            STORE(edge + (i * vectors + v) * LANES, acc[i][v]);
+    finish(edge, vectors, t, a);
+}
+
+#define CASE(rows, vectors)                                                                        \
+    case rows: tile_of(rows, vectors, t, a); break;
+#if ROWS == 14
+#define ALL_ROWS(v)                                                                                \
+    CASE(1, v) CASE(2, v) CASE(3, v) CASE(4, v) CASE(5, v) CASE(6, v) CASE(7, v) CASE(8, v)        \
+    CASE(9, v) CASE(10, v) CASE(11, v) CASE(12, v) CASE(13, v) CASE(14, v)
+#define HALF_ROWS(v)                                                                               \
+    CASE(1, v) CASE(2, v) CASE(3, v) CASE(4, v) CASE(5, v) CASE(6, v) CASE(7, v)
+#else
+#define ALL_ROWS(v) CASE(1, v) CASE(2, v) CASE(3, v) CASE(4, v) CASE(5, v) CASE(6, v)
+#define HALF_ROWS(v) CASE(1, v) CASE(2, v) CASE(3, v)
+#endif
+
+static void tile_1(const conv_tile *t, const conv_tile_args *a)
+{
+    switch (t->pixels) { ALL_ROWS(1) }
+}
+
+static void tile_2(const conv_tile *t, const conv_tile_args *a)
+{
+    switch (t->pixels) { ALL_ROWS(2) }
+}
+
+static void tile_4(const conv_tile *t, const conv_tile_args *a)
+{
+    switch (t->pixels) { HALF_ROWS(4) }
+}
+
+static void tile(int vectors, const conv_tile *t, const conv_tile_args *a)
+{
+    if (vectors == 1) tile_1(t, a);
+    else if (vectors == 2) tile_2(t, a);
+    else tile_4(t, a);
+}

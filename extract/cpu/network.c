@@ -1,0 +1,248 @@
+/* The CPU backend: steps of a plan over NHWC f32 arenas, one arena per worker thread.
+ * Work is split over images, MICRO at a time; inside an image nothing waits for another thread. */
+#include "extract/backend.h"
+#include "extract/cpu/conv.h"
+#include "extract/cpu/maps.h"
+#include "extract/cpu/pool.h"
+#include "common/err.h"
+#include "common/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MICRO_DEFAULT = 4 }; /* images of one pass: weights are read once for all of them */
+
+typedef struct cpu_step {
+    const plan_step *s;
+    conv *conv;        /* dense convolution and linear */
+    float *w, *b;      /* depth-wise [k*k][c], scale and shift [c] */
+} cpu_step;
+
+typedef struct network {
+    const plan *p;
+    cpu_step *steps;
+    float table[3][256];
+    pool *threads;
+    int n_threads;
+    size_t micro;
+    float **arena;     /* [threads] micro images each */
+    size_t image_bytes;
+    /* the batch under way */
+    const batch_input *in;
+    size_t n;
+    float *const *out;
+} network;
+
+/* ---- preparation -------------------------------------------------------------------------------- */
+
+static view view_of(const network *net, float *arena, int tensor)
+{
+    const plan_tensor *t = &net->p->tensors[tensor];
+    const plan_tensor *r = &net->p->tensors[t->root];
+    view v = { .c = t->s.c, .h = t->s.h, .w = t->s.w, .halo = r->halo, .ld = (size_t)r->s.c };
+    v.row = (size_t)(r->s.w + 2 * r->halo) * v.ld;
+    v.image = r->elements;
+    v.p = arena + r->at * net->micro + (size_t)r->halo * (v.row + v.ld) + (size_t)t->channel;
+    return v;
+}
+
+static int copy_floats(float **out, const float *v, size_t n, const char *what)
+{
+    int rc = mem_new_aligned(out, n, sizeof **out, what);
+    if (rc == 0) memcpy(*out, v, n * sizeof **out);
+    return rc;
+}
+
+/* [c,1,k,k] -> [k*k][c] */
+static int pack_depthwise(cpu_step *c, int channels)
+{
+    int rc = 0;
+    size_t n = (size_t)channels, area = (size_t)c->s->kernel * (size_t)c->s->kernel;
+    CHECK(area <= 49, ERR_INTERNAL, "%s: depth-wise window of %zu", c->s->name, area);
+    TRY(mem_new_aligned(&c->w, n * area, sizeof *c->w, c->s->name));
+    for (size_t o = 0; o < n; o++)
+        for (size_t t = 0; t < area; t++)
+            c->w[t * n + o] = c->s->w[o * area + t];
+    TRY(copy_floats(&c->b, c->s->b, n, c->s->name));
+done:
+    return rc;
+}
+
+static int prepare(network *net, cpu_step *c)
+{
+    int rc = 0;
+    const plan_step *s = c->s;
+    view x, y = view_of(net, net->arena[0], s->y);
+    if (s->n_x > 0) x = view_of(net, net->arena[0], s->x[0]);
+    switch (s->op) {
+    case OP_conv:
+        if (s->groups == y.c && y.c == x.c && s->groups > 1) {
+            TRY(pack_depthwise(c, y.c));
+            break;
+        }
+        CHECK(s->groups == 1, ERR_INTERNAL, "%s: %d groups", s->name, s->groups);
+        TRY(conv_new(&c->conv, s, &x, &y));
+        break;
+    case OP_linear: TRY(conv_new(&c->conv, s, &x, &y)); break;
+    case OP_batchnorm:
+        TRY(copy_floats(&c->w, s->w, (size_t)y.c, s->name));
+        TRY(copy_floats(&c->b, s->b, (size_t)y.c, s->name));
+        break;
+    default: break;
+    }
+done:
+    return rc;
+}
+
+static void cpu_close(void **out)
+{
+    network *net = *out;
+    if (net == NULL) return;
+    pool_free(&net->threads);
+    for (size_t i = 0; net->steps != NULL && i < net->p->n_steps; i++) {
+        conv_free(&net->steps[i].conv);
+        free(net->steps[i].w);
+        free(net->steps[i].b);
+    }
+    for (int i = 0; net->arena != NULL && i < net->n_threads; i++)
+        free(net->arena[i]);
+    free(net->steps);
+    free(net->arena);
+    free(net);
+    *out = NULL;
+}
+
+static int cpu_open(void **out, plan *p, const backend_options *o)
+{
+    int rc = 0;
+    size_t bytes;
+    void *made = NULL;
+    network *net;
+    const char *micro = getenv("OUTPOST_MICRO");
+    TRY(mem_new(&made, 1, sizeof *net, "network"));
+    net = made;
+    net->p = p;
+    net->n_threads = o->threads;
+    net->micro = micro != NULL ? (size_t)atoi(micro) : MICRO_DEFAULT;
+    if (net->micro > o->batch) net->micro = o->batch;
+    net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
+    backend_normalise_table(net->table, o->prep);
+    TRY(mem_new(&net->arena, (size_t)o->threads, sizeof *net->arena, "network"));
+    TRY(mem_product(&bytes, p->arena, net->micro, "activations"));
+    for (int i = 0; i < o->threads; i++)
+        TRY(mem_new_aligned(&net->arena[i], bytes, sizeof(float), "activations"));
+    TRY(mem_new(&net->steps, p->n_steps, sizeof *net->steps, "network"));
+    for (size_t i = 0; i < p->n_steps; i++) {
+        net->steps[i].s = &p->steps[i];
+        TRY(prepare(net, &net->steps[i]));
+        free(p->steps[i].w); /* packed now; never twice in memory */
+        free(p->steps[i].b);
+        p->steps[i].w = p->steps[i].b = NULL;
+    }
+    TRY(pool_new(&net->threads, o->threads));
+    *out = made;
+    made = NULL;
+done:
+    cpu_close(&made);
+    return rc;
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+static void run_concat(const network *net, float *arena, const plan_step *s, int n)
+{
+    view y = view_of(net, arena, s->y);
+    const plan_tensor *t = net->p->tensors;
+    for (int k = 0; k < s->n_x; k++) {
+        view x = view_of(net, arena, s->x[k]), to = y;
+        to.c = x.c;
+        if (t[s->x[k]].root != t[s->y].root) map_copy(&x, &to, n);
+        y.p += x.c;
+    }
+}
+
+/* The images from `first` on. */
+static void run_input(const network *net, size_t first, const view *y, int n)
+{
+    size_t values = (size_t)y->c * (size_t)y->h * (size_t)y->w;
+    if (net->in->rgb != NULL)
+        map_normalise(net->in->rgb + first * net->image_bytes, net->image_bytes, net->table, y, n);
+    else map_import(net->in->values + first * values, values, y, n);
+}
+
+static void run_step(const network *net, float *arena, const cpu_step *c, size_t first, int n)
+{
+    const plan_step *s = c->s;
+    view x = { 0 }, y = view_of(net, arena, s->y), r = { 0 };
+    if (s->n_x > 0) x = view_of(net, arena, s->x[0]);
+    if (s->residual >= 0) r = view_of(net, arena, s->residual);
+    map_zero_halo(&y, n);
+    switch (s->op) {
+    case OP_input: run_input(net, first, &y, n); break;
+    case OP_conv:
+    case OP_linear:
+        if (c->conv != NULL) {
+            conv_run(c->conv, &x, &y, s->residual >= 0 ? &r : NULL, n);
+            break;
+        }
+        map_depthwise(&x, c->w, c->b, s->kernel, s->stride, s->pad,
+                      s->residual >= 0 ? ACT_NONE : s->act, &y, n);
+        if (s->residual >= 0) map_add(&y, &r, s->act, &y, n);
+        break;
+    case OP_batchnorm: map_scale_shift(&x, c->w, c->b, s->act, &y, n); break;
+    case OP_relu:
+    case OP_relu6: map_activate(&x, s->act, &y, n); break;
+    case OP_add:
+        r = view_of(net, arena, s->x[1]);
+        map_add(&x, &r, s->act, &y, n);
+        break;
+    case OP_maxpool: map_maxpool(&x, s->kernel, s->stride, s->pad, &y, n); break;
+    case OP_avgpool: map_avgpool(&x, s->kernel, s->stride, &y, n); break;
+    case OP_gap: map_gap(&x, &y, n); break;
+    case OP_concat: run_concat(net, arena, s, n); break;
+    case OP_shortcut_a: map_shortcut_a(&x, &y, n); break;
+    case OP_COUNT: break;
+    }
+}
+
+static void run_micro(void *context, int worker, size_t task)
+{
+    network *net = context;
+    float *arena = net->arena[worker];
+    size_t first = task * net->micro;
+    size_t n = net->n - first < net->micro ? net->n - first : net->micro;
+    for (size_t i = 0; i < net->p->n_steps; i++)
+        run_step(net, arena, &net->steps[i], first, (int)n);
+    for (size_t k = 0; k < net->p->n_outputs; k++) {
+        const plan_output *o = &net->p->outputs[k];
+        view v = view_of(net, arena, o->tensor);
+        for (size_t i = 0; i < n; i++)
+            map_export(&v, (int)i, o->reduce, net->out[k] + (first + i) * o->count);
+    }
+}
+
+static int cpu_forward(void *n, const batch_input *in, size_t images, float *const *out)
+{
+    network *net = n;
+    net->in = in;
+    net->n = images;
+    net->out = out;
+    pool_run(net->threads, (images + net->micro - 1) / net->micro, run_micro, net);
+    return 0;
+}
+
+static void cpu_describe(const void *n, char *text, size_t room)
+{
+    (void)n;
+    snprintf(text, room, "cpu %s f32", conv_kernel_best()->name);
+}
+
+static size_t cpu_memory(const void *n)
+{
+    const network *net = n;
+    return (size_t)net->n_threads * net->p->arena * net->micro * sizeof(float);
+}
+
+const backend_def backend_cpu = { "cpu", cpu_open, cpu_forward, cpu_describe, cpu_memory,
+                                  cpu_close };

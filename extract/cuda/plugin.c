@@ -1,0 +1,98 @@
+/* The plugin's face: the table of extract/plugin.h over this folder's functions.
+ * Each entry hands the recorded message over to the program, whose copy of common/err it is not. */
+#include "extract/plugin.h"
+
+#include "extract/cuda/device.h"
+
+static const cuda_host *host;
+
+static int hand_over(int rc)
+{
+    if (rc < 0 && host != NULL) {
+        (void)host->fail(rc, err_text());
+        err_clear();
+    }
+    return rc;
+}
+
+/* A message left by a call that failed on the way out, and was not reported, is not this call's. */
+#define ENTRY(call)                                                                                \
+    do {                                                                                           \
+        err_clear();                                                                               \
+        cuda_fault_set(FAULT_NONE);                                                                \
+        return hand_over(call);                                                                    \
+    } while (0)
+
+static int count(int *devices)
+{
+    ENTRY(device_count(devices));
+}
+
+static int open_device(cuda_backend **be, int device)
+{
+    ENTRY(device_open(be, device));
+}
+
+static int alloc(cuda_backend *be, size_t bytes, void **mem)
+{
+    ENTRY(memory_alloc(be, bytes, 0, mem));
+}
+
+static int alloc_host(cuda_backend *be, size_t bytes, void **mem)
+{
+    ENTRY(memory_alloc(be, bytes, 1, mem));
+}
+
+static int upload(cuda_backend *be, void *dst, const void *src, size_t bytes)
+{
+    ENTRY(memory_upload(be, dst, src, bytes));
+}
+
+static int download(cuda_backend *be, void *dst, const void *src, size_t bytes)
+{
+    ENTRY(memory_download(be, dst, src, bytes));
+}
+
+static int clear(cuda_backend *be, void *dst, size_t bytes)
+{
+    ENTRY(memory_clear(be, dst, bytes));
+}
+
+static int run(cuda_backend *be, int kernel, const op_args *args)
+{
+    ENTRY(device_run(be, kernel, args));
+}
+
+static int sync_device(cuda_backend *be)
+{
+    ENTRY(device_sync(be));
+}
+
+static const cuda_plugin plugin = {
+    .abi = CUDA_PLUGIN_ABI,
+    .name = "cuda",
+    .version = OUTPOST_VERSION,
+    .count = count,
+    .describe = device_describe,
+    .open = open_device,
+    .close = device_close,
+    .alloc = alloc,
+    .release = memory_release,
+    .alloc_host = alloc_host,
+    .release_host = memory_release,
+    .upload = upload,
+    .download = download,
+    .clear = clear,
+    .run = run,
+    .sync = sync_device,
+    .fault = cuda_fault_now,
+};
+
+cuda_plugin_entry outpost_cuda_plugin __attribute__((visibility("default")));
+const cuda_plugin *outpost_cuda_plugin(uint32_t abi, size_t args_size, int kernels,
+                                       const cuda_host *program)
+{
+    if (abi != CUDA_PLUGIN_ABI || args_size != sizeof(op_args) || kernels != KERNEL_COUNT) return NULL;
+    host = program;
+    return &plugin;
+}

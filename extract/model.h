@@ -1,0 +1,32 @@
+/* A network: a declaration that builds a graph once, and what belongs to it. */
+#ifndef OUTPOST_MODEL_H
+#define OUTPOST_MODEL_H
+
+#include "extract/graph.h"
+#include "extract/preprocess.h"
+
+typedef struct model_alias { /* another key layout: canonical part -> part in the file */
+    const char *ours, *theirs;
+} model_alias;
+
+typedef struct model {
+    const char *name;        /* "resnet50": the -m of the command line */
+    const char *about;       /* one line */
+    const char *paper;
+    const char *layouts;     /* which checkpoints it reads, in words */
+    void (*build)(graph *g, const struct model *m, int classes);
+    const void *cfg;         /* the family's own table entry */
+    prep_native prep;        /* input size, own preprocessing, statistics */
+    const char *classifier;  /* layer whose weight's first dimension is the number of classes */
+    int classes;             /* when no checkpoint tells */
+    const model_alias *aliases; /* ended by ours == NULL; NULL: none */
+} model;
+
+extern const model *const models[]; /* NULL-terminated: extract/models/models.c */
+
+/* NULL when there is none; args_nearest over the table is the caller's. */
+const model *model_find(const char *name);
+/* Builds and checks the graph of `m`. */
+int model_build(graph **out, const model *m, int classes);
+
+#endif

@@ -1,0 +1,46 @@
+/* The networks: one line each. */
+#include "extract/model.h"
+#include "common/err.h"
+
+#include <string.h>
+
+#define MODELS(X)                                                                                  \
+    X(resnet18) X(resnet34) X(resnet50) X(resnet101) X(resnet152)                                  \
+    X(squeezenet1_0) X(squeezenet1_1)                                                              \
+    X(mobilenet_v2)                                                                                \
+    X(densenet_bc_100_12)                                                                          \
+    X(resnet18_32x32)                                                                              \
+    X(cifar_resnet20) X(cifar_resnet32) X(cifar_resnet44) X(cifar_resnet56)                        \
+    X(demo)
+
+#define X(name) extern const model model_##name;
+MODELS(X)
+#undef X
+
+const model *const models[] = {
+#define X(name) &model_##name,
+    MODELS(X)
+#undef X
+    NULL
+};
+
+const model *model_find(const char *name)
+{
+    for (const model *const *m = models; *m != NULL; m++)
+        if (strcmp((*m)->name, name) == 0) return *m;
+    return NULL;
+}
+
+int model_build(graph **out, const model *m, int classes)
+{
+    graph *g = NULL;
+    int rc = 0;
+    TRY(graph_new(&g));
+    m->build(g, m, classes);
+    TRY(graph_check(g));
+    *out = g;
+    g = NULL;
+done:
+    graph_free(&g);
+    return rc;
+}

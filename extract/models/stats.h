@@ -1,0 +1,21 @@
+/* Channel statistics of the training sets, RGB, of values in 0..1 (models.md sections 7 and 9). */
+#ifndef OUTPOST_MODELS_STATS_H
+#define OUTPOST_MODELS_STATS_H
+
+#define IMAGENET_STATS                                                                             \
+    .mean = { 0.485f, 0.456f, 0.406f }, .std = { 0.229f, 0.224f, 0.225f }
+/* ReAct, DICE, HIMPLoS on CIFAR. */
+#define CIFAR_DICE_STATS                                                                           \
+    .mean = { 0.4914f, 0.4822f, 0.4465f }, .std = { 0.2023f, 0.1994f, 0.2010f }
+/* OpenOOD on CIFAR-10; for CIFAR-100 say --prep cifar:mean=.5071/.4867/.4408,std=.2675/.2565/.2761 */
+#define CIFAR10_OPENOOD_STATS                                                                      \
+    .mean = { 0.4914f, 0.4822f, 0.4465f }, .std = { 0.2470f, 0.2435f, 0.2616f }
+
+/* torchvision's evaluation of its V1 weights: short side 256, bilinear, crop 224. */
+#define TORCHVISION_224                                                                            \
+    {                                                                                              \
+        .side = 224, .preset = "torchvision", .resize_short = 256, .filter = RESIZE_BILINEAR,      \
+        IMAGENET_STATS                                                                             \
+    }
+
+#endif

@@ -1,0 +1,78 @@
+/* From a graph and its weights to steps over one arena.
+ *
+ * Passes: what is needed for the requested outputs; batch norm folded into the convolution before it
+ * (in double, rounded once: models.md 13.2); residual sum and activation fused behind a convolution;
+ * concatenation by writing into slices; halos (zero borders) where a convolution pads; lifetimes and
+ * offsets.  A node that is asked for keeps its exact value: nothing is fused across it.
+ * Tensors are NHWC; sizes and offsets are in elements of one image. */
+#ifndef OUTPOST_PLAN_H
+#define OUTPOST_PLAN_H
+
+#include "extract/graph.h"
+#include "extract/weights.h"
+
+typedef enum activation { ACT_NONE, ACT_RELU, ACT_RELU6 } activation;
+typedef enum reduction { REDUCE_NONE, REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX } reduction;
+
+typedef struct plan_request { /* one output: a node, and how its map is reduced over h, w */
+    const char *name;         /* name of the dataset */
+    int node;
+    reduction reduce;
+} plan_request;
+
+typedef struct plan_tensor {
+    shape s;
+    int node;        /* the graph node whose value it holds */
+    int root;        /* tensor whose memory it lies in; itself when it is no slice */
+    int channel;     /* first channel inside the root */
+    int halo;        /* of a root: border of zeros around h and w */
+    size_t at;       /* of a root: offset in the arena */
+    size_t elements; /* of a root: (h + 2 halo)(w + 2 halo) c, rounded up to 64 bytes of f32 */
+    int first, last; /* of a root: steps between which it is alive */
+} plan_tensor;
+
+typedef struct plan_step {
+    graph_op op;
+    const char *name;
+    const int *x;         /* tensors read; borrowed from the plan */
+    int n_x;
+    int residual;         /* tensor added before the activation, -1: none */
+    int y;                /* tensor written */
+    activation act;
+    int kernel, stride, pad, groups;
+    float *w, *b;         /* conv OIHW, linear [out,in] and bias [out] (never NULL);
+                             batchnorm: scale and shift [c] */
+    size_t w_count;
+} plan_step;
+
+typedef struct plan_output {
+    const char *name;
+    int tensor;
+    int node;             /* of the graph */
+    reduction reduce;
+    int rank;             /* of one image: 3 for a map [c,h,w], 1 for a vector [c] */
+    size_t dim[3];
+    size_t count;
+} plan_output;
+
+typedef struct plan {
+    const graph *g;       /* borrowed: the reference backend runs the graph itself */
+    const weights *w;
+    plan_step *steps;
+    size_t n_steps;
+    plan_tensor *tensors;
+    size_t n_tensors;
+    plan_output *outputs;
+    size_t n_outputs;
+    size_t arena;         /* elements of one image */
+    int *edges;           /* owns the x of the steps */
+    size_t n_edges;
+} plan;
+
+int plan_build(plan **out, const graph *g, const weights *w, const plan_request *requests,
+               size_t n_requests);
+/* Frees the f32 weights once a backend has packed its own. */
+void plan_drop_weights(plan *p);
+void plan_free(plan **p);
+
+#endif

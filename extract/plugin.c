@@ -1,0 +1,127 @@
+#include "extract/plugin.h"
+
+#include "common/err.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_NAME "outpost-cuda.so"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static const cuda_plugin *loaded;
+static char reason[PATH_MAX + 256]; /* why `loaded` is NULL */
+
+static int fail(int code, const char *text)
+{
+    return err_set(code, "%s", text);
+}
+
+static const cuda_host host = { .fail = fail };
+
+static int exists(char path[PATH_MAX], const char *directory, const char *below)
+{
+    int n = snprintf(path, PATH_MAX, "%s%s/%s", directory, below, FILE_NAME);
+    return n > 0 && n < PATH_MAX && access(path, F_OK) == 0;
+}
+
+/* The file to load, or the reason why there is none. */
+static int find(char path[PATH_MAX])
+{
+    const char *asked = secure_getenv("OUTPOST_PLUGIN_DIR");
+    char program[PATH_MAX];
+    ssize_t n;
+    if (asked != NULL && asked[0] != '\0') {
+        if (asked[0] == '/' && exists(path, asked, "")) return 1;
+        snprintf(reason, sizeof reason, "no CUDA plugin in $OUTPOST_PLUGIN_DIR: %s%s", asked,
+                 asked[0] == '/' ? " has no " FILE_NAME : " is not an absolute path");
+        return 0;
+    }
+    n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n > 0) {
+        char *slash;
+        program[n] = '\0';
+        slash = strrchr(program, '/');
+        if (slash != NULL) {
+            *slash = '\0';
+            if (exists(path, program, "") || exists(path, program, "/../libexec/outpost")) return 1;
+        }
+    }
+    snprintf(reason, sizeof reason, "no CUDA plugin beside this program (built with CUDA=0?)");
+    return 0;
+}
+
+static void load(void)
+{
+    char path[PATH_MAX];
+    void *library, *symbol;
+    cuda_plugin_entry *entry;
+    if (!find(path)) return;
+    library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        const char *why = dlerror();
+        snprintf(reason, sizeof reason, "the CUDA plugin does not load: %.*s", PATH_MAX,
+                 why != NULL ? why : path);
+        return;
+    }
+    /* Never closed again on success: the CUDA libraries keep threads and exit handlers. */
+    symbol = dlsym(library, CUDA_PLUGIN_ENTRY);
+    if (symbol == NULL) {
+        snprintf(reason, sizeof reason, "%s is not a plugin of outpost", path);
+        dlclose(library);
+        return;
+    }
+    memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function pointer */
+    loaded = entry(CUDA_PLUGIN_ABI, sizeof(op_args), KERNEL_COUNT, &host);
+    if (loaded != NULL && loaded->abi != CUDA_PLUGIN_ABI) loaded = NULL;
+    if (loaded != NULL && strcmp(loaded->version, OUTPOST_VERSION) != 0) loaded = NULL;
+    if (loaded == NULL) {
+        snprintf(reason, sizeof reason, "%s is not of this build of outpost %s; install both together",
+                 path, OUTPOST_VERSION);
+        dlclose(library);
+    }
+}
+
+int plugin_load(const cuda_plugin **out)
+{
+    int rc = 0;
+    pthread_once(&once, load);
+    CHECK(loaded != NULL, ERR_ENV, "%s", reason);
+    *out = loaded;
+done:
+    return rc;
+}
+
+void plugin_describe(char *text, size_t room)
+{
+    pthread_once(&once, load);
+    if (loaded != NULL)
+        loaded->describe(text, room);
+    else
+        snprintf(text, room, "%s\n", reason);
+}
+
+int plugin_parse_device(const char *text, int *device)
+{
+    int rc = 0;
+    long n = 0;
+    char *end = NULL;
+    const char *digits = NULL;
+    if (strncmp(text, "cuda:", 5) == 0) digits = text + 5;
+    CHECK(digits != NULL || strcmp(text, "cuda") == 0, ERR_USAGE, "'%s' is not a CUDA device: cuda or cuda:N",
+          text);
+    if (digits != NULL) {
+        errno = 0;
+        n = strtol(digits, &end, 10);
+        CHECK(digits[0] >= '0' && digits[0] <= '9' && *end == '\0' && errno == 0 && n <= INT_MAX,
+              ERR_USAGE, "'%s' is not a CUDA device: cuda:N with N from 0", text);
+    }
+    *device = (int)n;
+done:
+    return rc;
+}

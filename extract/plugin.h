@@ -1,0 +1,80 @@
+/* The CUDA backend as a plugin, outpost-cuda.so: one program serves machines with and without CUDA.
+ * extract/ knows of it only what stands here; the plugin is extract/cuda/ and kernels/. */
+#ifndef OUTPOST_PLUGIN_H
+#define OUTPOST_PLUGIN_H
+
+#include "kernels/table.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Raised whenever this header, op_args or the meaning of a kernel changes. */
+enum { CUDA_PLUGIN_ABI = 1 };
+
+/* What a failed call of the plugin means for the run. */
+typedef enum cuda_fault {
+    FAULT_NONE,
+    FAULT_ABSENT,  /* no usable driver, library or device */
+    FAULT_MEMORY,  /* out of GPU memory; the device works on, a smaller batch may fit */
+    FAULT_CODE,    /* this build has no code for this device */
+    FAULT_LOST,    /* the device or its context is lost: close, and redo elsewhere or in a new process */
+    FAULT_REFUSED, /* a library refused our arguments: a defect of this program */
+    FAULT_FAILED   /* anything else */
+} cuda_fault;
+
+typedef struct cuda_backend cuda_backend; /* one open device: its stream and library handles */
+
+/* Unless said otherwise functions return 0 or ERR_*, with the message recorded by err_set() in the
+ * calling thread.  A backend serves one thread at a time. */
+typedef struct cuda_plugin {
+    uint32_t abi;
+    const char *name;    /* "cuda" */
+    const char *version; /* of the outpost it was built with */
+    /* How many devices there are; ERR_ENV "no CUDA device: WHY" when none can be used. */
+    int (*count)(int *devices);
+    /* Versions, then a line per device or the reason why there is none; lines end in \n.  Never
+     * fails: what cannot be found out is said so in the text. */
+    void (*describe)(char *text, size_t room);
+    /* Opens device 0.. and runs the self-test: known bytes must give known bits. */
+    int (*open)(cuda_backend **out, int device);
+    void (*close)(cuda_backend **be); /* memory still allocated is released with it */
+    /* 256-byte aligned device memory, contents undefined. */
+    int (*alloc)(cuda_backend *be, size_t bytes, void **mem);
+    void (*release)(cuda_backend *be, void **mem);
+    /* Pinned host memory, the only kind that copies overlap with compute from. */
+    int (*alloc_host)(cuda_backend *be, size_t bytes, void **mem);
+    void (*release_host)(cuda_backend *be, void **mem);
+    /* Queued: both sides stay untouched until sync. */
+    int (*upload)(cuda_backend *be, void *dst, const void *src, size_t bytes);
+    int (*download)(cuda_backend *be, void *dst, const void *src, size_t bytes);
+    int (*clear)(cuda_backend *be, void *dst, size_t bytes); /* zero bytes */
+    /* Queues a kernel of kernels/table.def on device addresses; args->stream is ignored. */
+    int (*run)(cuda_backend *be, int kernel, const op_args *args);
+    int (*sync)(cuda_backend *be); /* waits; what queued work did wrong shows here */
+    /* The kind of this thread's last failure, for callers that can act on it. */
+    cuda_fault (*fault)(void);
+} cuda_plugin;
+
+/* What the program hands to the plugin.  The plugin has its own copy of common/, so its messages
+ * come back through here. */
+typedef struct cuda_host {
+    int (*fail)(int code, const char *text); /* err_set in the program; returns code */
+} cuda_host;
+
+/* The plugin's one exported function; NULL when it does not speak this ABI. */
+#define CUDA_PLUGIN_ENTRY "outpost_cuda_plugin"
+typedef const cuda_plugin *cuda_plugin_entry(uint32_t abi, size_t args_size, int kernels,
+                                             const cuda_host *host);
+
+/* Loads the plugin, once per process: from $OUTPOST_PLUGIN_DIR when set, else from the directory of
+ * the program or ../libexec/outpost beside it.  *out lives as long as the process.  ERR_ENV when it is
+ * absent, does not load (a CUDA library is missing) or is of another build. */
+int plugin_load(const cuda_plugin **out);
+
+/* Versions and devices as describe() has them, or the reason why there is no plugin; for --version. */
+void plugin_describe(char *text, size_t room);
+
+/* "cuda" -> 0, "cuda:N" -> N.  ERR_USAGE for anything else. */
+int plugin_parse_device(const char *text, int *device);
+
+#endif

@@ -1,0 +1,20 @@
+/* What decides the bytes of an output, as JSON: stored in it, and compared when a run resumes.
+ * Paths, threads, batch and progress are left out: they cannot change a value. */
+#ifndef OUTPOST_PROVENANCE_H
+#define OUTPOST_PROVENANCE_H
+
+#include "common/list.h"
+#include "extract/session.h"
+
+typedef struct provenance_input {
+    const session *s;
+    const session_options *o;
+    const list *images;
+    size_t rows;          /* of the list that are extracted */
+    const char *checkpoint_name;
+} provenance_input;
+
+/* *json is the caller's to free. */
+int provenance_make(char **json, const provenance_input *in);
+
+#endif

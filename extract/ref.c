@@ -1,0 +1,254 @@
+/* The plain reference: the graph itself, node by node, nothing folded, fused or blocked, in double
+ * on NCHW.  Slow; the truth that the fast backends are held to (`extract run -d ref`, tests). */
+#include "extract/backend.h"
+#include "common/err.h"
+#include "common/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct reference {
+    const plan *p;
+    float table[3][256];
+    double **value; /* [nodes] of one image */
+} reference;
+
+static size_t count_of(const node *v)
+{
+    return (size_t)v->out.c * (size_t)v->out.h * (size_t)v->out.w;
+}
+
+/* One output plane of a convolution. */
+static void conv_plane(const node *v, const node *from, const double *x, const float *w, int o,
+                       double *y)
+{
+    int per = from->out.c / v->groups, first = o / (v->out.c / v->groups) * per;
+    for (int ci = 0; ci < per; ci++)
+        for (int ky = 0; ky < v->kernel; ky++)
+            for (int kx = 0; kx < v->kernel; kx++) {
+                double f = (double)w[((o * per + ci) * v->kernel + ky) * v->kernel + kx];
+                const double *plane = x + (size_t)(first + ci) * (size_t)from->out.h *
+                                              (size_t)from->out.w;
+                for (int oy = 0; oy < v->out.h; oy++) {
+                    int iy = oy * v->stride + ky - v->pad;
+                    if (iy < 0 || iy >= from->out.h) continue;
+                    for (int ox = 0; ox < v->out.w; ox++) {
+                        int ix = ox * v->stride + kx - v->pad;
+                        if (ix < 0 || ix >= from->out.w) continue;
+                        y[oy * v->out.w + ox] += f * plane[iy * from->out.w + ix];
+                    }
+                }
+            }
+}
+
+static void conv(const reference *r, const node *v, const node *from, const double *x, double *y)
+{
+    const float *w = weights_at(r->p->w, v->weight);
+    const float *b = v->bias >= 0 ? weights_at(r->p->w, v->bias) : NULL;
+    size_t area = (size_t)v->out.h * (size_t)v->out.w;
+#pragma omp parallel for
+    for (int o = 0; o < v->out.c; o++) {
+        double *plane = y + (size_t)o * area;
+        for (size_t i = 0; i < area; i++)
+            plane[i] = b ? (double)b[o] : 0;
+        conv_plane(v, from, x, w, o, plane);
+    }
+}
+
+static void batchnorm(const reference *r, const node *v, const double *x, double *y)
+{
+    size_t area = (size_t)v->out.h * (size_t)v->out.w;
+    for (size_t c = 0; c < (size_t)v->out.c; c++) {
+        double gamma = (double)weights_at(r->p->w, v->weight)[c];
+        double beta = (double)weights_at(r->p->w, v->bias)[c];
+        double mean = (double)weights_at(r->p->w, v->mean)[c];
+        double deviation = sqrt((double)weights_at(r->p->w, v->var)[c] + (double)v->eps);
+        for (size_t i = c * area; i < (c + 1) * area; i++)
+            y[i] = (x[i] - mean) / deviation * gamma + beta;
+    }
+}
+
+static void pool(const node *v, const node *from, const double *x, double *y)
+{
+    int h = from->out.h, w = from->out.w;
+    for (int c = 0; c < v->out.c; c++)
+        for (int oy = 0; oy < v->out.h; oy++)
+            for (int ox = 0; ox < v->out.w; ox++) {
+                double most = -INFINITY, sum = 0;
+                for (int ky = 0; ky < v->kernel; ky++)
+                    for (int kx = 0; kx < v->kernel; kx++) {
+                        int iy = oy * v->stride + ky - v->pad, ix = ox * v->stride + kx - v->pad;
+                        double in;
+                        if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
+                        in = x[(c * h + iy) * w + ix];
+                        sum += in;
+                        if (in > most || in != in) most = in;
+                    }
+                y[(c * v->out.h + oy) * v->out.w + ox] =
+                    v->op == OP_maxpool ? most : sum / (v->kernel * v->kernel);
+            }
+}
+
+static void linear(const reference *r, const node *v, const node *from, const double *x, double *y)
+{
+    const float *w = weights_at(r->p->w, v->weight), *b = weights_at(r->p->w, v->bias);
+    for (int o = 0; o < v->out.c; o++) {
+        y[o] = (double)b[o];
+        for (int i = 0; i < from->out.c; i++)
+            y[o] += (double)w[(size_t)o * (size_t)from->out.c + (size_t)i] * x[i];
+    }
+}
+
+static void gap(const node *from, const double *x, double *y)
+{
+    size_t area = (size_t)from->out.h * (size_t)from->out.w;
+    for (size_t c = 0; c < (size_t)from->out.c; c++) {
+        double sum = 0;
+        for (size_t i = 0; i < area; i++)
+            sum += x[c * area + i];
+        y[c] = sum / (double)area;
+    }
+}
+
+static void concat(const reference *r, const node *v, double *y)
+{
+    for (int k = 0; k < v->n_in; k++) {
+        size_t n = count_of(graph_node(r->p->g, v->in[k]));
+        memcpy(y, r->value[v->in[k]], n * sizeof *y);
+        y += n;
+    }
+}
+
+static void shortcut_a(const node *v, const node *from, const double *x, double *y)
+{
+    int before = (v->out.c - from->out.c) / 2;
+    memset(y, 0, count_of(v) * sizeof *y);
+    for (int c = 0; c < from->out.c; c++)
+        for (int oy = 0; oy < v->out.h; oy++)
+            for (int ox = 0; ox < v->out.w; ox++)
+                y[((c + before) * v->out.h + oy) * v->out.w + ox] =
+                    x[(c * from->out.h + 2 * oy) * from->out.w + 2 * ox];
+}
+
+static void run_node(reference *r, const node *v, double *y, const batch_input *in, size_t image)
+{
+    const node *from = v->n_in > 0 ? graph_node(r->p->g, v->in[0]) : NULL;
+    const double *x = v->n_in > 0 ? r->value[v->in[0]] : NULL;
+    const double *z = v->n_in > 1 ? r->value[v->in[1]] : NULL;
+    size_t n = count_of(v), area = (size_t)v->out.h * (size_t)v->out.w;
+    switch (v->op) {
+    case OP_input:
+        for (size_t i = 0; i < n; i++)
+            y[i] = in->rgb != NULL
+                       ? (double)r->table[i / area][in->rgb[image * n + i % area * 3 + i / area]]
+                       : (double)in->values[image * n + i];
+        break;
+    case OP_conv: conv(r, v, from, x, y); break;
+    case OP_batchnorm: batchnorm(r, v, x, y); break;
+    case OP_relu:
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] < 0 ? 0 : x[i];
+        break;
+    case OP_relu6:
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] < 0 ? 0 : x[i] > 6 ? 6 : x[i];
+        break;
+    case OP_maxpool:
+    case OP_avgpool: pool(v, from, x, y); break;
+    case OP_gap: gap(from, x, y); break;
+    case OP_linear: linear(r, v, from, x, y); break;
+    case OP_add:
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] + z[i];
+        break;
+    case OP_concat: concat(r, v, y); break;
+    case OP_shortcut_a: shortcut_a(v, from, x, y); break;
+    case OP_COUNT: break;
+    }
+}
+
+static void ref_close(void **out)
+{
+    reference *r = *out;
+    if (r == NULL) return;
+    for (size_t i = 0; r->value != NULL && i < graph_nodes(r->p->g); i++)
+        free(r->value[i]);
+    free(r->value);
+    free(r);
+    *out = NULL;
+}
+
+static int ref_open(void **out, plan *p, const backend_options *o)
+{
+    int rc = 0;
+    void *made = NULL;
+    reference *r;
+    CHECK(o->precision == PRECISION_FP32, ERR_USAGE, "the reference computes in double: -p fp32");
+    TRY(mem_new(&made, 1, sizeof *r, "reference"));
+    r = made;
+    r->p = p;
+    backend_normalise_table(r->table, o->prep);
+    TRY(mem_new(&r->value, graph_nodes(p->g), sizeof *r->value, "reference"));
+    for (size_t i = 0; i < graph_nodes(p->g); i++)
+        TRY(mem_new(&r->value[i], count_of(graph_node(p->g, (int)i)), sizeof **r->value,
+                    "reference"));
+    *out = made;
+    made = NULL;
+done:
+    ref_close(&made);
+    return rc;
+}
+
+static void export_node(const node *v, const double *x, reduction how, float *out)
+{
+    size_t area = (size_t)v->out.h * (size_t)v->out.w, n = count_of(v);
+    if (how == REDUCE_NONE) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = (float)x[i];
+        return;
+    }
+    for (size_t c = 0; c < (size_t)v->out.c; c++) {
+        double sum = 0, most = -INFINITY;
+        for (size_t i = c * area; i < (c + 1) * area; i++) {
+            sum += x[i];
+            if (x[i] > most || x[i] != x[i]) most = x[i];
+        }
+        out[c] = (float)(how == REDUCE_MAX ? most : how == REDUCE_MEAN ? sum / (double)area : sum);
+    }
+}
+
+static int ref_forward(void *n, const batch_input *in, size_t images, float *const *out)
+{
+    reference *r = n;
+    const graph *g = r->p->g;
+    for (size_t i = 0; i < images; i++) {
+        for (size_t k = 0; k < graph_nodes(g); k++)
+            run_node(r, graph_node(g, (int)k), r->value[k], in, i);
+        for (size_t k = 0; k < r->p->n_outputs; k++) {
+            const plan_output *o = &r->p->outputs[k];
+            export_node(graph_node(g, o->node), r->value[o->node], o->reduce,
+                        out[k] + i * o->count);
+        }
+    }
+    return 0;
+}
+
+static void ref_describe(const void *n, char *text, size_t room)
+{
+    (void)n;
+    snprintf(text, room, "ref f64");
+}
+
+static size_t ref_memory(const void *n)
+{
+    const reference *r = n;
+    size_t sum = 0;
+    for (size_t i = 0; i < graph_nodes(r->p->g); i++)
+        sum += count_of(graph_node(r->p->g, (int)i)) * sizeof **r->value;
+    return sum;
+}
+
+const backend_def backend_ref = { "ref", ref_open, ref_forward, ref_describe, ref_memory,
+                                  ref_close };

@@ -1,0 +1,179 @@
+#include "extract/session.h"
+#include "common/args.h"
+#include "common/err.h"
+#include "common/mem.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const precisions[] = { "fp32", "tf32", "bf16", "fp16" };
+
+int precision_find(precision *out, const char *name)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcmp(precisions[i], name) == 0) {
+            *out = (precision)i;
+            return 0;
+        }
+    return err_set(ERR_USAGE, "no precision '%s': fp32, tf32, bf16, fp16", name);
+}
+
+const char *precision_name(precision p)
+{
+    return precisions[p];
+}
+
+int session_default_threads(void)
+{
+    static const char *const names[] = { "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK" };
+    cpu_set_t set;
+    for (size_t i = 0; i < 2; i++) {
+        const char *text = getenv(names[i]);
+        int n = text != NULL ? atoi(text) : 0;
+        if (n > 0 && n <= 4096) return n;
+    }
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+    return 1;
+}
+
+static int find_model(session *s, const char *name)
+{
+    const char *names[256], *near;
+    size_t n = 0;
+    s->m = model_find(name);
+    if (s->m != NULL) return 0;
+    for (; models[n] != NULL && n < 256; n++)
+        names[n] = models[n]->name;
+    near = args_nearest(name, names, n);
+    return err_set(ERR_USAGE, "no model '%s'%s%s%s; `extract models` lists them", name,
+                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+/* ---- outputs ----------------------------------------------------------------------------------- */
+
+static int add_request(session *s, const char *name, int at, reduction how)
+{
+    for (size_t i = 0; i < s->n_requests; i++)
+        if (strcmp(s->requests[i].name, name) == 0)
+            return err_set(ERR_USAGE, "'%s' is asked for twice", name);
+    s->requests[s->n_requests++] = (plan_request){ name, at, how };
+    return 0;
+}
+
+static int add_dump(session *s, const char *what)
+{
+    if (strcmp(what, "features") == 0)
+        return add_request(s, "features", graph_features(s->g), REDUCE_NONE);
+    if (strcmp(what, "logits") == 0)
+        return add_request(s, "logits", graph_logits(s->g), REDUCE_NONE);
+    return err_set(ERR_USAGE, "--dump: no '%s'; features, logits (and --tap NAME for the rest)",
+                   what);
+}
+
+static int unknown_tap(const session *s, const char *name)
+{
+    const char *names[512], *near;
+    size_t n = 0;
+    for (size_t i = 0; i < graph_nodes(s->g) && n < 512; i++) {
+        const char *t = graph_node(s->g, (int)i)->tap;
+        if (t != NULL) names[n++] = t;
+    }
+    near = args_nearest(name, names, n);
+    return err_set(ERR_USAGE, "%s has no tap '%s'%s%s%s; `extract models %s` lists them",
+                   s->m->name, name, near ? "; did you mean " : "", near ? near : "",
+                   near ? "?" : "", s->m->name);
+}
+
+/* NAME[:mean|:sum|:max|:map] -> taps/NAME or taps/NAME:mean */
+static int add_tap(session *s, const char *text)
+{
+    static const char *const kinds[] = { "map", "mean", "sum", "max" };
+    char tap[200];
+    int rc = 0, kind = 0, at;
+    size_t room = strlen(text) + 8;
+    const char *colon = strrchr(text, ':');
+    if (colon != NULL) {
+        while (kind < 4 && strcmp(kinds[kind], colon + 1) != 0)
+            kind++;
+        CHECK(kind < 4, ERR_USAGE, "--tap %s: '%s' is not map, mean, sum or max", text, colon + 1);
+    }
+    snprintf(tap, sizeof tap, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
+    at = graph_find_tap(s->g, tap);
+    if (at < 0) TRY(unknown_tap(s, tap));
+    TRY(mem_new(&s->names[s->n_requests], room, 1, "tap"));
+    snprintf(s->names[s->n_requests], room, "taps/%s%s%s", tap, kind > 0 ? ":" : "",
+             kind > 0 ? kinds[kind] : "");
+    TRY(add_request(s, s->names[s->n_requests], at, (reduction)kind));
+done:
+    return rc;
+}
+
+static int add_outputs(session *s, const session_options *o)
+{
+    int rc = 0;
+    args_list dump = { 0 };
+    TRY(args_split(&dump, o->dump, ','));
+    TRY(mem_new(&s->requests, dump.n + o->n_taps, sizeof *s->requests, "outputs"));
+    TRY(mem_new(&s->names, dump.n + o->n_taps, sizeof *s->names, "outputs"));
+    for (size_t i = 0; i < dump.n; i++)
+        TRY(add_dump(s, dump.v[i]));
+    for (size_t i = 0; i < o->n_taps; i++)
+        TRY(add_tap(s, o->taps[i]));
+done:
+    args_list_clear(&dump);
+    return rc;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+int session_open(session *s, const session_options *o)
+{
+    int rc = 0;
+    backend_options options = { .threads = o->threads, .batch = o->batch };
+    memset(s, 0, sizeof *s);
+    TRY(find_model(s, o->model));
+    TRY(precision_find(&s->precision, o->precision));
+    TRY(prep_resolve(&s->prep, o->prep, &s->m->prep));
+    CHECK(s->prep.out_h == s->m->prep.side && s->prep.out_w == s->m->prep.side, ERR_USAGE,
+          "%s takes %dx%d images; this preprocessing gives %dx%d", s->m->name, s->m->prep.side,
+          s->m->prep.side, s->prep.out_h, s->prep.out_w);
+    TRY(backend_find(&s->backend, &s->device, o->device));
+    TRY(weights_open(&s->w, o->checkpoint));
+    s->classes = weights_classes(s->w, s->m);
+    TRY(model_build(&s->g, s->m, s->classes));
+    TRY(add_outputs(s, o));
+    TRY(weights_bind(s->w, s->m, s->g));
+    TRY(plan_build(&s->p, s->g, s->w, s->requests, s->n_requests));
+    options.precision = s->precision;
+    options.device = s->device;
+    options.prep = &s->prep;
+    TRY(s->backend->open(&s->net, s->p, &options));
+    s->backend->describe(s->net, s->about, sizeof s->about);
+done:
+    return rc;
+}
+
+void session_clear(session *s)
+{
+    if (s->net != NULL) s->backend->close(&s->net);
+    plan_free(&s->p);
+    for (size_t i = 0; s->names != NULL && i < s->n_requests; i++)
+        free(s->names[i]);
+    free(s->names);
+    free(s->requests);
+    graph_free(&s->g);
+    weights_close(&s->w);
+}
+
+const float *session_head(const session *s, int bias)
+{
+    const char *head = graph_head(s->g);
+    for (size_t i = 0; head != NULL && i < graph_nodes(s->g); i++) {
+        const node *v = graph_node(s->g, (int)i);
+        if (v->op == OP_linear && strcmp(v->name, head) == 0)
+            return weights_at(s->w, bias ? v->bias : v->weight);
+    }
+    return NULL;
+}

@@ -1,0 +1,44 @@
+/* What `run` and `bench` share: a network ready to take images. */
+#ifndef OUTPOST_SESSION_H
+#define OUTPOST_SESSION_H
+
+#include "extract/backend.h"
+#include "extract/model.h"
+#include "extract/weights.h"
+
+typedef struct session_options {
+    const char *model, *checkpoint, *device, *precision, *prep, *dump;
+    const char *const *taps; /* NAME[:mean|:sum|:max|:map] */
+    size_t n_taps;
+    int threads;
+    size_t batch;
+} session_options;
+
+typedef struct session {
+    const model *m;
+    int classes;
+    weights *w;
+    graph *g;
+    prep prep;
+    plan_request *requests;  /* outputs: dataset names and nodes */
+    size_t n_requests;
+    char **names;            /* owns the names of tap datasets */
+    plan *p;
+    const backend_def *backend;
+    int device;
+    precision precision;
+    void *net;
+    char about[64];          /* what computes: "cpu avx512 f32" */
+} session;
+
+/* Everything before the first image: model, checkpoint reconciled, outputs, plan, backend. */
+int session_open(session *s, const session_options *o);
+void session_clear(session *s);
+/* The model's /head: weight [C,D] and bias [C] as the checkpoint has them; NULL when there is none. */
+const float *session_head(const session *s, int bias);
+/* Threads this process may use: OMP_NUM_THREADS, SLURM_CPUS_PER_TASK, else its CPU affinity. */
+int session_default_threads(void);
+int precision_find(precision *out, const char *name);
+const char *precision_name(precision p);
+
+#endif

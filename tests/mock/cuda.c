@@ -1,0 +1,380 @@
+#include "tests/mock/cuda.h"
+
+#include "kernels/table.h"
+#include "extract/cuda/errors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DRIVER_13 = 13000, NOTHING = -1 };
+
+#define SOUND                                                                                      \
+    {                                                                                              \
+        .devices = 1, .driver = DRIVER_13, .major = 9, .minor = 0, .memory = (size_t)1 << 30,      \
+        .wrong_kernel = NOTHING, .fail_call = NOTHING                                              \
+    }
+
+mock_settings mock = SOUND;
+
+const char *const mock_names[MOCK_CALLS] = {
+#define CALL(library, name, parameters, arguments, real) #name,
+#include "extract/cuda/calls.def"
+#undef CALL
+};
+const cuda_library mock_libraries[MOCK_CALLS] = {
+#define CALL(library, name, parameters, arguments, real) LIB_##library,
+#include "extract/cuda/calls.def"
+#undef CALL
+};
+
+static unsigned counts[MOCK_CALLS];
+static int pending, lost; /* what cudaGetLastError would give */
+static int live;
+static size_t bytes_held;
+
+typedef struct work {
+    enum { COPY, FILL, RUN } what;
+    void *dst;
+    const void *src;
+    int byte, kernel;
+    size_t bytes;
+    op_args args;
+} work;
+
+typedef struct mock_stream {
+    work *queue;
+    size_t n, room;
+} mock_stream;
+
+typedef struct mock_block { /* before each piece of device memory */
+    size_t bytes;
+    char fill[248];
+} mock_block;
+
+void mock_reset(void)
+{
+    mock = (mock_settings)SOUND;
+    memset(counts, 0, sizeof counts);
+    pending = lost = 0;
+}
+
+unsigned mock_count(int call)
+{
+    return counts[call];
+}
+
+int mock_live(void)
+{
+    return live;
+}
+
+size_t mock_bytes(void)
+{
+    return bytes_held;
+}
+
+/* Counts a call; the status it must fail with, or 0. */
+static int enter(int call)
+{
+    int status = 0;
+    counts[call]++;
+    if (lost != 0 && mock_libraries[call] == LIB_CUDA) status = lost;
+    if (call == mock.fail_call && counts[call] == mock.fail_at) {
+        status = mock.fail_status;
+        if (mock.lost && mock_libraries[call] == LIB_CUDA) lost = status;
+    }
+    if (status != 0 && mock_libraries[call] == LIB_CUDA) pending = status;
+    return status;
+}
+
+/* A failing release releases all the same: the driver takes back what a dead context held. */
+static int releases(int call)
+{
+    return call == MOCK_device_free || call == MOCK_host_free || call == MOCK_stream_destroy ||
+           call == MOCK_blas_destroy || call == MOCK_lt_destroy || call == MOCK_dnn_destroy;
+}
+
+/* ---- the device ---------------------------------------------------------------------------- */
+
+static int host_driver_version(int *version)
+{
+    *version = mock.driver;
+    return 0;
+}
+
+static int host_runtime_version(int *version)
+{
+    *version = DRIVER_13;
+    return 0;
+}
+
+static int host_device_count(int *count)
+{
+    int status = mock.driver < DRIVER_13 ? 35 : mock.devices == 0 ? 100 : 0;
+    *count = status == 0 ? mock.devices : 0;
+    return status;
+}
+
+static int host_device_facts(device_facts *out, int device)
+{
+    *out = (device_facts){ .name = "mock device in host memory", .major = mock.major,
+                           .minor = mock.minor, .processors = 1, .memory = mock.memory };
+    snprintf(out->pci, sizeof out->pci, "0000:%02x:00.0", (unsigned)device & 0xff);
+    return 0;
+}
+
+static int host_set_device(int device)
+{
+    return device < 0 || device >= mock.devices ? 101 : 0;
+}
+
+static int host_memory_info(size_t *unused, size_t *total)
+{
+    *total = mock.memory;
+    *unused = mock.memory - bytes_held;
+    return 0;
+}
+
+static int new_thing(void **out)
+{
+    *out = calloc(1, sizeof(mock_stream));
+    if (*out == NULL) return 2;
+    live++;
+    return 0;
+}
+
+static int free_thing(void *thing)
+{
+    free(thing);
+    live--;
+    return 0;
+}
+
+static int host_stream_create(void **stream)
+{
+    return new_thing(stream);
+}
+
+static int host_stream_destroy(void *stream)
+{
+    free(((mock_stream *)stream)->queue);
+    return free_thing(stream);
+}
+
+static void flip_lowest_bit(float *v)
+{
+    uint32_t bits;
+    memcpy(&bits, v, sizeof bits);
+    bits ^= 1;
+    memcpy(v, &bits, sizeof bits);
+}
+
+static int host_stream_sync(void *stream)
+{
+    mock_stream *s = stream;
+    for (size_t i = 0; i < s->n; i++) {
+        work *w = &s->queue[i];
+        switch (w->what) {
+        case COPY: memcpy(w->dst, w->src, w->bytes); break;
+        case FILL: memset(w->dst, w->byte, w->bytes); break;
+        case RUN:
+            (void)kernels_cpu[w->kernel](&w->args);
+            if (w->kernel == mock.wrong_kernel) flip_lowest_bit(w->args.y);
+            break;
+        }
+    }
+    s->n = 0;
+    return 0;
+}
+
+static int push(void *stream, work w)
+{
+    mock_stream *s = stream;
+    if (s->n == s->room) {
+        size_t room = s->room * 2 + 8;
+        work *more = realloc(s->queue, room * sizeof *more);
+        if (more == NULL) return 2;
+        s->queue = more;
+        s->room = room;
+    }
+    s->queue[s->n++] = w;
+    return 0;
+}
+
+static int host_device_alloc(void **mem, size_t bytes)
+{
+    mock_block *b;
+    size_t whole = sizeof *b + (bytes + 255) / 256 * 256;
+    *mem = NULL;
+    if (bytes > mock.memory - bytes_held) return pending = 2;
+    b = aligned_alloc(256, whole);
+    if (b == NULL) return pending = 2;
+    memset(b, 0xff, whole); /* NaN, as no real device promises anything better */
+    b->bytes = bytes;
+    bytes_held += bytes;
+    live++;
+    *mem = b + 1;
+    return 0;
+}
+
+static int host_device_free(void *mem)
+{
+    mock_block *b = (mock_block *)mem - 1;
+    bytes_held -= b->bytes;
+    live--;
+    free(b);
+    return 0;
+}
+
+static int host_host_alloc(void **mem, size_t bytes)
+{
+    *mem = malloc(bytes);
+    if (*mem == NULL) return 2;
+    live++;
+    return 0;
+}
+
+static int host_host_free(void *mem)
+{
+    return free_thing(mem);
+}
+
+static int host_copy_in(void *dst, const void *src, size_t bytes, void *stream)
+{
+    return push(stream, (work){ .what = COPY, .dst = dst, .src = src, .bytes = bytes });
+}
+
+static int host_copy_out(void *dst, const void *src, size_t bytes, void *stream)
+{
+    return push(stream, (work){ .what = COPY, .dst = dst, .src = src, .bytes = bytes });
+}
+
+static int host_fill(void *dst, int byte, size_t bytes, void *stream)
+{
+    return push(stream, (work){ .what = FILL, .dst = dst, .byte = byte, .bytes = bytes });
+}
+
+static int host_last_error(void)
+{
+    int status = pending;
+    pending = lost;
+    return status;
+}
+
+static int host_blas_create(void **handle)
+{
+    return new_thing(handle);
+}
+
+static int host_blas_destroy(void *handle)
+{
+    return free_thing(handle);
+}
+
+static int host_blas_set_stream(void *handle, void *stream)
+{
+    return handle == NULL || stream == NULL ? 7 : 0;
+}
+
+static int host_lt_create(void **handle)
+{
+    return new_thing(handle);
+}
+
+static int host_lt_destroy(void *handle)
+{
+    return free_thing(handle);
+}
+
+static int host_dnn_create(void **handle)
+{
+    return new_thing(handle);
+}
+
+static int host_dnn_destroy(void *handle)
+{
+    return free_thing(handle);
+}
+
+static int host_dnn_set_stream(void *handle, void *stream)
+{
+    return handle == NULL || stream == NULL ? 2002 : 0;
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+#define CALL(library, name, parameters, arguments, real)                                           \
+    static int mock_##name parameters                                                              \
+    {                                                                                              \
+        int failed = enter(MOCK_##name), status;                                                   \
+        if (failed != 0 && !releases(MOCK_##name)) return failed;                                  \
+        status = host_##name arguments;                                                            \
+        return failed != 0 ? failed : status;                                                      \
+    }
+#include "extract/cuda/calls.def"
+#undef CALL
+
+/* A launch queues the CPU twin and asks for the launch's error, as the real launchers do. */
+#define KERNEL(name, operands)                                                                     \
+    static int queue_##name(const op_args *a)                                                      \
+    {                                                                                              \
+        int status = push(a->stream, (work){ .what = RUN, .kernel = KERNEL_##name, .args = *a });  \
+        if (status != 0) pending = status;                                                         \
+        return launched(#name);                                                                    \
+    }
+#include "kernels/table.def"
+#undef KERNEL
+
+static const kernel_fn queue[KERNEL_COUNT] = {
+#define KERNEL(name, operands) queue_##name,
+#include "kernels/table.def"
+#undef KERNEL
+};
+
+static const char *error_text(cuda_library library, int status)
+{
+    (void)library;
+    return status == 0 ? "no error" : "the library's own words";
+}
+
+static void dnn_details(char *text, size_t room)
+{
+    snprintf(text, room, "details\nsecond line");
+}
+
+static size_t dnn_version(void)
+{
+    return 91900;
+}
+
+static size_t lt_version(void)
+{
+    return 130001;
+}
+
+const cuda_calls cuda = {
+#define CALL(library, name, parameters, arguments, real) .name = mock_##name,
+#include "extract/cuda/calls.def"
+#undef CALL
+    .error_text = error_text,
+    .dnn_details = dnn_details,
+    .dnn_version = dnn_version,
+    .lt_version = lt_version,
+    .kernels = queue,
+};
+
+__attribute__((constructor)) static void read_environment(void)
+{
+    const char *devices = getenv("OUTPOST_MOCK_DEVICES"), *memory = getenv("OUTPOST_MOCK_MEMORY");
+    const char *failing = getenv("OUTPOST_MOCK_FAIL");
+    char call[32], how[8] = "";
+    if (devices != NULL) mock.devices = atoi(devices);
+    if (memory != NULL) mock.memory = (size_t)strtoull(memory, NULL, 10);
+    if (failing == NULL ||
+        sscanf(failing, "%31[^:]:%u:%d:%7s", call, &mock.fail_at, &mock.fail_status, how) < 3)
+        return;
+    mock.lost = strcmp(how, "lost") == 0;
+    for (int i = 0; i < MOCK_CALLS; i++)
+        if (strcmp(call, mock_names[i]) == 0) mock.fail_call = i;
+}
