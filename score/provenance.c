@@ -11,9 +11,9 @@
  * a path into the JSON; a value missing in either file is not compared. */
 static const struct { const char *key, *words; } identity[] = {
     { "checkpoint.sha256", "checkpoints" },
-    { "checkpoint_sha256", "checkpoints" },
     { "model", "models" },
     { "preprocess", "preprocessing" },
+    { "precision", "precisions" },
 };
 
 static json_t *parse(const source *s)
