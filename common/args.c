@@ -307,7 +307,9 @@ static int parse(const program *p, const command *c, int argc, char **argv, void
             while (o->kind == OPT_MANY && i + 1 < argc && argv[i + 1][0] != '-')
                 TRY(set_option(o, config, argv[++i]));
         }
-        if (o >= c->opts && o - c->opts < 128) seen[o - c->opts] = 1;
+        /* o may be of common_opts: pointers into two tables have no difference. */
+        for (size_t k = 0; k < 128 && c->opts != NULL && c->opts[k].name != NULL; k++)
+            if (o == &c->opts[k]) seen[k] = 1;
     }
     for (const opt *o = c->opts; o != NULL && o->name != NULL; o++)
         CHECK(!o->required || seen[o - c->opts], ERR_USAGE, "--%s is needed; `%s %s --help`",

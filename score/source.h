@@ -31,4 +31,50 @@ int source_logits(const source *s, size_t begin, size_t n, float *buffer, const 
 /* These rows are not needed for now: lets the system drop their pages. */
 void source_forget(const source *s, size_t begin, size_t n);
 
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+/* Opens a file of cached features, told by its bytes: HDF5 (ours, or any with these root datasets),
+ * .npz (`features` or OpenOOD's `feat_list`, `logits`, `labels` or `label_list`), or a single array
+ * in .npy or in a numpy pickle (GEN, ViM).  Labels that the file holds come along.
+ * ERR_INPUT with file and rule: no features and no logits, rows that do not agree, no good row. */
+int source_open(source **out, const char *name, const char *path);
+/* The same face on arrays of the caller, borrowed; for tests and tools.  features or logits, and
+ * labels, may be NULL. */
+int source_of_memory(source **out, const char *name, size_t n, size_t d, const float *features,
+                     size_t c, const float *logits, const int64_t *labels);
+void source_close(source **s);
+
+/* Replaces the labels by those of `file`: an image list (GEN's: the text after the last blank), or
+ * `labels` of an .h5 or .npz, or one array of integers in .npy or .pkl.  There is one label for
+ * each row of the file of features, bad rows included; where both know the images' paths they must
+ * agree unless `force`. */
+int source_use_labels(source *s, const char *file, int force);
+/* Every value of every good row is finite, or ERR_INPUT: how many rows are not, and the first.
+ * `logits`: the stored logits are checked too. */
+int source_check_finite(const source *s, int logits);
+/* The labels known lie in 0..classes-1, or ERR_INPUT naming set and row. */
+int source_check_labels(const source *s, size_t classes);
+/* The two come from one model and one preprocessing, as far as their provenance tells, or ERR_INPUT
+ * with the key that differs. */
+int source_check_same_model(const source *a, const source *b);
+
+size_t source_rows_of_file(const source *s);               /* good and bad */
+size_t source_row_of_file(const source *s, size_t i);      /* where good row i lies in the file */
+/* Path of good row i, from the file or from the list of labels; "" when unknown. */
+const char *source_row_path(const source *s, size_t i, char *buf, size_t room);
+const char *source_provenance(const source *s);            /* JSON text or NULL */
+/* "model" of the provenance into buf, or NULL. */
+const char *source_model(const source *s, char *buf, size_t room);
+
+/* The classifier's weight [c,d] and bias [c] as f32: from an HDF5 file (`head/weight`, `head/bias`),
+ * from [w, b] in a pickle (GEN's fc.pkl), or by the usual names from .npz or a checkpoint. */
+int head_open(head **out, const char *path);
+/* The head stored beside the features; *out = NULL when the file holds none. */
+int head_of_source(head **out, const source *s);
+/* ERR_INPUT with both files and both shapes when the head does not fit. */
+int head_check(const head *h, const char *path, const source *s);
+/* ERR_INPUT unless equal to the bit. */
+int head_check_equal(const head *a, const char *a_path, const head *b, const char *b_path);
+void head_free(head **h);
+
 #endif

@@ -1,0 +1,11 @@
+/* The commands of `score`. */
+#ifndef OUTPOST_COMMANDS_H
+#define OUTPOST_COMMANDS_H
+
+#include "common/args.h"
+
+extern const command cmd_run;
+extern const command cmd_methods;
+int score_version(FILE *f, int json);
+
+#endif

@@ -1,0 +1,158 @@
+/* The results as JSON (docs/results.md). */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "score/results.h"
+
+/* A string whatever its bytes: control bytes and what is not UTF-8 become \xNN. */
+static json_t *text(const char *s)
+{
+    static const char hex[] = "0123456789abcdef";
+    json_t *j;
+    char *copy, *q;
+    if (s == NULL) return json_null();
+    j = json_string(s);
+    if (j != NULL) return j;
+    copy = q = malloc(4 * strlen(s) + 1);
+    if (copy == NULL) return NULL;
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c >= 0x20 && c < 0x7f) {
+            *q++ = (char)c;
+            continue;
+        }
+        *q++ = '\\';
+        *q++ = 'x';
+        *q++ = hex[c >> 4];
+        *q++ = hex[c & 15];
+    }
+    *q = '\0';
+    j = json_string(copy);
+    free(copy);
+    return j;
+}
+
+/* An option's value: a number where all of it is one. */
+static json_t *value(const char *s)
+{
+    char *end;
+    long long i = strtoll(s, &end, 10);
+    double d;
+    if (*s != '\0' && *end == '\0') return json_integer(i);
+    d = strtod(s, &end);
+    if (*s != '\0' && *end == '\0' && isfinite(d)) return json_real(d);
+    return text(s);
+}
+
+static json_t *number(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *count(size_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *params(const method_params *p)
+{
+    json_t *o = json_object();
+    if (p == NULL || p->opts == NULL) return o;
+    for (size_t i = 0; p->opts[i].name != NULL; i++)
+        if (p->value[i] != NULL) json_object_set_new(o, p->opts[i].name, value(p->value[i]));
+    return o;
+}
+
+static json_t *row(const results *r, const result_method *m, size_t s)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "method", text(m->label));
+    json_object_set_new(o, "params", params(m->params));
+    json_object_set_new(o, "ood", text(r->ood[s].name));
+    json_object_set_new(o, "group", text(r->ood[s].group));
+    for (const metric_field *f = metric_fields; f->name != NULL; f++) {
+        json_object_set_new(o, f->name, number(metric_value(&m->m[s], f)));
+        if (f == metric_fields) json_object_set_new(o, "auroc_ci", json_null());
+    }
+    json_object_set_new(o, "n_id", count(r->n_id));
+    json_object_set_new(o, "n_ood", count(r->ood[s].n));
+    json_object_set_new(o, "seconds", number(m->fit_seconds + m->score_seconds));
+    return o;
+}
+
+static json_t *mean(const results *r, const result_method *m, const char *group)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "method", text(m->label));
+    json_object_set_new(o, "group", text(group));
+    for (const metric_field *f = metric_fields; f->name != NULL; f++)
+        json_object_set_new(o, f->name, number(results_mean(r, m, f, group)));
+    return o;
+}
+
+static void add_methods(const results *r, json_t *rows, json_t *means, json_t *skipped)
+{
+    static const char *const groups[] = { NULL, "near", "far" };
+    for (size_t i = 0; i < r->n_methods; i++) {
+        const result_method *m = &r->method[i];
+        if (m->skipped != NULL) {
+            json_t *o = json_object();
+            json_object_set_new(o, "method", text(m->label));
+            json_object_set_new(o, "reason", text(m->skipped));
+            json_array_append_new(skipped, o);
+            continue;
+        }
+        for (size_t s = 0; s < r->n_ood; s++)
+            json_array_append_new(rows, row(r, m, s));
+        for (size_t g = 0; g < 3; g++)
+            if (!isnan(results_mean(r, m, metric_fields, groups[g])))
+                json_array_append_new(means, mean(r, m, groups[g]));
+    }
+}
+
+static json_t *inputs(const results *r)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        const result_input *in = &r->input[i];
+        json_t *o = json_object();
+        json_object_set_new(o, "role", text(in->role));
+        json_object_set_new(o, "name", text(in->name));
+        json_object_set_new(o, "path", text(in->path));
+        json_object_set_new(o, "sha256", text(in->sha256));
+        json_object_set_new(o, "rows", count(in->rows));
+        json_object_set_new(o, "left_out", count(in->left_out));
+        json_array_append_new(a, o);
+    }
+    return a;
+}
+
+int results_write_json(FILE *f, const results *r)
+{
+    int rc = 0;
+    json_t *o = json_object(), *rows = json_array(), *means = json_array(), *skipped = json_array();
+    char *dump = NULL;
+    add_methods(r, rows, means, skipped);
+    json_object_set_new(o, "format", json_string("outpost-results"));
+    json_object_set_new(o, "version", json_integer(1));
+    json_object_set_new(o, "outpost", json_string(OUTPOST_VERSION));
+    json_object_set_new(o, "model", text(r->model));
+    json_object_set_new(o, "rows", rows);
+    json_object_set_new(o, "mean", means);
+    json_object_set_new(o, "skipped", skipped);
+    json_object_set_new(o, "id_accuracy",
+                        r->counted > 0 ? json_real((double)r->correct / (double)r->counted)
+                                       : json_null());
+    json_object_set_new(o, "inputs", inputs(r));
+    json_object_set_new(o, "seconds", number(r->seconds));
+    dump = o != NULL ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    CHECK(dump != NULL, ERR_ENV, "no memory for the JSON results");
+    CHECK(fputs(dump, f) >= 0 && fputc('\n', f) != EOF, ERR_ENV, "cannot write the JSON file");
+done:
+    free(dump);
+    json_decref(o);
+    return rc;
+}
