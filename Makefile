@@ -46,6 +46,7 @@ KERNEL_SRC  := $(sort $(wildcard kernels/*.cu))
 CUDA_SRC    := $(sort $(wildcard extract/cuda/*.c score/cuda/*.c))
 UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c))
 TOOL_SRC    := $(sort $(wildcard tests/tools/*.c))
+DEMO_SRC    := $(sort $(wildcard datalists/demo/*.c))
 
 obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 COMMON_OBJ  := $(call obj,$(COMMON_SRC))
@@ -80,6 +81,10 @@ $(BUILD)/libextract.a: $(EXTRACT_OBJ)
 $(BUILD)/libscore.a: $(SCORE_OBJ)
 $(BUILD)/lib%.a:
 	$(call say,AR,$@)rm -f $@; $(AR) rcsD $@ $^
+
+# The image sets of the demo are drawn, not downloaded.
+$(BUILD)/demo-images: $(call obj,$(DEMO_SRC)) $(BUILD)/libcommon.a
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 # A changed flag rebuilds what it touches.
 FLAGS_NOW := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
