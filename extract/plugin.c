@@ -106,6 +106,19 @@ void plugin_describe(char *text, size_t room)
         snprintf(text, room, "%s\n", reason);
 }
 
+int plugin_check(const char *text, int *device)
+{
+    int rc = 0;
+    const cuda_plugin *plugin = NULL;
+    cuda_backend *be = NULL;
+    TRY(plugin_parse_device(text, device));
+    TRY(plugin_load(&plugin));
+    TRY(plugin->open(&be, *device));
+    plugin->close(&be);
+done:
+    return rc;
+}
+
 int plugin_parse_device(const char *text, int *device)
 {
     int rc = 0;

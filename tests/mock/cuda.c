@@ -367,10 +367,12 @@ const cuda_calls cuda = {
 __attribute__((constructor)) static void read_environment(void)
 {
     const char *devices = getenv("OUTPOST_MOCK_DEVICES"), *memory = getenv("OUTPOST_MOCK_MEMORY");
-    const char *failing = getenv("OUTPOST_MOCK_FAIL");
+    const char *failing = getenv("OUTPOST_MOCK_FAIL"), *wrong = getenv("OUTPOST_MOCK_WRONG");
     char call[32], how[8] = "";
     if (devices != NULL) mock.devices = atoi(devices);
     if (memory != NULL) mock.memory = (size_t)strtoull(memory, NULL, 10);
+    for (int k = 0; wrong != NULL && k < KERNEL_COUNT; k++)
+        if (strcmp(wrong, kernel_names[k]) == 0) mock.wrong_kernel = k;
     if (failing == NULL ||
         sscanf(failing, "%31[^:]:%u:%d:%7s", call, &mock.fail_at, &mock.fail_status, how) < 3)
         return;

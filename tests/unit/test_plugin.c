@@ -26,6 +26,10 @@ static int probe(const char *device)
     void *x = NULL;
     float v[3] = { -1, 0, 7 };
     op_args args = { .n = 1, .c = 3, .h = 1, .w = 1 };
+    if (strncmp(device, "check:", 6) == 0) {
+        TRY(plugin_check(device + 6, &n));
+        goto done;
+    }
     TRY(plugin_parse_device(device, &n));
     TRY(plugin_load(&plugin));
     TRY(plugin->open(&be, n));
@@ -37,7 +41,7 @@ static int probe(const char *device)
     TRY(plugin->sync(be));
     CHECK(v[0] == 0 && v[1] == 0 && v[2] == 7, ERR_INTERNAL, "wrong result");
 done:
-    printf("%d %d %s\n", rc, plugin != NULL ? (int)plugin->fault() : 0, rc < 0 ? err_text() : "computed");
+    printf("%d %d %s\n", rc, plugin != NULL ? (int)plugin->fault() : 0, rc < 0 ? err_text() : n == 0 ? "computed" : "found");
     if (plugin != NULL) plugin->close(&be);
     return err_exit_status(rc);
 }
@@ -48,7 +52,7 @@ static int child(const char *program, const char *variables, const char *device,
     char command[3 * PATH_MAX];
     FILE *out;
     int status;
-    snprintf(command, sizeof command, "env -u OUTPOST_PLUGIN_DIR -u OUTPOST_MOCK_FAIL %s '%s' --probe '%s'",
+    snprintf(command, sizeof command, "env -u OUTPOST_PLUGIN_DIR -u OUTPOST_MOCK_FAIL -u OUTPOST_MOCK_WRONG %s '%s' --probe '%s'",
              variables, program, device);
     out = popen(command, "r");
     assert_non_null(out);
@@ -174,6 +178,22 @@ static void failures_cross_the_border(void **state)
     }
 }
 
+/* What `-d cuda` asks before a run begins. */
+static void a_device_is_checked(void **state)
+{
+    char line[4096], variables[3 * PATH_MAX];
+    (void)state;
+    snprintf(variables, sizeof variables, "OUTPOST_PLUGIN_DIR='%s/mock' OUTPOST_MOCK_DEVICES=2", build);
+    assert_int_equal(child(self, variables, "check:cuda:1", line), 0);
+    assert_string_equal(line, "0 0 found");
+    assert_int_equal(child(self, variables, "check:cuda:2", line), 5);
+    assert_string_equal(line, "-5 0 no CUDA device: 2 asked for, this machine has 2, counted from 0");
+    assert_int_equal(child(self, variables, "check:cuda:two", line), 2);
+    strcat(variables, " OUTPOST_MOCK_WRONG=add_fwd");
+    assert_int_equal(child(self, variables, "check:cuda", line), 5);
+    assert_non_null(strstr(line, "computes wrongly: self-test 'add' gave"));
+}
+
 static void another_abi(void **state)
 {
     char path[2 * PATH_MAX];
@@ -238,6 +258,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(files_that_are_no_plugin),
         cmocka_unit_test(places_beside_the_program),
         cmocka_unit_test(failures_cross_the_border),
+        cmocka_unit_test(a_device_is_checked),
         cmocka_unit_test(another_abi),
         { NULL, NULL, NULL, NULL, NULL },
     };
@@ -255,8 +276,8 @@ int main(int argc, char **argv)
     /* Present in builds with the toolkit only. */
     snprintf(path, sizeof path, "%s/outpost-cuda.so", build);
     if (access(path, F_OK) == 0) {
-        tests[6] = (struct CMUnitTest)cmocka_unit_test(the_real_plugin);
-        return _cmocka_run_group_tests("plugin", tests, 7, NULL, teardown);
+        tests[7] = (struct CMUnitTest)cmocka_unit_test(the_real_plugin);
+        return _cmocka_run_group_tests("plugin", tests, 8, NULL, teardown);
     }
-    return _cmocka_run_group_tests("plugin", tests, 6, NULL, teardown);
+    return _cmocka_run_group_tests("plugin", tests, 7, NULL, teardown);
 }
