@@ -69,22 +69,19 @@ static void load(void)
                  why != NULL ? why : path);
         return;
     }
-    /* Never closed again on success: the CUDA libraries keep threads and exit handlers. */
+    /* Never closed again: the libraries below it keep threads, memory and exit handlers. */
     symbol = dlsym(library, CUDA_PLUGIN_ENTRY);
     if (symbol == NULL) {
         snprintf(reason, sizeof reason, "%s is not a plugin of outpost", path);
-        dlclose(library);
         return;
     }
     memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function pointer */
     loaded = entry(CUDA_PLUGIN_ABI, sizeof(op_args), KERNEL_COUNT, &host);
     if (loaded != NULL && loaded->abi != CUDA_PLUGIN_ABI) loaded = NULL;
     if (loaded != NULL && strcmp(loaded->version, OUTPOST_VERSION) != 0) loaded = NULL;
-    if (loaded == NULL) {
+    if (loaded == NULL)
         snprintf(reason, sizeof reason, "%s is not of this build of outpost %s; install both together",
                  path, OUTPOST_VERSION);
-        dlclose(library);
-    }
 }
 
 int plugin_load(const cuda_plugin **out)

@@ -40,7 +40,7 @@ typedef struct cuda_plugin {
     void (*close)(cuda_backend **be); /* memory still allocated is released with it */
     /* 256-byte aligned device memory, contents undefined. */
     int (*alloc)(cuda_backend *be, size_t bytes, void **mem);
-    void (*release)(cuda_backend *be, void **mem);
+    void (*release)(cuda_backend *be, void **mem); /* waits for queued work first */
     /* Pinned host memory, the only kind that copies overlap with compute from. */
     int (*alloc_host)(cuda_backend *be, size_t bytes, void **mem);
     void (*release_host)(cuda_backend *be, void **mem);
