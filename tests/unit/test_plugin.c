@@ -137,6 +137,23 @@ static void files_that_are_no_plugin(void **state)
     assert_non_null(strstr(line, "zlib/outpost-cuda.so is not a plugin of outpost"));
 }
 
+/* The mock with another version in it, as two installations that were mixed would have. */
+static void a_plugin_of_another_version(void **state)
+{
+    char line[4096], pattern[64] = "", other[64] = "";
+    (void)state;
+    for (const char *v = OUTPOST_VERSION; *v != '\0'; v++) {
+        size_t n = strlen(pattern);
+        snprintf(pattern + n, sizeof pattern - n, "[%c]", *v);
+        strcat(other, *v == '.' ? "." : *v == '9' ? "8" : "9");
+    }
+    shell("mkdir -p '%s/old' && LC_ALL=C sed 's/%s/%s/g' < '%s/mock/outpost-cuda.so' > '%s/old/outpost-cuda.so'",
+          scratch, pattern, other, build, scratch);
+    assert_int_equal(child(self, dir_variable(in_scratch("old")), "cuda", line), 5);
+    assert_non_null(strstr(line, "old/outpost-cuda.so is not of this build of outpost " OUTPOST_VERSION
+                                 "; install both together"));
+}
+
 static void places_beside_the_program(void **state)
 {
     char line[4096];
@@ -256,6 +273,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(device_names),
         cmocka_unit_test(no_plugin),
         cmocka_unit_test(files_that_are_no_plugin),
+        cmocka_unit_test(a_plugin_of_another_version),
         cmocka_unit_test(places_beside_the_program),
         cmocka_unit_test(failures_cross_the_border),
         cmocka_unit_test(a_device_is_checked),
@@ -276,8 +294,8 @@ int main(int argc, char **argv)
     /* Present in builds with the toolkit only. */
     snprintf(path, sizeof path, "%s/outpost-cuda.so", build);
     if (access(path, F_OK) == 0) {
-        tests[7] = (struct CMUnitTest)cmocka_unit_test(the_real_plugin);
-        return _cmocka_run_group_tests("plugin", tests, 8, NULL, teardown);
+        tests[8] = (struct CMUnitTest)cmocka_unit_test(the_real_plugin);
+        return _cmocka_run_group_tests("plugin", tests, 9, NULL, teardown);
     }
-    return _cmocka_run_group_tests("plugin", tests, 7, NULL, teardown);
+    return _cmocka_run_group_tests("plugin", tests, 8, NULL, teardown);
 }
