@@ -129,6 +129,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/li
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
 
+# --- benchmarks: ours against peers, never a test ------------------------------------------------
+BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
+bench: $(PROGRAMS) $(BENCH_BIN) ## speed and memory beside the peers of tests/bench/setup_peers.sh
+	$(Q)sh tests/bench/bench.sh $(BUILD)
+
 clean: ## remove build/
 	rm -rf $(BUILD)
 
@@ -137,5 +144,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all clean print-config FORCE
+.PHONY: help all bench clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
