@@ -88,13 +88,14 @@ $(BUILD)/flags: FORCE
 FORCE:
 
 $(BUILD)/obj/%.c.o: %.c $(BUILD)/flags
-	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(HOT) $(EXTRA_CFLAGS) -c -o $@ $<
 # A kernel is compiled twice: here as C11, the CPU twin.
 $(BUILD)/obj/%.cu.o: %.cu $(BUILD)/flags
 	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -x c -c -o $@ $<
 
-# Hot loops.
-$(BUILD)/obj/extract/cpu/%.c.o: EXTRA_CFLAGS = -O3
+# Hot loops.  A variable of their own: of two patterns that set the same one, the shorter stem wins,
+# and conv_avx512.c would lose its vector flags.
+$(BUILD)/obj/extract/cpu/%.c.o: HOT = -O3
 
 # Files that use vector extensions say so in their name; which one runs is decided at run time.
 $(BUILD)/obj/%_avx2.c.o: EXTRA_CFLAGS = -O3 -mavx2 -mfma -mf16c
