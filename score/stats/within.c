@@ -180,7 +180,7 @@ static int whiten_means(fit_context *f, whitening *w, const double *a)
                 w->mean[(begin + i) * r + j] = v;
                 sum += (double)v * (double)v;
             }
-            w->norm[begin + i] = (float)sum;
+            w->norm[begin + i] = sum;
         }
     }
 done:
@@ -196,6 +196,19 @@ static void unscale(double *a, const double *scale, size_t d)
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < d; j++)
             a[i * d + j] = j <= i && scale[i] != 0 ? a[i * d + j] * scale[j] : 0;
+}
+
+/* a *= 2^-e with the largest |a| in [2^(e-1), 2^e); returns 4^e. */
+static double normalise(double *a, size_t n)
+{
+    double top = 0;
+    int e;
+    for (size_t i = 0; i < n; i++)
+        top = fmax(top, fabs(a[i]));
+    frexp(top, &e);
+    for (size_t i = 0; i < n; i++)
+        a[i] = ldexp(a[i], -e);
+    return ldexp(1, 2 * e);
 }
 
 int within_fit(fit_context *f, whitening *w)
@@ -221,6 +234,7 @@ int within_fit(fit_context *f, whitening *w)
     TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
     for (size_t j = 0; j < d; j++)
         w->centre[j] = (float)(f->moments.shift[j] + f->moments.sum[j] / (double)f->moments.n);
+    w->unit = normalise(a, w->r * d);
     TRY(whiten_means(f, w, a));
     for (size_t i = 0; i < w->r * d; i++)
         w->a[i] = (float)a[i];

@@ -36,11 +36,13 @@ typedef struct bench {
     method_use *uses;
     size_t n;
     engine_result result;
+    const char *what;
 } bench;
 
 static void make_bench(bench *x)
 {
     memset(x, 0, sizeof *x);
+    x->what = "plain";
     state = 88172645463325252u;
     for (int i = 0; i < C * D; i++)
         x->w[i] = (float)uniform();
@@ -90,7 +92,9 @@ static const method_use *use_of(const bench *x, const char *name)
     return NULL;
 }
 
-/* All scores of all methods that ran are finite; returns how many were skipped. */
+/* All scores of all methods that ran are finite; returns how many were skipped.  KL matching may be
+ * minus infinite: a prediction that every template gives probability 0; so may Mahalanobis: test
+ * rows of size 1 after train rows of 1e-40. */
 static int count_skipped(const bench *x)
 {
     int skipped = 0;
@@ -102,10 +106,12 @@ static int count_skipped(const bench *x)
             skipped++;
             continue;
         }
+        int far = strcmp(u->m->name, "kl-matching") == 0 ||
+                  (strcmp(u->m->name, "mahalanobis") == 0 && strcmp(x->what, "denormal features") == 0);
         for (int s = 0; s < 2; s++)
             for (int k = 0; k < TEST && (size_t)k < x->sets[1 + s].n; k++)
-                if (!isfinite(u->scores[s][k]))
-                    fail_msg("%s: set %d row %d is %g", u->m->name, s, k, (double)u->scores[s][k]);
+                if (!isfinite(u->scores[s][k]) && !(far && u->scores[s][k] < 0))
+                    fail_msg("%s: %s: set %d row %d is %g", x->what, u->m->name, s, k, (double)u->scores[s][k]);
     }
     return skipped;
 }
@@ -464,6 +470,7 @@ static const struct {
     { "a head of zeros", zero_head, "" },
     { "equal rows in the head", rows_of_head_equal, "" },
     { "a head that sums to zero", head_sums_to_zero, "" },
+    { "a head so sharp that softmax underflows", sharp_head, "" },
     { "equal test rows", test_rows_equal, "" },
     { "a test row at the class mean", test_row_is_class_mean, "" },
     { "minus zeros", minus_zero, "" },
@@ -478,6 +485,7 @@ static void degenerate_cases(void **unused)
     for (int i = 0; i < n; i++) {
         char skipped[400] = "";
         make_bench(&x);
+        x.what = degenerate[i].what;
         degenerate[i].bend(&x);
         if (run_bench(&x, "gen") != 0) fail_msg("%s: %s", degenerate[i].what, err_text());
         count_skipped(&x);
@@ -491,21 +499,6 @@ static void degenerate_cases(void **unused)
         clear_bench(&x);
     }
     print_message("# %d degenerate cases, 15 methods each\n", n);
-}
-
-/* A score is never NaN, but an impossible prediction can be infinitely far from every template. */
-static void sharp_softmax_is_never_nan(void **unused)
-{
-    (void)unused;
-    static bench x;
-    make_bench(&x);
-    sharp_head(&x);
-    assert_int_equal(run_bench(&x, "gen"), 0);
-    for (size_t m = 0; m < x.n; m++)
-        for (int s = 0; x.uses[m].skipped == NULL && s < 2; s++)
-            for (int k = 0; k < TEST; k++)
-                assert_true(isnan(x.uses[m].scores[s][k]) == 0);
-    clear_bench(&x);
 }
 
 static void dims_that_leave_nothing(void **unused)
@@ -560,7 +553,6 @@ int main(void)
         cmocka_unit_test(accuracy_counts_known_labels),
         cmocka_unit_test(too_little_memory_is_said),
         cmocka_unit_test(degenerate_cases),
-        cmocka_unit_test(sharp_softmax_is_never_nan),
         cmocka_unit_test(dims_that_leave_nothing),
         cmocka_unit_test(uses_do_not_disturb_each_other),
     };
