@@ -46,6 +46,7 @@ KERNEL_SRC  := $(sort $(wildcard kernels/*.cu))
 CUDA_SRC    := $(sort $(wildcard extract/cuda/*.c score/cuda/*.c))
 UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c))
 TOOL_SRC    := $(sort $(wildcard tests/tools/*.c))
+DEMO_SRC    := $(sort $(wildcard datalists/demo/*.c))
 
 obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 COMMON_OBJ  := $(call obj,$(COMMON_SRC))
@@ -81,6 +82,10 @@ $(BUILD)/libscore.a: $(SCORE_OBJ)
 $(BUILD)/lib%.a:
 	$(call say,AR,$@)rm -f $@; $(AR) rcsD $@ $^
 
+# The image sets of the demo are drawn, not downloaded.
+$(BUILD)/demo-images: $(call obj,$(DEMO_SRC)) $(BUILD)/libcommon.a
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
 # A changed flag rebuilds what it touches.
 FLAGS_NOW := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS)
 $(BUILD)/flags: FORCE
@@ -88,17 +93,19 @@ $(BUILD)/flags: FORCE
 FORCE:
 
 $(BUILD)/obj/%.c.o: %.c $(BUILD)/flags
-	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(HOT) $(EXTRA_CFLAGS) -c -o $@ $<
 # A kernel is compiled twice: here as C11, the CPU twin.
 $(BUILD)/obj/%.cu.o: %.cu $(BUILD)/flags
 	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA_CFLAGS) -x c -c -o $@ $<
 
-# Hot loops.
-$(BUILD)/obj/extract/cpu/%.c.o: EXTRA_CFLAGS = -O3
+# Hot loops.  A variable of their own: of two patterns that set the same one, the shorter stem wins,
+# and conv_avx512.c would lose its vector flags.
+$(BUILD)/obj/extract/cpu/%.c.o: HOT = -O3
 
 # Files that use vector extensions say so in their name; which one runs is decided at run time.
-$(BUILD)/obj/%_avx2.c.o: EXTRA_CFLAGS = -O3 -mavx2 -mfma -mf16c
-$(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
+$(BUILD)/obj/%_avx2.c.o: EXTRA_CFLAGS = -mavx2 -mfma -mf16c
+$(BUILD)/obj/%_avx512bf16.c.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma
+$(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 
 # --- CUDA plugin ---------------------------------------------------------------------------------
 GENCODE := $(foreach s,$(SM),-gencode arch=compute_$(s),code=sm_$(s)) \
@@ -129,6 +136,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/li
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
 
+# --- benchmarks: ours against peers, never a test ------------------------------------------------
+BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
+bench: $(PROGRAMS) $(BENCH_BIN) ## speed and memory beside the peers of tests/bench/setup_peers.sh
+	$(Q)sh tests/bench/bench.sh $(BUILD)
+
 clean: ## remove build/
 	rm -rf $(BUILD)
 
@@ -137,5 +151,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all clean print-config FORCE
+.PHONY: help all bench clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

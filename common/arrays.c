@@ -34,7 +34,8 @@ static int map_file(arrays *a)
     struct stat st;
     void *at;
     fd = open(a->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
-    CHECK(fd >= 0, errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO ? ERR_ENV : ERR_INPUT,
+    CHECK(fd >= 0, errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO ? ERR_ENV
+                                                                                         : ERR_INPUT,
           "%s: open: %s", a->path, strerror(errno));
     CHECK(fstat(fd, &st) == 0, ERR_ENV, "%s: stat: %s", a->path, strerror(errno));
     CHECK(S_ISREG(st.st_mode), ERR_INPUT, "%s: open: not a regular file", a->path);
@@ -130,6 +131,7 @@ int arrays_open(arrays **out, const char *path)
     TRY(map_file(a));
     TRY(read_container(a));
     TRY(seal(a));
+    TRY(arrays_align(a));
     *out = a;
     a = NULL; /* handed over */
 done:

@@ -1,7 +1,17 @@
 /* Named arrays out of a file that nobody vouches for: checkpoints and cached features.
  * The container is told by its bytes, never by its name: .safetensors, PyTorch zip, PyTorch legacy
- * stream, .npy, .npz, numpy pickles (GEN/ViM .pkl).  Nothing is ever executed; models.md section 12
- * has the closed tables of opcodes and globals.  Data is little-endian, C order. */
+ * stream, PyTorch tar (before 0.1.10), .npy, .npz, numpy pickles (GEN/ViM .pkl).  Nothing is ever
+ * executed: pickle.h and pickle_globals.c have the closed tables of opcodes and globals.
+ * Data is little-endian, C order.
+ *
+ * Names.  safetensors, npz: as in the file (npz without .npy).  A single array (.npy, a pickled ndarray,
+ * a saved tensor) is named "", the items of a list or tuple "0", "1", ...; nested dicts join their keys
+ * by dots.  A checkpoint that wraps its state dict is opened at the first of these keys that holds
+ * tensors: state_dict_ema, state_dict, model, model_ema, net, model_state_dict, model_state.  Prefixes
+ * such as `module.` stay.  Inside the state dict an object made by a global that is not in the table
+ * refuses the file; beside it anything may stand.
+ *
+ * Every refusal is ERR_INPUT and reads "FILE: RULE: text", with the byte or the tensor's name. */
 #ifndef OUTPOST_ARRAYS_H
 #define OUTPOST_ARRAYS_H
 
@@ -21,7 +31,8 @@ typedef struct array {
     int rank;                     /* 0: scalar */
     size_t dim[ARRAY_RANK_MAX];
     size_t count;                 /* product of dim */
-    const void *data;             /* count elements, contiguous; lives with `arrays` */
+    const void *data;             /* count elements, contiguous, aligned to the element; lives with
+                                     `arrays`, in the mapped file wherever it can */
 } array;
 
 typedef struct arrays arrays;
@@ -33,11 +44,11 @@ void arrays_close(arrays **a);
 size_t arrays_count(const arrays *a);
 const array *arrays_at(const arrays *a, size_t i);          /* file order */
 const array *arrays_find(const arrays *a, const char *name); /* NULL when absent */
-/* "safetensors", "pytorch-zip", "pytorch-legacy", "npy", "npz", "pickle" */
+/* "safetensors", "pytorch-zip", "pytorch-legacy", "pytorch-tar", "npy", "npz", "pickle" */
 const char *arrays_container(const arrays *a);
 /* Which wrapper key was descended into ("state_dict", "" for none). */
 const char *arrays_wrapper(const arrays *a);
-/* SHA-256 of the whole file, hex. */
+/* SHA-256 of the whole file, hex; computed on the first call.  "" when libcrypto fails. */
 const char *arrays_sha256(const arrays *a);
 
 size_t array_type_size(array_type t);

@@ -90,20 +90,29 @@ static int own_name(arrays *a, const char *s, size_t n, const char **out)
 
 int arrays_add(arrays *a, const char *name, size_t name_n, const array *v)
 {
-    size_t item = array_type_size(v->type);
     array x = *v;
     int rc;
     if (a->n >= ARRAYS_MAX) return arrays_refuse(a, "limit", "more than 100000 arrays");
     rc = own_name(a, name, name_n, &x.name);
-    if (rc == 0 && (uintptr_t)x.data % item != 0) {
-        void *copy = NULL;
-        rc = arrays_copy_room(a, x.count * item, &copy);
-        if (rc == 0 && x.count > 0) memcpy(copy, x.data, x.count * item);
-        x.data = copy;
-    }
     if (rc == 0) rc = mem_grow(&a->v, &a->room, a->n + 1, sizeof *a->v, "arrays");
     if (rc < 0) return rc;
     a->v[a->n++] = x;
+    return 0;
+}
+
+int arrays_align(arrays *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        array *v = &a->v[i];
+        size_t item = array_type_size(v->type);
+        void *copy = NULL;
+        int rc;
+        if ((uintptr_t)v->data % item == 0) continue;
+        rc = arrays_copy_room(a, v->count * item, &copy);
+        if (rc < 0) return rc;
+        if (v->count > 0) memcpy(copy, v->data, v->count * item);
+        v->data = copy;
+    }
     return 0;
 }
 

@@ -50,9 +50,10 @@ int arrays_refuse(const arrays *a, const char *rule, const char *format, ...)
 
 /* Sets count from dim; ERR_INPUT when rank or the product is too large. */
 int arrays_shape(const arrays *a, const char *name, const uint64_t *dim, int rank, array *v);
-/* Adds an array whose data lies contiguous, little-endian at `data`.  The name is copied; data that
- * is not aligned to its element is copied too. */
+/* Adds an array whose data lies contiguous, little-endian at `data`, aligned or not.  Copies the name. */
 int arrays_add(arrays *a, const char *name, size_t name_n, const array *v);
+/* Copies the data that is not aligned to its element; the last step of opening. */
+int arrays_align(arrays *a);
 /* Adds an array in C order out of strided data, copying only where it must. */
 int arrays_add_strided(arrays *a, const char *name, size_t name_n, const strided *s);
 /* Gives a malloc'ed block to `a`, also when it fails. */
@@ -89,6 +90,8 @@ typedef struct storages {
     /* Data of storage `key`; it must hold at least `numel` elements of `type`. */
     int (*find)(const struct storages *s, const char *key, size_t key_n, array_type type,
                 uint64_t numel, const unsigned char **data);
+    /* The tensor that persistent id `id` stands for; NULL where ids only name storages. */
+    int (*tensor)(const struct storages *s, const pickle *p, pickle_ref id, strided *out);
     void *state;
 } storages;
 /* Picks the state dict, walks it, adds every tensor and ndarray.  s: NULL for plain pickles. */

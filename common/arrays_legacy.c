@@ -186,7 +186,7 @@ static int find_storage(const storages *s, const char *key, size_t key_n, array_
 int arrays_read_legacy(arrays *a)
 {
     legacy l = { .a = a };
-    storages s = { find_storage, &l };
+    storages s = { find_storage, NULL, &l };
     pickle *magic = NULL, *object = NULL;
     int rc = 0;
     a->container = "pytorch-legacy";

@@ -135,11 +135,22 @@ static int unwrap_parameter(walk *w, pickle_ref *r)
 
 static int visit(walk *w, pickle_ref r, size_t name_n, int depth);
 
+/* In the oldest format a persistent id is a tensor; elsewhere, a storage without a tensor is nothing. */
+static int visit_persid(walk *w, pickle_ref r)
+{
+    strided t = { 0 };
+    int rc;
+    if (w->s == NULL || w->s->tensor == NULL) return 0;
+    rc = w->s->tensor(w->s, w->p, pickle_at(w->p, r)->u.pair.a, &t);
+    return rc < 0 ? rc : arrays_add_strided(w->a, w->name, strlen(w->name), &t);
+}
+
 static int visit_object(walk *w, pickle_ref r)
 {
     char global[256];
     int rc = unwrap_parameter(w, &r);
     if (rc < 0) return rc;
+    if (pickle_at(w->p, r)->kind == PICKLE_PERSID) return visit_persid(w, r);
     if (pickle_at(w->p, r)->kind == PICKLE_CALL) switch (pickle_global_of(w->p, r)) {
         case GLOBAL_REBUILD_TENSOR:
         case GLOBAL_REBUILD_TENSOR_V2: return add_tensor(w, r);
@@ -222,6 +233,7 @@ static int visit(walk *w, pickle_ref r, size_t name_n, int depth)
             rc = visit_pair(w, v->u.items[i], v->u.items[i + 1], name_n, depth);
         return rc;
     case PICKLE_CALL:
+    case PICKLE_PERSID:
     case PICKLE_GLOBAL: return rc < 0 ? rc : visit_object(w, r);
     default: return rc;
     }
@@ -236,7 +248,7 @@ static int has_tensor(const pickle *p, pickle_ref r, int depth)
     for (size_t i = 1; i < v->n; i += 2) {
         const pickle_node *x = pickle_at(p, v->u.items[i]);
         int id = x->kind == PICKLE_CALL ? pickle_global_of(p, v->u.items[i]) : -1;
-        if (id == GLOBAL_REBUILD_TENSOR || id == GLOBAL_REBUILD_TENSOR_V2 ||
+        if (x->kind == PICKLE_PERSID || id == GLOBAL_REBUILD_TENSOR || id == GLOBAL_REBUILD_TENSOR_V2 ||
             id == GLOBAL_REBUILD_PARAMETER || id == GLOBAL_NP_RECONSTRUCT ||
             id == GLOBAL_NP_FROMBUFFER)
             return 1;

@@ -156,7 +156,7 @@ static int check_byteorder(const torch_zip *t)
 static int read_torch(arrays *a, const archive *z, const archive_member *data)
 {
     torch_zip t = { .a = a, .z = z, .root = data->name };
-    storages s = { find_storage, &t };
+    storages s = { find_storage, NULL, &t };
     const unsigned char *bytes = NULL;
     pickle *p = NULL;
     size_t used = 0;

@@ -29,10 +29,10 @@ static void say(words *w, const char *key, const json_t *old, const json_t *now)
     a = old != NULL ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     b = now != NULL ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     if (w->count++ < NAMED_MAX && w->n < sizeof w->text) {
-        int k = snprintf(w->text + w->n, sizeof w->text - w->n, "%s%s is %.*s there and %.*s here",
+        int put = snprintf(w->text + w->n, sizeof w->text - w->n, "%s%s is %.*s there and %.*s here",
                          w->n > 0 ? "; " : "", key, VALUE_MAX, a != NULL ? a : "absent", VALUE_MAX,
                          b != NULL ? b : "absent");
-        if (k > 0) w->n += (size_t)k;
+        if (put > 0) w->n += (size_t)put;
     }
     free(a);
     free(b);

@@ -75,7 +75,8 @@ static void filter_calls(void)
 
 static void limit(int what, rlim_t most)
 {
-    struct rlimit r = { most, most };
+    /* at the soft limit of processor time comes SIGXCPU, which tells us why; at the hard one SIGKILL */
+    struct rlimit r = { most, what == RLIMIT_CPU ? most + 1 : most };
     (void)setrlimit(what, &r);
 }
 

@@ -52,8 +52,8 @@ static int refuse(const machine *m, const char *rule, const char *why)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* The next `count` bytes.  An argument may not straddle the end of a frame: CPython's two unpicklers
- * disagree on what such a stream means. */
+/* The next `count` bytes.  An opcode with its arguments may not straddle the end of a frame: CPython's
+ * two unpicklers disagree on what such a stream means. */
 static int take(machine *m, size_t count, const unsigned char **out)
 {
     if (count > m->n - m->at) return refuse(m, "truncated", "the stream ends inside an opcode");
@@ -61,7 +61,6 @@ static int take(machine *m, size_t count, const unsigned char **out)
         return refuse(m, "frame", "an opcode runs over the end of its frame");
     *out = m->bytes + m->at;
     m->at += count;
-    if (m->at == m->frame_end) m->frame_end = 0;
     return 0;
 }
 
@@ -510,6 +509,13 @@ static int op_call(machine *m, int op)
     (void)op;
     if (rc == 0) rc = pop(m, &callee);
     if (rc < 0) return rc;
+    if (m->p->node[callee].kind == PICKLE_CALL) { /* what a call would give is called */
+        pickle_node first = m->p->node[m->p->node[callee].u.pair.a];
+        rc = new_node(m, PICKLE_GLOBAL, &callee);
+        if (rc < 0) return rc;
+        first.tag = GLOBAL_UNKNOWN;
+        m->p->node[callee] = first;
+    }
     if (m->p->node[callee].kind != PICKLE_GLOBAL)
         return refuse(m, "type", "calls something that is not a global");
     if (m->p->node[args].kind != PICKLE_TUPLE)
@@ -633,6 +639,7 @@ static int run(machine *m)
     while (!m->stopped) {
         const unsigned char *op;
         m->op_at = m->at;
+        if (m->at == m->frame_end) m->frame_end = 0;
         TRY(take(m, 1, &op));
         CHECK(opcodes[*op].run != NULL, ERR_INPUT,
               "%s: pickle-opcode: opcode 0x%02x (%s) is not in the table, byte %zu", m->path,

@@ -1,5 +1,6 @@
 /* The table of devices. */
 #include "extract/backend.h"
+#include "extract/plugin.h"
 #include "common/err.h"
 
 #include <stdlib.h>
@@ -17,9 +18,14 @@ void backend_normalise_table(float table[3][256], const prep *p)
 
 int backend_find(const backend_def **out, int *device, const char *name)
 {
+    int rc = 0;
     *device = 0;
     if (strcmp(name, "cpu") == 0) *out = &backend_cpu;
     else if (strcmp(name, "ref") == 0) *out = &backend_ref;
-    else return err_set(ERR_USAGE, "no device '%s': cpu, cuda, cuda:N", name);
-    return 0;
+    else if (strncmp(name, "cuda", 4) == 0) {
+        TRY(plugin_check(name, device));
+        CHECK(0, ERR_ENV, "%s is sound, but this version computes its networks on the cpu only", name);
+    } else rc = err_set(ERR_USAGE, "no device '%s': cpu, cuda, cuda:N", name);
+done:
+    return rc;
 }

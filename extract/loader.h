@@ -5,12 +5,14 @@
 #include "common/list.h"
 #include "extract/preprocess.h"
 
+enum { LOADER_FILE_MAX = 256 << 20 }; /* bytes of one image file */
+
 typedef struct loader_batch {
     size_t row;             /* list index of the first image */
     size_t n;               /* images in it; the last batch may be short */
     uint8_t *rgb;           /* [batch, out_h, out_w, 3]; rows of bad images are zero */
     uint8_t *status;        /* [batch] ROW_OK or why not (common/feature_file.h) */
-    const char **reason;    /* [batch] NULL or words: rule and place */
+    const char **reason;    /* [batch] NULL or words: rule and place, without the path */
 } loader_batch;
 
 typedef struct loader_options {
@@ -32,7 +34,9 @@ typedef struct loader_counters { /* for the progress line */
 typedef struct loader loader;
 
 int loader_open(loader **out, const loader_options *o);
-/* The next batch in list order; blocks until it is complete.  *out = NULL after the last. */
+/* The next batch in list order; blocks until it is complete.  *out = NULL after the last.
+ * Bad images (missing, not a regular file, refused by the decoder) are flagged rows, never an error;
+ * ERR_ENV when a thread met a fault of the machine: no memory, no descriptors, EIO, ESTALE. */
 int loader_next(loader *l, loader_batch **out);
 /* Gives a batch back to the ring; batches may be given back in any order. */
 void loader_release(loader *l, loader_batch *b);

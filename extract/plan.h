@@ -27,7 +27,8 @@ typedef struct plan_tensor {
     int channel;     /* first channel inside the root */
     int halo;        /* of a root: border of zeros around h and w */
     size_t at;       /* of a root: offset in the arena */
-    size_t elements; /* of a root: (h + 2 halo)(w + 2 halo) c, rounded up to 64 bytes of f32 */
+    size_t elements; /* of a root: (h + 2 halo)(w + 2 halo) c, rounded up to 64 bytes of f32, with at
+                        least one element to spare */
     int first, last; /* of a root: steps between which it is alive */
 } plan_tensor;
 

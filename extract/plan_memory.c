@@ -127,7 +127,7 @@ static int place(plan *p)
         if (t->root != (int)i || t->first < 0) continue;
         TRY(mem_product(&area, h, w, "plan"));
         TRY(mem_product(&t->elements, area, (size_t)t->s.c, "plan"));
-        t->elements = (t->elements + ROUND - 1) / ROUND * ROUND;
+        t->elements = (t->elements / ROUND + 1) * ROUND; /* at least one to spare */
         roots[n++] = (root_size){ t->elements, (int)i };
     }
     qsort(roots, n, sizeof *roots, larger_first);

@@ -69,22 +69,19 @@ static void load(void)
                  why != NULL ? why : path);
         return;
     }
-    /* Never closed again on success: the CUDA libraries keep threads and exit handlers. */
+    /* Never closed again: the libraries below it keep threads, memory and exit handlers. */
     symbol = dlsym(library, CUDA_PLUGIN_ENTRY);
     if (symbol == NULL) {
         snprintf(reason, sizeof reason, "%s is not a plugin of outpost", path);
-        dlclose(library);
         return;
     }
     memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function pointer */
     loaded = entry(CUDA_PLUGIN_ABI, sizeof(op_args), KERNEL_COUNT, &host);
     if (loaded != NULL && loaded->abi != CUDA_PLUGIN_ABI) loaded = NULL;
     if (loaded != NULL && strcmp(loaded->version, OUTPOST_VERSION) != 0) loaded = NULL;
-    if (loaded == NULL) {
+    if (loaded == NULL)
         snprintf(reason, sizeof reason, "%s is not of this build of outpost %s; install both together",
                  path, OUTPOST_VERSION);
-        dlclose(library);
-    }
 }
 
 int plugin_load(const cuda_plugin **out)
@@ -104,6 +101,19 @@ void plugin_describe(char *text, size_t room)
         loaded->describe(text, room);
     else
         snprintf(text, room, "%s\n", reason);
+}
+
+int plugin_check(const char *text, int *device)
+{
+    int rc = 0;
+    const cuda_plugin *plugin = NULL;
+    cuda_backend *be = NULL;
+    TRY(plugin_parse_device(text, device));
+    TRY(plugin_load(&plugin));
+    TRY(plugin->open(&be, *device));
+    plugin->close(&be);
+done:
+    return rc;
 }
 
 int plugin_parse_device(const char *text, int *device)

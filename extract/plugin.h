@@ -40,7 +40,7 @@ typedef struct cuda_plugin {
     void (*close)(cuda_backend **be); /* memory still allocated is released with it */
     /* 256-byte aligned device memory, contents undefined. */
     int (*alloc)(cuda_backend *be, size_t bytes, void **mem);
-    void (*release)(cuda_backend *be, void **mem);
+    void (*release)(cuda_backend *be, void **mem); /* waits for queued work first */
     /* Pinned host memory, the only kind that copies overlap with compute from. */
     int (*alloc_host)(cuda_backend *be, size_t bytes, void **mem);
     void (*release_host)(cuda_backend *be, void **mem);
@@ -73,6 +73,10 @@ int plugin_load(const cuda_plugin **out);
 
 /* Versions and devices as describe() has them, or the reason why there is no plugin; for --version. */
 void plugin_describe(char *text, size_t room);
+
+/* Opens the device that "cuda" or "cuda:N" names, self-test included, and closes it again: 0 when a
+ * run could use it.  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
+int plugin_check(const char *text, int *device);
 
 /* "cuda" -> 0, "cuda:N" -> N.  ERR_USAGE for anything else. */
 int plugin_parse_device(const char *text, int *device);

@@ -271,7 +271,7 @@ static int handle(png_chunks *p, const chunk *c)
         { "IHDR", header, 0 },         { "tRNS", transparency, 0 },    { "tEXt", text, 0 },
         { "zTXt", compressed_text, 0 }, { "iTXt", international_text, 0 }, { "iCCP", profile, 0 },
         { "acTL", animation, 0 },      { "fcTL", frame, 0 },           { "gAMA", NULL, 4 },
-        { "sRGB", NULL, 1 },           { "pHYs", NULL, 9 },
+        { "sRGB", NULL, 1 },           { "pHYs", NULL, 9 },            { "cHRM", NULL, 0 },
     };
     if (is(c, "IEND")) return CHUNK_END;
     if (is(c, "IDAT") && (p->layout >= 0)) return CHUNK_DATA;
@@ -280,6 +280,7 @@ static int handle(png_chunks *p, const chunk *c)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (!is(c, table[i].id)) continue;
         if (c->n < table[i].least) return refuse(p, c->id, "too short");
+        if (is(c, "cHRM") && c->n % 4 != 0) return refuse(p, c->id, "length is no multiple of 4");
         if (table[i].read != NULL) TRY(table[i].read(p, c));
     }
     if (is(c, "PLTE") && !p->data_found) {

@@ -132,7 +132,7 @@ static void shortcut_a(const node *v, const node *from, const double *x, double 
                     x[(c * from->out.h + 2 * oy) * from->out.w + 2 * ox];
 }
 
-static void run_node(reference *r, const node *v, double *y, const batch_input *in, size_t image)
+static void run_node(reference *r, const node *v, double *y, const batch_input *in, size_t at)
 {
     const node *from = v->n_in > 0 ? graph_node(r->p->g, v->in[0]) : NULL;
     const double *x = v->n_in > 0 ? r->value[v->in[0]] : NULL;
@@ -142,8 +142,8 @@ static void run_node(reference *r, const node *v, double *y, const batch_input *
     case OP_input:
         for (size_t i = 0; i < n; i++)
             y[i] = in->rgb != NULL
-                       ? (double)r->table[i / area][in->rgb[image * n + i % area * 3 + i / area]]
-                       : (double)in->values[image * n + i];
+                       ? (double)r->table[i / area][in->rgb[at * n + i % area * 3 + i / area]]
+                       : (double)in->values[at * n + i];
         break;
     case OP_conv: conv(r, v, from, x, y); break;
     case OP_batchnorm: batchnorm(r, v, x, y); break;

@@ -29,12 +29,12 @@ int extract_print_version(FILE *f, int json)
         fprintf(f,
                 "outpost extract %s (MIT licence)\ncompiler  %s\nkernels   %s\noneDNN    %s\n"
                 "HDF5      %s\nlibjpeg   %d (libjpeg-turbo)\nlibpng    %s\n",
-                OUTPOST_VERSION, __VERSION__, conv_kernel_best()->name, dnnl, hdf5,
+                OUTPOST_VERSION, __VERSION__, conv_kernel_f32()->name, dnnl, hdf5,
                 JPEG_LIB_VERSION, png_get_libpng_ver(NULL));
         return 0;
     }
     o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "program", "outpost extract", "version",
-                  OUTPOST_VERSION, "compiler", __VERSION__, "kernels", conv_kernel_best()->name,
+                  OUTPOST_VERSION, "compiler", __VERSION__, "kernels", conv_kernel_f32()->name,
                   "onednn", dnnl, "hdf5", hdf5, "libpng", png_get_libpng_ver(NULL));
     text = json_dumps(o, JSON_INDENT(1));
     fprintf(f, "%s\n", text != NULL ? text : "{}");

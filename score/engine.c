@@ -14,8 +14,9 @@
 #include <string.h>
 #include <time.h>
 
-/* Rows of a test block, from the memory that is left after the fit. */
-enum { BLOCK_MIN = 32, BLOCK_MAX = 512 };
+/* Rows of a test block, from the memory that is left after the fit and, so that every thread finds a
+ * tile, from the threads; multiples of a tile, so that scores do not depend on it. */
+enum { BLOCK_MIN = LINALG_TILE_ROWS, BLOCK_MAX = 2048, ROWS_PER_THREAD = 64, BLOCK_USUAL = 512 };
 
 typedef struct run {
     const engine_options *o;
@@ -131,13 +132,16 @@ done:
 static int open_blocks(run *r)
 {
     int rc = 0;
-    size_t d = r->fit.d, c = r->fit.c, per_row, rows;
+    size_t d = r->fit.d, c = r->fit.c, per_row, rows, most;
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL) r->needs |= r->uses[i].m->needs;
     /* features, centred, projected; logits, softmax, clipped twice, products */
     per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
-    r->rows = rows < BLOCK_MIN ? BLOCK_MIN : rows > BLOCK_MAX ? BLOCK_MAX : rows;
+    most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
+    most = most < BLOCK_USUAL ? BLOCK_USUAL : most > BLOCK_MAX ? BLOCK_MAX : most;
+    rows = rows > most ? most : rows;
+    r->rows = rows < BLOCK_MIN ? BLOCK_MIN : rows - rows % LINALG_TILE_ROWS;
     block_cache_open(&r->cache, &r->fit, r->rows);
     TRY(budget_new(&r->mem, &r->h, r->rows * d, sizeof *r->h, "block of features"));
     TRY(budget_new(&r->mem, &r->z, r->rows * c, sizeof *r->z, "block of logits"));
@@ -254,7 +258,7 @@ int engine_run(const engine_options *o, method_use *uses, size_t n, engine_resul
     int64_t *predicted;
     memset(result, 0, sizeof *result);
     if (o->threads > 0) omp_set_num_threads(o->threads);
-    linalg_threads(omp_get_max_threads());
+    linalg_open();
     TRY(check_shapes(o));
     for (size_t i = 0; i < n; i++)
         check_needs(o, &uses[i]);

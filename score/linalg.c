@@ -8,58 +8,84 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TILE_ROWS = LINALG_TILE_ROWS, TILE_COLUMNS = 256 };
+
 /* Not in every cblas.h; weak so that another BLAS links too. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
-extern int openblas_get_num_threads(void) __attribute__((weak));
 
-void linalg_threads(int n)
+void linalg_open(void)
 {
-    if (n > 0 && openblas_set_num_threads != NULL) openblas_set_num_threads(n);
+    if (openblas_set_num_threads != NULL) openblas_set_num_threads(1);
 }
 
-/* The library's thread count, which is then set to one; linalg_threads() puts it back. */
-static int one_thread(void)
+static size_t least(size_t a, size_t b)
 {
-    int n = openblas_get_num_threads != NULL ? openblas_get_num_threads() : 0;
-    linalg_threads(1);
-    return n;
+    return a < b ? a : b;
+}
+
+static size_t tiles(size_t n, size_t tile)
+{
+    return (n + tile - 1) / tile;
 }
 
 void linalg_gemm_abt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
                      size_t ldb, float beta, float *c, size_t ldc)
 {
-    if (m == 0 || n == 0) return;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1, a, (int)lda, b,
-                (int)ldb, beta, c, (int)ldc);
+    size_t across = tiles(n, TILE_COLUMNS), all = tiles(m, TILE_ROWS) * across;
+#pragma omp parallel for schedule(dynamic, 1) if (all > 1)
+    for (size_t t = 0; t < all; t++) {
+        size_t i = t / across * TILE_ROWS, j = t % across * TILE_COLUMNS;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS),
+                    (int)least(n - j, TILE_COLUMNS), (int)k, 1, a + i * lda, (int)lda, b + j * ldb,
+                    (int)ldb, beta, c + i * ldc + j, (int)ldc);
+    }
 }
 
 void linalg_dgemm_abt(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b,
                       size_t ldb, double beta, double *c, size_t ldc)
 {
-    if (m == 0 || n == 0) return;
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1, a, (int)lda, b,
-                (int)ldb, beta, c, (int)ldc);
+    size_t across = tiles(n, TILE_COLUMNS), all = tiles(m, TILE_ROWS) * across;
+#pragma omp parallel for schedule(dynamic, 1) if (all > 1)
+    for (size_t t = 0; t < all; t++) {
+        size_t i = t / across * TILE_ROWS, j = t % across * TILE_COLUMNS;
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS),
+                    (int)least(n - j, TILE_COLUMNS), (int)k, 1, a + i * lda, (int)lda, b + j * ldb,
+                    (int)ldb, beta, c + i * ldc + j, (int)ldc);
+    }
 }
 
-void linalg_trmm_lt(size_t m, size_t n, const float *l, size_t ldl, float *x, size_t ldx)
+/* Tile columns j need x only up to their own end: the work is half of the square. */
+void linalg_gemm_lower(size_t m, size_t n, const float *x, const float *l, float *y)
 {
-    if (m == 0 || n == 0) return;
-    cblas_strmm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)m, (int)n, 1, l,
-                (int)ldl, x, (int)ldx);
+    size_t across = tiles(n, TILE_COLUMNS), down = tiles(m, TILE_ROWS), all = down * across;
+#pragma omp parallel for schedule(dynamic, 1) if (all > 1)
+    for (size_t t = 0; t < all; t++) { /* long tiles first */
+        size_t i = t % down * TILE_ROWS, j = (across - 1 - t / down) * TILE_COLUMNS;
+        size_t columns = least(n - j, TILE_COLUMNS);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS), (int)columns,
+                    (int)(j + columns), 1, x + i * n, (int)n, l + j * n, (int)n, 0, y + i * n + j, (int)n);
+    }
+}
+
+static void syrk_tile(size_t n, size_t d, size_t i, size_t j, double alpha, const double *x, double *c)
+{
+    int rows = (int)least(d - i, TILE_COLUMNS), columns = (int)least(d - j, TILE_COLUMNS);
+    if (i == j)
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, rows, (int)n, alpha, x + i, (int)d, 1,
+                    c + i * d + i, (int)d);
+    else
+        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, (int)n, alpha, x + i, (int)d,
+                    x + j, (int)d, 1, c + i * d + j, (int)d);
 }
 
 void linalg_syrk(size_t n, size_t d, double alpha, const double *x, double *c)
 {
-    if (n == 0 || d == 0) return;
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, alpha, x, (int)d, 1, c, (int)d);
-}
-
-void linalg_syr2(size_t d, double alpha, const double *x, const double *y, double *c)
-{
-    for (size_t i = 0; i < d; i++) {
-        double *row = c + i * d, xi = alpha * x[i], yi = alpha * y[i];
-        for (size_t j = 0; j <= i; j++)
-            row[j] += xi * y[j] + yi * x[j];
+    size_t across = tiles(d, TILE_COLUMNS), all = across * across;
+    if (n == 0) return;
+#pragma omp parallel for schedule(dynamic, 1) if (all > 1)
+    for (size_t t = 0; t < all; t++) {
+        size_t i = t / across, j = t % across;
+        if (j <= i) syrk_tile(n, d, i * TILE_COLUMNS, j * TILE_COLUMNS, alpha, x, c);
     }
 }
 
@@ -79,7 +105,7 @@ size_t linalg_eigh_scratch(size_t n)
 
 int linalg_eigh(size_t n, double *a, double *w, size_t first, size_t take, double *scratch)
 {
-    int rc = 0, threads = one_thread();
+    int rc = 0;
     lapack_int in = (lapack_int)n, info, lwork = (lapack_int)(dstedc_work(n) + 64 * n);
     double *z = scratch, *off = z + n * n, *tau = off + n, *work = tau + n;
     lapack_int *iwork = (lapack_int *)(void *)(work + lwork);
@@ -95,7 +121,6 @@ int linalg_eigh(size_t n, double *a, double *w, size_t first, size_t take, doubl
     CHECK(info == 0, ERR_INTERNAL, "eigensolver: dormtr gave %d", (int)info);
     memcpy(a, z + first * n, take * n * sizeof *a);
 done:
-    linalg_threads(threads);
     return rc;
 }
 
@@ -122,12 +147,8 @@ int linalg_cholesky(size_t n, double *a, double *rcond, double *scratch)
     info = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', in, a, in);
     CHECK(info >= 0, ERR_INTERNAL, "Cholesky: dpotrf gave %d", (int)info);
     if (info > 0) goto done;
-    {
-        int threads = one_thread();
-        lapack_int *iwork = (lapack_int *)(void *)(scratch + 3 * n);
-        info = LAPACKE_dpocon_work(LAPACK_COL_MAJOR, 'U', in, a, in, norm, rcond, scratch, iwork);
-        linalg_threads(threads);
-    }
+    info = LAPACKE_dpocon_work(LAPACK_COL_MAJOR, 'U', in, a, in, norm, rcond, scratch,
+                               (lapack_int *)(void *)(scratch + 3 * n));
     CHECK(info == 0, ERR_INTERNAL, "Cholesky: dpocon gave %d", (int)info);
 done:
     return rc;
@@ -150,7 +171,7 @@ void linalg_cholesky_solve(size_t n, const double *l, double *b)
 /* Through the smaller Gram matrix g = w w' or w' w, one refinement; good while cond(w) < 1e4. */
 static int pinv_by_gram(size_t c, size_t d, const double *w, const float *b, double *x, int *done_it)
 {
-    int rc = 0, wide = c <= d, threads = one_thread();
+    int rc = 0, wide = c <= d;
     size_t n = wide ? c : d;
     double *g = NULL, *s = NULL, *r = NULL, rcond = 0;
     *done_it = 0;
@@ -177,7 +198,6 @@ static int pinv_by_gram(size_t c, size_t d, const double *w, const float *b, dou
     }
     *done_it = 1;
 done:
-    linalg_threads(threads);
     free(g);
     free(s);
     free(r);
@@ -187,7 +207,7 @@ done:
 /* x = v diag(1/s) u' b over the kept singular values; w is destroyed. */
 static int pinv_by_svd(size_t c, size_t d, double *w, const float *b, double *x, size_t *rank)
 {
-    int rc = 0, threads = one_thread();
+    int rc = 0;
     size_t n = c < d ? c : d;
     double *s = NULL, *u = NULL, *vt = NULL;
     lapack_int info;
@@ -209,7 +229,6 @@ static int pinv_by_svd(size_t c, size_t d, double *w, const float *b, double *x,
             x[j] += t * vt[k * d + j];
     }
 done:
-    linalg_threads(threads);
     free(s);
     free(u);
     free(vt);

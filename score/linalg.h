@@ -1,15 +1,20 @@
 /* Dense linear algebra of score: the only caller of BLAS and LAPACK.
  * Matrices are row-major with explicit leading dimensions; symmetric ones are full n x n arrays of
  * which the lower triangle (row >= column) counts, unless said otherwise.
- * Same input, same bytes for any number of threads: products are split over the output only, and
- * the eigensolver, whose level-2 steps are not, runs on one thread. */
+ * Same input, same bytes for any number of threads: the libraries run single-threaded (their own
+ * partition moves the last bits), products are split here into tiles of fixed size over the output,
+ * which OpenMP threads take.  Eigensolver and factorisations run on one thread. */
 #ifndef OUTPOST_LINALG_H
 #define OUTPOST_LINALG_H
 
 #include <stddef.h>
 
-/* Threads of the products that follow; 0 leaves the library's choice. */
-void linalg_threads(int n);
+/* Rows of a tile: a caller that cuts rows into blocks at multiples of it gets the same bytes however
+ * large the blocks are. */
+enum { LINALG_TILE_ROWS = 128 };
+
+/* Sets the library to one thread; before the first call of the others. */
+void linalg_open(void);
 
 /* c[m,n] = a[m,k] b[n,k]' + beta c, f32: rows of a against rows of b. */
 void linalg_gemm_abt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
@@ -17,12 +22,10 @@ void linalg_gemm_abt(size_t m, size_t n, size_t k, const float *a, size_t lda, c
 /* The same in f64. */
 void linalg_dgemm_abt(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b,
                       size_t ldb, double beta, double *c, size_t ldc);
-/* x[m,n] = x l', l lower triangular [n,n], f32, in place. */
-void linalg_trmm_lt(size_t m, size_t n, const float *l, size_t ldl, float *x, size_t ldx);
+/* y[m,n] = x[m,n] l', l lower triangular [n,n] with zeros above, f32. */
+void linalg_gemm_lower(size_t m, size_t n, const float *x, const float *l, float *y);
 /* Lower triangle of c[d,d] += alpha x' x, x [n,d], f64. */
 void linalg_syrk(size_t n, size_t d, double alpha, const double *x, double *c);
-/* Lower triangle of c[d,d] += alpha x y' + alpha y x'. */
-void linalg_syr2(size_t d, double alpha, const double *x, const double *y, double *c);
 
 /* Eigenvalues w[n] ascending and, for the `take` of them that start at `first`, unit eigenvectors:
  * row i of a[take,n] belongs to w[first + i].  `a` [n,n] holds the matrix (lower triangle) before.

@@ -6,12 +6,26 @@
 #include <string.h>
 
 enum {
-    BLOCK_LENGTH = 1024,      /* window elements per block: 128 KiB of weights a panel of 32 */
+    BLOCK_BYTES = 4096,       /* window bytes per block: 128 KiB of f32 weights a panel of 32 */
     TILES_MAX = 64,           /* tiles worked on between two walks over the weights */
     INPUT_BYTES = 256 * 1024  /* of input they may touch, so that it stays in the L2 cache */
 };
 
-const conv_kernel *conv_kernel_best(void)
+struct conv {
+    const conv_kernel *kernel;
+    int cout, kernel_size, stride, pad;
+    size_t element;          /* bytes */
+    activation act;
+    conv_segment *segments;
+    conv_block *blocks;
+    size_t n_segments, n_blocks, steps;
+    char *packed;            /* panel, block, step, channel of the panel, element of the step */
+    float *bias;
+    int *panels;             /* vectors of each panel */
+    int n_panels;
+};
+
+const conv_kernel *conv_kernel_f32(void)
 {
     const char *ask = getenv("OUTPOST_CPU");
     int most = 2;
@@ -24,40 +38,48 @@ const conv_kernel *conv_kernel_best(void)
     return &conv_kernel_base;
 }
 
+const conv_kernel *conv_kernel_bf16(void)
+{
+    return conv_kernel_f32() == &conv_kernel_avx512 && __builtin_cpu_supports("avx512bf16")
+               ? &conv_kernel_avx512bf16
+               : NULL;
+}
+
 /* ---- preparation -------------------------------------------------------------------------------- */
 
-/* The window as contiguous pieces of at most BLOCK_LENGTH, in the order ky, kx, ci. */
+/* The window as contiguous pieces of at most BLOCK_BYTES, in the order ky, kx, ci. */
 static int cut_window(conv *c, int cin, const view *x)
 {
     int rc = 0, joined = x->ld == (size_t)cin;
-    size_t k = (size_t)c->kernel_size, pieces = joined ? k : k * k;
-    size_t length = joined ? k * (size_t)cin : (size_t)cin, room = 0;
+    size_t k = (size_t)c->kernel_size, pieces = joined ? k : k * k, unit = (size_t)c->kernel->unit;
+    size_t length = joined ? k * (size_t)cin : (size_t)cin, room = 0, most = BLOCK_BYTES / c->element;
     for (size_t i = 0; i < pieces; i++) {
         size_t at = joined ? i * x->row : i / k * x->row + i % k * x->ld;
-        for (size_t from = 0; from < length; from += BLOCK_LENGTH) {
-            size_t n = length - from < BLOCK_LENGTH ? length - from : BLOCK_LENGTH;
+        for (size_t from = 0; from < length; from += most) {
+            size_t n = length - from < most ? length - from : most;
             TRY(mem_grow(&c->segments, &room, c->n_segments + 1, sizeof *c->segments, "conv"));
-            c->segments[c->n_segments++] = (conv_segment){ at + from, n };
+            c->segments[c->n_segments++] =
+                (conv_segment){ (at + from) * c->element, n, (n + unit - 1) / unit };
         }
     }
 done:
     return rc;
 }
 
-static int cut_blocks(conv *c, size_t columns)
+static int cut_blocks(conv *c)
 {
     int rc = 0;
-    size_t at = 0;
+    size_t most = BLOCK_BYTES / c->element / (size_t)c->kernel->unit;
     TRY(mem_new(&c->blocks, c->n_segments, sizeof *c->blocks, "conv"));
     for (size_t i = 0; i < c->n_segments; i++) {
         conv_block *b = c->n_blocks > 0 ? &c->blocks[c->n_blocks - 1] : NULL;
-        if (b == NULL || b->length + c->segments[i].length > BLOCK_LENGTH) {
+        if (b == NULL || b->steps + c->segments[i].steps > most) {
             b = &c->blocks[c->n_blocks++];
-            *b = (conv_block){ .first = i, .packed = at };
+            *b = (conv_block){ .first = i, .before = c->steps };
         }
         b->end = i + 1;
-        b->length += c->segments[i].length;
-        at += c->segments[i].length * columns;
+        b->steps += c->segments[i].steps;
+        c->steps += c->segments[i].steps;
     }
 done:
     return rc;
@@ -77,45 +99,63 @@ done:
     return rc;
 }
 
-/* w is OIHW; packed: block, panel, window element, channel of the panel. */
-static void pack(conv *c, const float *w, int cin)
+static char *put(const conv *c, char *to, float v)
 {
-    int k = c->kernel_size, lanes = c->kernel->lanes;
-    size_t done = 0, area = (size_t)k * (size_t)k, window = (size_t)cin * area;
-    for (size_t b = 0; b < c->n_blocks; b++) {
-        float *to = c->packed + c->blocks[b].packed;
-        for (int p = 0, channel = 0; p < c->n_panels; channel += c->panels[p++] * lanes)
-            for (size_t i = done; i < done + c->blocks[b].length; i++) {
-                size_t ci = i % (size_t)cin, at = i / (size_t)cin;
-                for (int o = channel; o < channel + c->panels[p] * lanes; o++)
-                    *to++ = o < c->cout ? w[(size_t)o * window + ci * area + at] : 0.0f;
-            }
-        done += c->blocks[b].length;
+    bf16 half = bf16_from_float(v);
+    if (c->kernel->is_bf16) memcpy(to, &half, sizeof half);
+    else memcpy(to, &v, sizeof v);
+    return to + c->element;
+}
+
+/* One panel from OIHW, step by step through the segments. */
+static char *pack_panel(const conv *c, char *to, const float *w, size_t cin, int first, int width)
+{
+    size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size, unit = (size_t)c->kernel->unit;
+    size_t at = 0; /* window element: (ky, kx, ci), ci fastest */
+    for (size_t s = 0; s < c->n_segments; s++) {
+        size_t end = at + c->segments[s].length;
+        for (size_t i = at; i < end; i += unit)
+            for (int o = first; o < first + width; o++)
+                for (size_t j = i; j < i + unit; j++) {
+                    const float *of = w + (size_t)(o < c->cout ? o : 0) * cin * area;
+                    to = put(c, to, o < c->cout && j < end ? of[j % cin * area + j / cin] : 0.0f);
+                }
+        at = end;
     }
+    return to;
 }
 
 int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
 {
     int rc = 0;
-    size_t columns = 0, window;
+    size_t columns = 0, lanes;
+    char *to;
     conv *c = NULL;
     TRY(mem_new(&c, 1, sizeof *c, "conv"));
-    c->kernel = conv_kernel_best();
+    c->kernel = x->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32();
+    CHECK(c->kernel != NULL, ERR_ENV, "this processor has no bf16 dot products (-p fp32)");
+    lanes = (size_t)c->kernel->lanes;
+    c->element = view_bytes(x);
     c->cout = y->c;
     c->kernel_size = step->kernel > 0 ? step->kernel : 1;
     c->stride = step->stride > 0 ? step->stride : 1;
     c->pad = step->pad;
     c->act = step->act;
-    window = (size_t)x->c * (size_t)c->kernel_size * (size_t)c->kernel_size;
     TRY(cut_window(c, x->c, x));
+    TRY(cut_blocks(c));
     TRY(cut_panels(c, y->w > 1 && 2 * y->w <= c->kernel->tile_rows + 1));
     for (int i = 0; i < c->n_panels; i++)
-        columns += (size_t)(c->panels[i] * c->kernel->lanes);
-    TRY(cut_blocks(c, columns));
-    TRY(mem_new_aligned(&c->packed, window * columns, sizeof *c->packed, step->name));
+        columns += (size_t)c->panels[i] * lanes;
+    TRY(mem_new_aligned(&c->packed, c->steps * (size_t)c->kernel->unit * columns, c->element,
+                        step->name));
     TRY(mem_new(&c->bias, columns, sizeof *c->bias, step->name));
-    pack(c, step->w, x->c);
     memcpy(c->bias, step->b, (size_t)c->cout * sizeof *c->bias);
+    to = c->packed;
+    for (int i = 0, channel = 0; i < c->n_panels; i++) {
+        int width = c->panels[i] * c->kernel->lanes;
+        to = pack_panel(c, to, step->w, (size_t)x->c, channel, width);
+        channel += width;
+    }
     *out = c;
     c = NULL;
 done:
@@ -137,101 +177,110 @@ void conv_free(conv **c)
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
-static void run_tiles(const conv *c, const conv_tile *tiles, size_t n, conv_tile_args *a)
+typedef struct batch { /* tiles that wait for the next walk over the weights */
+    conv_tile tiles[TILES_MAX];
+    size_t n, most;
+    conv_tile_args a;
+    float sums[TILES_MAX * CONV_TILE_MAX]; /* of one panel, between blocks */
+} batch;
+
+/* A tile of more pixels than a panel of this width allows runs in parts. */
+static void run_tile(const conv *c, const batch *b, conv_tile t, int vectors, size_t channel)
 {
-    for (size_t b = 0; b < c->n_blocks; b++) {
-        const conv_block *block = &c->blocks[b];
-        int lanes = c->kernel->lanes, channel = 0;
-        a->segments = c->segments + block->first;
-        a->n_segments = block->end - block->first;
-        a->last = b + 1 == c->n_blocks;
-        a->w = c->packed + block->packed;
-        for (int p = 0; p < c->n_panels; p++) {
-            int vectors = c->panels[p], width = vectors * lanes;
-            int rows = vectors == 4 ? c->kernel->tile_rows / 2 : c->kernel->tile_rows;
-            a->bias = b == 0 ? c->bias + channel : NULL;
-            a->columns = c->cout - channel < width ? c->cout - channel : width;
-            for (size_t i = 0; i < n; i++) {
-                conv_tile t = tiles[i];
-                t.y += channel;
-                if (t.r != NULL) t.r += channel;
-                for (int left = tiles[i].pixels; left > 0; left -= t.pixels) {
-                    t.pixels = left < rows ? left : rows;
-                    c->kernel->tile(vectors, &t, a);
-                    t.x += (size_t)t.pixels * a->x_step;
-                    t.y += (size_t)t.pixels * a->y_step;
-                    if (t.r != NULL) t.r += (size_t)t.pixels * a->r_step;
-                }
-            }
-            a->w += block->length * (size_t)width;
-            channel += width;
-        }
+    int most = vectors == 4 ? c->kernel->tile_rows / 2 : c->kernel->tile_rows, left = t.pixels;
+    t.y += channel * c->element;
+    if (t.r != NULL) t.r += channel * c->element;
+    while (left > 0) {
+        t.pixels = left < most ? left : most;
+        c->kernel->tile(vectors, &t, &b->a);
+        t.x += (size_t)t.pixels * b->a.x_step;
+        t.y += (size_t)t.pixels * b->a.y_step;
+        if (t.r != NULL) t.r += (size_t)t.pixels * b->a.r_step;
+        t.sums += t.pixels * vectors * c->kernel->lanes;
+        left -= t.pixels;
     }
 }
 
-typedef struct batch { /* tiles that wait for the next walk over the weights */
-    conv_tile tiles[TILES_MAX];
-    size_t n;
-    size_t most;
-} batch;
-
-static void flush(const conv *c, batch *b, conv_tile_args *a)
+static void flush(const conv *c, batch *b)
 {
-    if (b->n > 0) run_tiles(c, b->tiles, b->n, a);
+    size_t channel = 0, unit = (size_t)c->kernel->unit;
+    const char *w = c->packed;
+    for (int p = 0; p < c->n_panels && b->n > 0; p++) {
+        size_t width = (size_t)(c->panels[p] * c->kernel->lanes);
+        b->a.bias = c->bias + channel;
+        b->a.columns = c->cout - (int)channel < (int)width ? c->cout - (int)channel : (int)width;
+        for (size_t k = 0; k < c->n_blocks; k++) {
+            const conv_block *block = &c->blocks[k];
+            b->a.segments = c->segments + block->first;
+            b->a.n_segments = block->end - block->first;
+            b->a.first = k == 0;
+            b->a.last = k + 1 == c->n_blocks;
+            b->a.w = w;
+            for (size_t i = 0; i < b->n; i++)
+                run_tile(c, b, b->tiles[i], c->panels[p], channel);
+            w += block->steps * unit * width * c->element;
+        }
+        channel += width;
+    }
     b->n = 0;
 }
 
 /* Cuts `count` equally spaced pixels into tiles of nearly equal height. */
-static void add_row(const conv *c, batch *b, conv_tile_args *a, conv_tile t, size_t count)
+static void add_row(const conv *c, batch *b, conv_tile t, size_t count)
 {
     size_t rows = (size_t)c->kernel->tile_rows, n = (count + rows - 1) / rows;
     for (size_t i = 0; i < n; i++) {
         size_t pixels = count / n + (i < count % n);
-        if (b->n == b->most) flush(c, b, a);
+        if (b->n == b->most) flush(c, b);
         t.pixels = (int)pixels;
+        t.sums = b->sums + b->n * CONV_TILE_MAX;
         b->tiles[b->n++] = t;
-        t.x += pixels * a->x_step;
-        t.y += pixels * a->y_step;
-        if (t.r != NULL) t.r += pixels * a->r_step;
+        t.x += pixels * b->a.x_step;
+        t.y += pixels * b->a.y_step;
+        if (t.r != NULL) t.r += pixels * b->a.r_step;
     }
 }
 
 static int is_flat(const view *v)
 {
-    return v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row;
+    return v == NULL ||
+           (v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row);
+}
+
+static size_t tiles_per_walk(const conv *c, const view *x)
+{
+    size_t pixel = x->ld * c->element * (size_t)c->stride * (c->kernel_size > 1 ? 2 : 1);
+    size_t n = INPUT_BYTES / (pixel * (size_t)c->kernel->tile_rows);
+    return n < 4 ? 4 : n > TILES_MAX ? TILES_MAX : n;
 }
 
 void conv_run(const conv *c, const view *x, const view *y, const view *residual, int n)
 {
-    size_t stride = (size_t)c->stride, pad = (size_t)c->pad;
-    size_t pixel_bytes = x->ld * sizeof(float) * stride * (c->kernel_size > 1 ? 2 : 1);
-    const float *from = x->p - pad * x->row - pad * x->ld;
-    conv_tile_args a = { .x_step = stride * x->ld, .y_step = y->ld,
-                         .r_step = residual ? residual->ld : 0, .act = c->act };
+    size_t e = c->element, stride = (size_t)c->stride;
+    const char *from = (const char *)x->p - (size_t)c->pad * (x->row + x->ld) * e;
+    conv_tile t = { .x = from, .r = residual ? residual->p : NULL, .y = y->p };
     batch b;
     b.n = 0;
-    b.most = (size_t)INPUT_BYTES / (pixel_bytes * (size_t)c->kernel->tile_rows);
-    if (b.most < 4) b.most = 4;
-    if (b.most > TILES_MAX) b.most = TILES_MAX;
+    b.most = tiles_per_walk(c, x);
+    b.a = (conv_tile_args){ .x_step = stride * x->ld * e, .y_step = y->ld * e,
+                            .r_step = residual ? residual->ld * e : 0, .act = c->act };
     if (y->h == 1 && y->w == 1) { /* vectors: the images are the pixels of one row */
-        a.x_step = x->image;
-        a.y_step = y->image;
-        if (residual) a.r_step = residual->image;
-        add_row(c, &b, &a, (conv_tile){ from, residual ? residual->p : NULL, y->p, 0 }, (size_t)n);
+        b.a.x_step = x->image * e;
+        b.a.y_step = y->image * e;
+        b.a.r_step = residual ? residual->image * e : 0;
+        add_row(c, &b, t, (size_t)n);
     } else if (c->kernel_size == 1 && c->stride == 1 && is_flat(x) && is_flat(y) &&
-        (residual == NULL || is_flat(residual))) {
-        add_row(c, &b, &a, (conv_tile){ from, residual ? residual->p : NULL, y->p, 0 },
-                (size_t)n * (size_t)y->h * (size_t)y->w);
+               is_flat(residual)) {
+        add_row(c, &b, t, (size_t)n * (size_t)y->h * (size_t)y->w);
     } else {
         for (size_t i = 0; i < (size_t)n; i++)
-            for (size_t oy = 0; oy < (size_t)y->h; oy++)
-                add_row(c, &b, &a,
-                        (conv_tile){ from + i * x->image + oy * stride * x->row,
-                                     residual ? residual->p + i * residual->image +
-                                                    oy * residual->row
-                                              : NULL,
-                                     y->p + i * y->image + oy * y->row, 0 },
-                        (size_t)y->w);
+            for (size_t oy = 0; oy < (size_t)y->h; oy++) {
+                t.x = from + (i * x->image + oy * stride * x->row) * e;
+                t.y = (char *)y->p + (i * y->image + oy * y->row) * e;
+                if (residual)
+                    t.r = (const char *)residual->p + (i * residual->image + oy * residual->row) * e;
+                add_row(c, &b, t, (size_t)y->w);
+            }
     }
-    flush(c, &b, &a);
+    flush(c, &b);
 }

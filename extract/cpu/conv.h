@@ -1,4 +1,4 @@
-/* Dense convolution on NHWC f32, own kernels.
+/* Dense convolution on NHWC, own kernels, f32 or bf16 elements, f32 sums.
  *
  * An output tile is up to `tile_rows` pixels of one row by a panel of channels, held in registers.
  * Because inputs carry a halo of zeros where a convolution pads, the window of a pixel is kernel
@@ -11,58 +11,55 @@
 #include "extract/cpu/view.h"
 #include "extract/plan.h"
 
-enum { CONV_PANEL_MAX = 4 }; /* vectors of a panel */
+enum { CONV_PANEL_MAX = 4 /* vectors of a panel */, CONV_TILE_MAX = 14 * 2 * 16 /* floats */ };
 
 typedef struct conv_segment { /* contiguous part of the window */
-    size_t offset;  /* elements from the window's first element */
-    size_t length;
+    size_t offset;  /* bytes from the window's first element */
+    size_t length;  /* elements */
+    size_t steps;   /* of `unit` elements; what the last one has too much meets zero weights */
 } conv_segment;
 
 typedef struct conv_block { /* segments whose weights of one panel fit the L2 cache */
-    size_t first, end, length;
-    size_t packed; /* offset of its first panel in the packed weights */
+    size_t first, end;
+    size_t steps;
+    size_t before;  /* steps of the blocks before it */
 } conv_block;
 
-/* One tile: pixels x_step (y_step, r_step) elements apart. */
-typedef struct conv_tile {
-    const float *x, *r;
-    float *y;
+typedef struct conv_tile { /* pixels x_step (y_step, r_step) bytes apart */
+    const char *x, *r;
+    char *y;
     int pixels;
+    float *sums;              /* [pixels, width] between blocks */
 } conv_tile;
 
 typedef struct conv_tile_args {
     const conv_segment *segments;
     size_t n_segments;
-    const float *w;           /* packed panel of this block */
-    const float *bias;        /* of the panel; NULL: go on from y */
-    int last;                 /* add the residual, apply the activation */
+    const void *w;            /* packed panel of this block */
+    const float *bias;        /* of the panel */
+    int first, last;          /* block: start from the bias; finish with residual and activation */
     int columns;              /* valid channels of the panel */
     size_t x_step, y_step, r_step;
     activation act;
 } conv_tile_args;
 
-typedef struct conv_kernel { /* one instruction set */
+typedef struct conv_kernel { /* one instruction set and element type */
     const char *name;
-    int lanes;      /* floats of a vector */
+    int lanes;      /* channels of a vector */
     int tile_rows;  /* most pixels of a tile with panels of 2 vectors */
+    int unit;       /* window elements of one step */
+    int is_bf16;
     void (*tile)(int vectors, const conv_tile *t, const conv_tile_args *a);
 } conv_kernel;
 
-extern const conv_kernel conv_kernel_base, conv_kernel_avx2, conv_kernel_avx512;
+extern const conv_kernel conv_kernel_base, conv_kernel_avx2, conv_kernel_avx512,
+    conv_kernel_avx512bf16;
 /* The best one this processor has; OUTPOST_CPU=base|avx2|avx512 asks for less. */
-const conv_kernel *conv_kernel_best(void);
+const conv_kernel *conv_kernel_f32(void);
+/* NULL where the processor has no bf16 dot products. */
+const conv_kernel *conv_kernel_bf16(void);
 
-typedef struct conv {
-    const conv_kernel *kernel;
-    int cout, kernel_size, stride, pad;
-    activation act;
-    conv_segment *segments;
-    conv_block *blocks;
-    size_t n_segments, n_blocks;
-    float *packed, *bias;
-    int *panels;      /* vectors of each panel */
-    int n_panels;
-} conv;
+typedef struct conv conv;
 
 /* Packs step's weights for inputs laid out as x (strides of one image; x.p is not read). */
 int conv_new(conv **out, const plan_step *step, const view *x, const view *y);

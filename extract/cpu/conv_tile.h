@@ -1,5 +1,9 @@
-/* Template of one instruction set's tile kernel; included once per *_isa.c file, which defines
- * LANES, ROWS (most pixels with 2 vectors), vec, and LOAD STORE SET1 FMA MAX MIN ADD.
+/* Template of one instruction set's tile kernel; included once by each conv_<isa>.c, which defines
+ *   LANES ROWS UNIT ELEMENT   channels of a vector, most pixels, elements of a step, element type
+ *   vec, operand              f32 vector; what FMA multiplies
+ *   LOAD STORE SET1 ADD MAX MIN            on f32 vectors
+ *   WEIGHTS SPREAD FMA                     a vector of weights; UNIT elements of a pixel to all lanes
+ *   FROM_ELEMENTS TO_ELEMENTS              LANES elements of the map <-> f32
  * acc[pixel][vector] += x[pixel][k] * w[k][vector], k through the segments in order. */
 #include "extract/cpu/conv.h"
 
@@ -15,27 +19,18 @@ ALWAYS vec activate(vec v, activation act)
 }
 
 /* Partly filled vectors go through a small buffer. */
-ALWAYS vec load_part(const float *p, int n)
+ALWAYS vec load_part(const char *p, int n)
 {
-    float t[LANES] = { 0 };
+    ELEMENT t[LANES] = { 0 };
     memcpy(t, p, (size_t)n * sizeof *t);
-    return LOAD(t);
+    return FROM_ELEMENTS(t);
 }
 
-ALWAYS void store_part(float *p, vec v, int n)
+ALWAYS void store_part(char *p, vec v, int n)
 {
-    float t[LANES];
-    STORE(t, v);
+    ELEMENT t[LANES];
+    TO_ELEMENTS(t, v);
     memcpy(p, t, (size_t)n * sizeof *t);
-}
-
-/* What the sum starts from: the bias, or what an earlier block left in y. */
-ALWAYS void start_of(float *t, const int vectors, const conv_tile *at, const conv_tile_args *a)
-{
-    for (int i = 0; i < at->pixels; i++, t += vectors * LANES) {
-        if (a->bias != NULL) memcpy(t, a->bias, (size_t)(vectors * LANES) * sizeof *t);
-        else memcpy(t, at->y + (size_t)i * a->y_step, (size_t)a->columns * sizeof *t);
-    }
 }
 
 ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const conv_tile_args *a)
@@ -43,15 +38,15 @@ ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const
     for (int i = 0; i < at->pixels; i++)
         for (int v = 0; v < vectors; v++, t += LANES) {
             int part = a->columns - v * LANES;
-            float *y = at->y + (size_t)i * a->y_step + v * LANES;
-            const float *r = at->r + (size_t)i * a->r_step + v * LANES;
+            size_t shift = (size_t)(v * LANES) * sizeof(ELEMENT);
+            char *y = at->y + (size_t)i * a->y_step + shift;
+            const char *r = at->r + (size_t)i * a->r_step + shift;
             vec sum = LOAD(t);
             if (part <= 0) continue;
-            if (a->last) {
-                if (at->r != NULL) sum = ADD(sum, part >= LANES ? LOAD(r) : load_part(r, part));
-                sum = activate(sum, a->act);
-            }
-            if (part >= LANES) STORE(y, sum);
+            if (at->r != NULL)
+                sum = ADD(sum, part >= LANES ? FROM_ELEMENTS((const void *)r) : load_part(r, part));
+            sum = activate(sum, a->act);
+            if (part >= LANES) TO_ELEMENTS((void *)y, sum);
             else store_part(y, sum, part);
         }
 }
@@ -59,45 +54,47 @@ ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const
 /* rows and vectors are constants at every call, so that acc is nothing but registers. */
 ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const conv_tile_args *a)
 {
-    float edge[ROWS * 2 * LANES] __attribute__((aligned(64)));
+    float own[ROWS * 2 * LANES] __attribute__((aligned(64)));
+    float *sums = a->last ? own : t->sums;
     vec acc[ROWS][CONV_PANEL_MAX];
-    const float *w = a->w;
+    const ELEMENT *w = a->w;
     const size_t s = a->x_step;
-    start_of(edge, vectors, t, a);
+    const float *start = a->first ? a->bias : t->sums;
+    const int apart = a->first ? 0 : vectors * LANES;
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            acc[i][v] = LOAD(edge + (i * vectors + v) * LANES);
+            acc[i][v] = LOAD(start + i * apart + v * LANES);
     for (size_t g = 0; g < a->n_segments; g++) {
-        const float *x[(ROWS + 3) / 4];
+        const char *x[(ROWS + 3) / 4];
 #pragma GCC unroll 4
         for (int i = 0; i < (rows + 3) / 4; i++)
             x[i] = t->x + a->segments[g].offset + 4 * (size_t)i * s;
-        for (size_t k = a->segments[g].length; k > 0; k--) {
-            vec b[CONV_PANEL_MAX];
+        for (size_t k = a->segments[g].steps; k > 0; k--) {
+            operand b[CONV_PANEL_MAX];
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
-                b[v] = LOAD(w + v * LANES);
+                b[v] = WEIGHTS(w + v * LANES * UNIT);
 #pragma GCC unroll 16
             for (int i = 0; i < rows; i++) {
-                vec one = SET1(x[i / 4][(size_t)(i % 4) * s]);
+                operand one = SPREAD(x[i / 4] + (size_t)(i % 4) * s);
 #pragma GCC unroll 4
                 for (int v = 0; v < vectors; v++)
                     acc[i][v] = FMA(one, b[v], acc[i][v]);
             }
-            w += vectors * LANES;
+            w += vectors * LANES * UNIT;
 #pragma GCC unroll 4
             for (int i = 0; i < (rows + 3) / 4; i++)
-                x[i]++;
+                x[i] += UNIT * sizeof(ELEMENT);
         }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            STORE(edge + (i * vectors + v) * LANES, acc[i][v]);
-    finish(edge, vectors, t, a);
+            STORE(sums + (i * vectors + v) * LANES, acc[i][v]);
+    if (a->last) finish(sums, vectors, t, a);
 }
 
 #define CASE(rows, vectors)                                                                        \

@@ -9,9 +9,9 @@
 #define CLONES
 #endif
 
-static inline float *pixel(const view *v, size_t i, size_t y, size_t x)
+static inline char *pixel(const view *v, size_t i, size_t y, size_t x)
 {
-    return v->p + i * v->image + y * v->row + x * v->ld;
+    return (char *)v->p + (i * v->image + y * v->row + x * v->ld) * view_bytes(v);
 }
 
 /* relu(NaN) is NaN, as in torch. */
@@ -22,19 +22,57 @@ static inline float activate(float v, activation act)
     return v;
 }
 
+enum { TAPS_MAX = 49, LINE = 64 };
+
+#define ELEMENT float
+#define LINE_(name) line_##name##_f32
+#define GET(v) (v)
+#define PUT(v) (v)
+#include "extract/cpu/lines.inc"
+#undef ELEMENT
+#undef LINE_
+#undef GET
+#undef PUT
+#define ELEMENT bf16
+#define LINE_(name) line_##name##_bf16
+#define GET(v) bf16_to_float(v)
+#define PUT(v) bf16_from_float(v)
+#include "extract/cpu/lines.inc"
+
+/* Calls the line function of the view's element type. */
+#define LINE_OF(v, name, ...)                                                                      \
+    do {                                                                                           \
+        if ((v)->is_bf16) line_##name##_bf16(__VA_ARGS__);                                         \
+        else line_##name##_f32(__VA_ARGS__);                                                       \
+    } while (0)
+
 #define EACH_PIXEL(v, n)                                                                           \
     for (size_t i = 0; i < (size_t)(n); i++)                                                       \
         for (size_t oy = 0; oy < (size_t)(v)->h; oy++)                                             \
             for (size_t ox = 0; ox < (size_t)(v)->w; ox++)
+
+static inline float get(const view *v, const char *at, size_t c)
+{
+    return v->is_bf16 ? bf16_to_float(((const bf16 *)(const void *)at)[c])
+                      : ((const float *)(const void *)at)[c];
+}
+
+static inline void put(const view *v, char *at, size_t c, float f)
+{
+    if (v->is_bf16) ((bf16 *)(void *)at)[c] = bf16_from_float(f);
+    else ((float *)(void *)at)[c] = f;
+}
+
+/* ---- input and borders -------------------------------------------------------------------------- */
 
 void map_normalise(const uint8_t *rgb, size_t per, const float table[3][256], const view *y, int n)
 {
     EACH_PIXEL(y, n)
     {
         const uint8_t *from = rgb + i * per + (oy * (size_t)y->w + ox) * 3;
-        float *to = pixel(y, i, oy, ox);
+        char *to = pixel(y, i, oy, ox);
         for (size_t c = 0; c < 3; c++)
-            to[c] = table[c][from[c]];
+            put(y, to, c, table[c][from[c]]);
     }
 }
 
@@ -43,102 +81,36 @@ void map_import(const float *chw, size_t per, const view *y, int n)
     size_t area = (size_t)y->h * (size_t)y->w;
     EACH_PIXEL(y, n)
         for (size_t c = 0; c < (size_t)y->c; c++)
-            pixel(y, i, oy, ox)[c] = chw[i * per + c * area + oy * (size_t)y->w + ox];
+            put(y, pixel(y, i, oy, ox), c, chw[i * per + c * area + oy * (size_t)y->w + ox]);
 }
 
-static void zero_pixels(float *p, size_t count, const view *y)
+static void zero_pixels(char *p, size_t count, const view *y)
 {
+    size_t e = view_bytes(y);
     if (y->ld == (size_t)y->c) {
-        memset(p, 0, count * y->ld * sizeof *p);
+        memset(p, 0, count * y->ld * e);
         return;
     }
     for (size_t i = 0; i < count; i++)
-        memset(p + i * y->ld, 0, (size_t)y->c * sizeof *p);
+        memset(p + i * y->ld * e, 0, (size_t)y->c * e);
 }
 
 void map_zero_halo(const view *y, int n)
 {
     size_t halo = (size_t)y->halo, wide = (size_t)y->w + 2 * halo, h = (size_t)y->h;
-    if (halo == 0) return;
+    size_t e = view_bytes(y), row = y->row * e;
     for (size_t i = 0; i < (size_t)n; i++) {
-        float *corner = y->p + i * y->image - halo * y->row - halo * y->ld;
+        char *corner = pixel(y, i, 0, 0) - halo * (y->row + y->ld) * e;
+        /* a step of two elements may read one beyond the last pixel */
+        if (y->is_bf16 && y->ld % 2 != 0) memset(corner + (h + 2 * halo) * row, 0, e);
         for (size_t r = 0; r < halo; r++) {
-            zero_pixels(corner + r * y->row, wide, y);
-            zero_pixels(corner + (h + halo + r) * y->row, wide, y);
+            zero_pixels(corner + r * row, wide, y);
+            zero_pixels(corner + (h + halo + r) * row, wide, y);
         }
-        for (size_t r = halo; r < h + halo; r++) {
-            zero_pixels(corner + r * y->row, halo, y);
-            zero_pixels(corner + r * y->row + (halo + (size_t)y->w) * y->ld, halo, y);
+        for (size_t r = halo; halo > 0 && r < h + halo; r++) {
+            zero_pixels(corner + r * row, halo, y);
+            zero_pixels(corner + r * row + (halo + (size_t)y->w) * y->ld * e, halo, y);
         }
-    }
-}
-
-/* ---- one line of channels, vectorised --------------------------------------------------------- */
-
-CLONES static void line_scale(const float *x, const float *s, const float *t, activation act,
-                              float *restrict y, size_t c)
-{
-    if (act == ACT_RELU)
-        for (size_t k = 0; k < c; k++)
-            y[k] = activate(x[k] * s[k] + t[k], ACT_RELU);
-    else
-        for (size_t k = 0; k < c; k++)
-            y[k] = activate(x[k] * s[k] + t[k], act);
-}
-
-CLONES static void line_act(const float *x, activation act, float *restrict y, size_t c)
-{
-    for (size_t k = 0; k < c; k++)
-        y[k] = activate(x[k], act);
-}
-
-CLONES static void line_add(const float *a, const float *b, activation act, float *restrict y,
-                            size_t c)
-{
-    for (size_t k = 0; k < c; k++)
-        y[k] = activate(a[k] + b[k], act);
-}
-
-CLONES static void line_max(const float *x, float *restrict y, size_t c)
-{
-    for (size_t k = 0; k < c; k++)
-        y[k] = (x[k] > y[k]) | (x[k] != x[k]) ? x[k] : y[k];
-}
-
-CLONES static void line_sum(const float *x, float *restrict y, size_t c)
-{
-    for (size_t k = 0; k < c; k++)
-        y[k] += x[k];
-}
-
-CLONES static void line_times(float f, float *y, size_t c)
-{
-    for (size_t k = 0; k < c; k++)
-        y[k] *= f;
-}
-
-enum { TAPS_MAX = 49, LINE = 64 };
-
-CLONES static void line_depthwise(const float *x, const size_t *tap, size_t taps, const float *w,
-                                  size_t ldw, const float *bias, activation act,
-                                  float *restrict y, size_t c)
-{
-    float acc[LINE];
-    size_t k = 0;
-    for (; k + LINE <= c; k += LINE) {
-        for (size_t j = 0; j < LINE; j++)
-            acc[j] = bias[k + j];
-        for (size_t t = 0; t < taps; t++)
-            for (size_t j = 0; j < LINE; j++)
-                acc[j] += x[tap[t] + k + j] * w[t * ldw + k + j];
-        for (size_t j = 0; j < LINE; j++)
-            y[k + j] = activate(acc[j], act);
-    }
-    for (; k < c; k++) {
-        float sum = bias[k];
-        for (size_t t = 0; t < taps; t++)
-            sum += x[tap[t] + k] * w[t * ldw + k];
-        y[k] = activate(sum, act);
     }
 }
 
@@ -148,24 +120,28 @@ void map_scale_shift(const view *x, const float *scale, const float *shift, acti
                      const view *y, int n)
 {
     EACH_PIXEL(y, n)
-        line_scale(pixel(x, i, oy, ox), scale, shift, act, pixel(y, i, oy, ox), (size_t)y->c);
+        LINE_OF(y, scale, (void *)pixel(x, i, oy, ox), scale, shift, act,
+                (void *)pixel(y, i, oy, ox), (size_t)y->c);
 }
 
 void map_activate(const view *x, activation act, const view *y, int n)
 {
-    EACH_PIXEL(y, n) line_act(pixel(x, i, oy, ox), act, pixel(y, i, oy, ox), (size_t)y->c);
+    EACH_PIXEL(y, n)
+        LINE_OF(y, act, (void *)pixel(x, i, oy, ox), act, (void *)pixel(y, i, oy, ox),
+                (size_t)y->c);
 }
 
 void map_add(const view *a, const view *b, activation act, const view *y, int n)
 {
     EACH_PIXEL(y, n)
-        line_add(pixel(a, i, oy, ox), pixel(b, i, oy, ox), act, pixel(y, i, oy, ox), (size_t)y->c);
+        LINE_OF(y, add, (void *)pixel(a, i, oy, ox), (void *)pixel(b, i, oy, ox), act,
+                (void *)pixel(y, i, oy, ox), (size_t)y->c);
 }
 
 void map_copy(const view *x, const view *y, int n)
 {
     EACH_PIXEL(x, n)
-        memcpy(pixel(y, i, oy, ox), pixel(x, i, oy, ox), (size_t)x->c * sizeof(float));
+        memcpy(pixel(y, i, oy, ox), pixel(x, i, oy, ox), (size_t)x->c * view_bytes(x));
 }
 
 void map_maxpool(const view *x, int kernel, int stride, int pad, const view *y, int n)
@@ -173,53 +149,55 @@ void map_maxpool(const view *x, int kernel, int stride, int pad, const view *y, 
     EACH_PIXEL(y, n)
     {
         int y0 = (int)oy * stride - pad, x0 = (int)ox * stride - pad;
-        float *to = pixel(y, i, oy, ox);
+        char *to = pixel(y, i, oy, ox);
         int first = 1;
         for (int ky = y0 < 0 ? 0 : y0; ky < y0 + kernel && ky < x->h; ky++)
             for (int kx = x0 < 0 ? 0 : x0; kx < x0 + kernel && kx < x->w; kx++) {
-                const float *from = pixel(x, i, (size_t)ky, (size_t)kx);
-                if (first) memcpy(to, from, (size_t)y->c * sizeof *to);
-                else line_max(from, to, (size_t)y->c);
+                const char *from = pixel(x, i, (size_t)ky, (size_t)kx);
+                if (first) memcpy(to, from, (size_t)y->c * view_bytes(y));
+                else LINE_OF(y, max, (const void *)from, (void *)to, (size_t)y->c);
                 first = 0;
             }
     }
 }
 
-void map_avgpool(const view *x, int kernel, int stride, const view *y, int n)
+/* Sums a window of x into `sum` [c]. */
+static void sum_window(const view *x, size_t i, size_t y0, size_t x0, size_t h, size_t w, float *sum)
+{
+    memset(sum, 0, (size_t)x->c * sizeof *sum);
+    for (size_t ky = y0; ky < y0 + h; ky++)
+        for (size_t kx = x0; kx < x0 + w; kx++)
+            LINE_OF(x, sum, (void *)pixel(x, i, ky, kx), sum, (size_t)x->c);
+}
+
+void map_avgpool(const view *x, int kernel, int stride, float *sum, const view *y, int n)
 {
     float each = 1.0f / (float)(kernel * kernel);
+    size_t k = (size_t)kernel, s = (size_t)stride;
     EACH_PIXEL(y, n)
     {
-        float *to = pixel(y, i, oy, ox);
-        memset(to, 0, (size_t)y->c * sizeof *to);
-        for (size_t ky = 0; ky < (size_t)kernel; ky++)
-            for (size_t kx = 0; kx < (size_t)kernel; kx++)
-                line_sum(pixel(x, i, oy * (size_t)stride + ky, ox * (size_t)stride + kx), to,
-                         (size_t)y->c);
-        line_times(each, to, (size_t)y->c);
+        sum_window(x, i, oy * s, ox * s, k, k, sum);
+        LINE_OF(y, times, sum, each, (void *)pixel(y, i, oy, ox), (size_t)y->c);
     }
 }
 
-void map_gap(const view *x, const view *y, int n)
+void map_gap(const view *x, float *sum, const view *y, int n)
 {
+    float each = 1.0f / (float)(x->h * x->w);
     for (size_t i = 0; i < (size_t)n; i++) {
-        float *to = pixel(y, i, 0, 0);
-        memset(to, 0, (size_t)y->c * sizeof *to);
-        for (size_t ky = 0; ky < (size_t)x->h; ky++)
-            for (size_t kx = 0; kx < (size_t)x->w; kx++)
-                line_sum(pixel(x, i, ky, kx), to, (size_t)y->c);
-        line_times(1.0f / (float)(x->h * x->w), to, (size_t)y->c);
+        sum_window(x, i, 0, 0, (size_t)x->h, (size_t)x->w, sum);
+        LINE_OF(y, times, sum, each, (void *)pixel(y, i, 0, 0), (size_t)y->c);
     }
 }
 
 void map_shortcut_a(const view *x, const view *y, int n)
 {
-    size_t before = (size_t)(y->c - x->c) / 2;
+    size_t e = view_bytes(y), before = (size_t)(y->c - x->c) / 2 * e;
     EACH_PIXEL(y, n)
     {
-        float *to = pixel(y, i, oy, ox);
-        memset(to, 0, (size_t)y->c * sizeof *to);
-        memcpy(to + before, pixel(x, i, 2 * oy, 2 * ox), (size_t)x->c * sizeof *to);
+        char *to = pixel(y, i, oy, ox);
+        memset(to, 0, (size_t)y->c * e);
+        memcpy(to + before, pixel(x, i, 2 * oy, 2 * ox), (size_t)x->c * e);
     }
 }
 
@@ -227,14 +205,12 @@ void map_depthwise(const view *x, const float *w, const float *bias, int kernel,
                    int pad, activation act, const view *y, int n)
 {
     size_t tap[TAPS_MAX], k = (size_t)kernel, s = (size_t)stride;
+    size_t corner = (size_t)pad * (x->row + x->ld) * view_bytes(x);
     for (size_t t = 0; t < k * k; t++)
         tap[t] = t / k * x->row + t % k * x->ld;
     EACH_PIXEL(y, n)
-    {
-        const float *from = pixel(x, i, oy * s, ox * s) - (size_t)pad * (x->row + x->ld);
-        line_depthwise(from, tap, k * k, w, (size_t)y->c, bias, act, pixel(y, i, oy, ox),
-                       (size_t)y->c);
-    }
+        LINE_OF(y, depthwise, (void *)(pixel(x, i, oy * s, ox * s) - corner), tap, k * k, w,
+                (size_t)y->c, bias, act, (void *)pixel(y, i, oy, ox), (size_t)y->c);
 }
 
 /* ---- export -------------------------------------------------------------------------------------- */
@@ -245,7 +221,7 @@ static float reduce_channel(const view *x, size_t i, size_t c, reduction r)
     float most = -INFINITY;
     for (size_t ky = 0; ky < (size_t)x->h; ky++)
         for (size_t kx = 0; kx < (size_t)x->w; kx++) {
-            float v = pixel(x, i, ky, kx)[c];
+            float v = get(x, pixel(x, i, ky, kx), c);
             sum += (double)v;
             if (v > most || v != v) most = v;
         }
@@ -256,15 +232,13 @@ static float reduce_channel(const view *x, size_t i, size_t c, reduction r)
 void map_export(const view *x, int i, reduction r, float *out)
 {
     size_t area = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
-    if (r != REDUCE_NONE) {
-        for (size_t k = 0; k < c; k++)
-            out[k] = reduce_channel(x, (size_t)i, k, r);
-        return;
-    }
+    for (size_t k = 0; r != REDUCE_NONE && k < c; k++)
+        out[k] = reduce_channel(x, (size_t)i, k, r);
+    if (r != REDUCE_NONE) return;
     for (size_t ky = 0; ky < (size_t)x->h; ky++)
         for (size_t kx = 0; kx < (size_t)x->w; kx++) {
-            const float *from = pixel(x, (size_t)i, ky, kx);
+            const char *from = pixel(x, (size_t)i, ky, kx);
             for (size_t k = 0; k < c; k++)
-                out[k * area + ky * (size_t)x->w + kx] = from[k];
+                out[k * area + ky * (size_t)x->w + kx] = get(x, from, k);
         }
 }

@@ -1,4 +1,4 @@
-/* Everything between the convolutions on NHWC f32 views: plain loops over pixels and channels that
+/* Everything between the convolutions on NHWC views, f32 or bf16, sums in f32: plain loops over pixels and channels that
  * the compiler vectorises, one clone per instruction set, chosen by the loader.  Sums run in index
  * order.  All work on n images; y never overlaps x unless said. */
 #ifndef OUTPOST_MAPS_H
@@ -23,9 +23,10 @@ void map_add(const view *a, const view *b, activation act, const view *y, int n)
 void map_copy(const view *x, const view *y, int n);
 /* Windows are clipped to the input; NaN wins, as in torch. */
 void map_maxpool(const view *x, int kernel, int stride, int pad, const view *y, int n);
-void map_avgpool(const view *x, int kernel, int stride, const view *y, int n);
+/* `sum` is scratch for x->c floats. */
+void map_avgpool(const view *x, int kernel, int stride, float *sum, const view *y, int n);
 /* Mean over h, w, summed row by row in f32. */
-void map_gap(const view *x, const view *y, int n);
+void map_gap(const view *x, float *sum, const view *y, int n);
 void map_shortcut_a(const view *x, const view *y, int n);
 /* Depth-wise convolution; w is [k*k][c]; x has a halo of at least pad. */
 void map_depthwise(const view *x, const float *w, const float *bias, int kernel, int stride,

@@ -1,4 +1,5 @@
-/* The CPU backend: steps of a plan over NHWC f32 arenas, one arena per worker thread.
+/* The CPU backend: steps of a plan over NHWC arenas, one arena per worker thread; with -p bf16 maps
+ * are bf16, vectors (pooled features, logits) and all sums stay f32.
  * Work is split over images, MICRO at a time; inside an image nothing waits for another thread. */
 #include "extract/backend.h"
 #include "extract/cpu/conv.h"
@@ -26,7 +27,10 @@ typedef struct network {
     pool *threads;
     int n_threads;
     size_t micro;
-    float **arena;     /* [threads] micro images each */
+    size_t element;    /* bytes that every arena element gets: those of the widest */
+    char **arena;      /* [threads] micro images each */
+    float **sum;       /* [threads] scratch of one line of channels */
+    int is_bf16;
     size_t image_bytes;
     /* the batch under way */
     const batch_input *in;
@@ -36,14 +40,16 @@ typedef struct network {
 
 /* ---- preparation -------------------------------------------------------------------------------- */
 
-static view view_of(const network *net, float *arena, int tensor)
+static view view_of(const network *net, char *arena, int tensor)
 {
     const plan_tensor *t = &net->p->tensors[tensor];
     const plan_tensor *r = &net->p->tensors[t->root];
     view v = { .c = t->s.c, .h = t->s.h, .w = t->s.w, .halo = r->halo, .ld = (size_t)r->s.c };
     v.row = (size_t)(r->s.w + 2 * r->halo) * v.ld;
     v.image = r->elements;
-    v.p = arena + r->at * net->micro + (size_t)r->halo * (v.row + v.ld) + (size_t)t->channel;
+    v.is_bf16 = net->is_bf16 && r->s.h * r->s.w > 1;
+    v.p = arena + r->at * net->micro * net->element +
+          ((size_t)r->halo * (v.row + v.ld) + (size_t)t->channel) * view_bytes(&v);
     return v;
 }
 
@@ -105,12 +111,23 @@ static void cpu_close(void **out)
         free(net->steps[i].w);
         free(net->steps[i].b);
     }
-    for (int i = 0; net->arena != NULL && i < net->n_threads; i++)
-        free(net->arena[i]);
+    for (int i = 0; i < net->n_threads; i++) {
+        if (net->arena != NULL) free(net->arena[i]);
+        if (net->sum != NULL) free(net->sum[i]);
+    }
     free(net->steps);
+    free(net->sum);
     free(net->arena);
     free(net);
     *out = NULL;
+}
+
+static size_t most_channels(const plan *p)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < p->n_tensors; i++)
+        if ((size_t)p->tensors[i].s.c > most) most = (size_t)p->tensors[i].s.c;
+    return most;
 }
 
 static int cpu_open(void **out, plan *p, const backend_options *o)
@@ -124,14 +141,23 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     net = made;
     net->p = p;
     net->n_threads = o->threads;
+    CHECK(o->precision == PRECISION_FP32 || o->precision == PRECISION_BF16, ERR_USAGE,
+          "the cpu computes in fp32 or bf16");
+    net->is_bf16 = o->precision == PRECISION_BF16;
+    net->element = sizeof(float);
+    CHECK(!net->is_bf16 || conv_kernel_bf16() != NULL, ERR_ENV,
+          "this processor has no bf16 dot products (AVX512_BF16); use -p fp32");
     net->micro = micro != NULL ? (size_t)atoi(micro) : MICRO_DEFAULT;
     if (net->micro > o->batch) net->micro = o->batch;
     net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     backend_normalise_table(net->table, o->prep);
     TRY(mem_new(&net->arena, (size_t)o->threads, sizeof *net->arena, "network"));
+    TRY(mem_new(&net->sum, (size_t)o->threads, sizeof *net->sum, "network"));
     TRY(mem_product(&bytes, p->arena, net->micro, "activations"));
-    for (int i = 0; i < o->threads; i++)
-        TRY(mem_new_aligned(&net->arena[i], bytes, sizeof(float), "activations"));
+    for (int i = 0; i < o->threads; i++) {
+        TRY(mem_new_aligned(&net->arena[i], bytes, net->element, "activations"));
+        TRY(mem_new_aligned(&net->sum[i], most_channels(p), sizeof(float), "activations"));
+    }
     TRY(mem_new(&net->steps, p->n_steps, sizeof *net->steps, "network"));
     for (size_t i = 0; i < p->n_steps; i++) {
         net->steps[i].s = &p->steps[i];
@@ -150,7 +176,7 @@ done:
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
-static void run_concat(const network *net, float *arena, const plan_step *s, int n)
+static void run_concat(const network *net, char *arena, const plan_step *s, int n)
 {
     view y = view_of(net, arena, s->y);
     const plan_tensor *t = net->p->tensors;
@@ -158,7 +184,7 @@ static void run_concat(const network *net, float *arena, const plan_step *s, int
         view x = view_of(net, arena, s->x[k]), to = y;
         to.c = x.c;
         if (t[s->x[k]].root != t[s->y].root) map_copy(&x, &to, n);
-        y.p += x.c;
+        y.p = (char *)y.p + (size_t)x.c * view_bytes(&y);
     }
 }
 
@@ -171,9 +197,11 @@ static void run_input(const network *net, size_t first, const view *y, int n)
     else map_import(net->in->values + first * values, values, y, n);
 }
 
-static void run_step(const network *net, float *arena, const cpu_step *c, size_t first, int n)
+static void run_step(const network *net, int worker, const cpu_step *c, size_t first, int n)
 {
     const plan_step *s = c->s;
+    char *arena = net->arena[worker];
+    float *sum = net->sum[worker];
     view x = { 0 }, y = view_of(net, arena, s->y), r = { 0 };
     if (s->n_x > 0) x = view_of(net, arena, s->x[0]);
     if (s->residual >= 0) r = view_of(net, arena, s->residual);
@@ -198,8 +226,8 @@ static void run_step(const network *net, float *arena, const cpu_step *c, size_t
         map_add(&x, &r, s->act, &y, n);
         break;
     case OP_maxpool: map_maxpool(&x, s->kernel, s->stride, s->pad, &y, n); break;
-    case OP_avgpool: map_avgpool(&x, s->kernel, s->stride, &y, n); break;
-    case OP_gap: map_gap(&x, &y, n); break;
+    case OP_avgpool: map_avgpool(&x, s->kernel, s->stride, sum, &y, n); break;
+    case OP_gap: map_gap(&x, sum, &y, n); break;
     case OP_concat: run_concat(net, arena, s, n); break;
     case OP_shortcut_a: map_shortcut_a(&x, &y, n); break;
     case OP_COUNT: break;
@@ -209,14 +237,13 @@ static void run_step(const network *net, float *arena, const cpu_step *c, size_t
 static void run_micro(void *context, int worker, size_t task)
 {
     network *net = context;
-    float *arena = net->arena[worker];
     size_t first = task * net->micro;
     size_t n = net->n - first < net->micro ? net->n - first : net->micro;
     for (size_t i = 0; i < net->p->n_steps; i++)
-        run_step(net, arena, &net->steps[i], first, (int)n);
+        run_step(net, worker, &net->steps[i], first, (int)n);
     for (size_t k = 0; k < net->p->n_outputs; k++) {
         const plan_output *o = &net->p->outputs[k];
-        view v = view_of(net, arena, o->tensor);
+        view v = view_of(net, net->arena[worker], o->tensor);
         for (size_t i = 0; i < n; i++)
             map_export(&v, (int)i, o->reduce, net->out[k] + (first + i) * o->count);
     }
@@ -234,14 +261,14 @@ static int cpu_forward(void *n, const batch_input *in, size_t images, float *con
 
 static void cpu_describe(const void *n, char *text, size_t room)
 {
-    (void)n;
-    snprintf(text, room, "cpu %s f32", conv_kernel_best()->name);
+    const network *net = n;
+    snprintf(text, room, "cpu %s", (net->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32())->name);
 }
 
 static size_t cpu_memory(const void *n)
 {
     const network *net = n;
-    return (size_t)net->n_threads * net->p->arena * net->micro * sizeof(float);
+    return (size_t)net->n_threads * net->p->arena * net->micro * net->element;
 }
 
 const backend_def backend_cpu = { "cpu", cpu_open, cpu_forward, cpu_describe, cpu_memory,

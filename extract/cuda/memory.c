@@ -55,6 +55,7 @@ void memory_release(cuda_backend *be, void **mem)
     assert(i < be->n_blocks); /* not ours, or released twice */
     if (i < be->n_blocks) {
         (void)cuda.set_device(be->device);
+        (void)cuda.stream_sync(be->stream); /* queued work may still use it */
         free_block(be->blocks[i]);
         (void)cuda.last_error(); /* of a lost device; the next call that matters says so */
         be->blocks[i] = be->blocks[--be->n_blocks];

@@ -34,7 +34,8 @@ static void build(graph *g, const model *m, int classes)
         x = g_conv(g, x, g_channels(g, x) / 2, 1, 1, 0, g_name(g, "trans%d.conv1", b));
         x = g_tap(g, g_avgpool(g, x, 2, 2), g_name(g, "trans%d", b));
     }
-    x = g_tap(g, bn_relu(g, x, "bn1"), "bn1");
+    x = g_tap(g, g_batchnorm(g, x, "bn1"), "bn1"); /* signed; hooks on it see `relu` */
+    x = g_tap(g, g_relu(g, x), "relu");
     x = g_tap(g, g_gap(g, x), "avgpool");
     g_features(g, x);
     g_logits(g, g_linear(g, x, classes, "fc"));

@@ -10,7 +10,7 @@
     X(mobilenet_v2)                                                                                \
     X(densenet_bc_100_12)                                                                          \
     X(resnet18_32x32)                                                                              \
-    X(cifar_resnet20) X(cifar_resnet32) X(cifar_resnet44) X(cifar_resnet56)                        \
+    X(resnet20) X(resnet32) X(resnet44) X(resnet56)                        \
     X(demo)
 
 #define X(name) extern const model model_##name;

@@ -121,8 +121,8 @@ static void build_cifar(graph *g, const model *m, int classes)
 }
 
 #define CIFAR_RESNET(depth, n)                                                                     \
-    const model model_cifar_resnet##depth = {                                                      \
-        .name = "cifar_resnet" #depth,                                                             \
+    const model model_resnet##depth = {                                                      \
+        .name = "resnet" #depth,                                                             \
         .about = "CIFAR ResNet-" #depth " with option A shortcuts",                                \
         .paper = "He et al., CVPR 2016, section 4.2, arXiv:1512.03385",                            \
         .layouts = "akamaster pytorch_resnet_cifar10 (.th, module. prefix)",                       \

@@ -84,10 +84,8 @@ static int score(void *state, const method_params *p, const score_block *b, floa
     for (size_t i = 0; i < b->n; i++)
         for (size_t j = 0; j < w->d; j++)
             x[i * w->d + j] = b->h[i * w->d + j] - w->centre[j];
-    if (w->triangular) {
-        linalg_trmm_lt(b->n, w->d, w->a, w->d, x, w->d);
-        y = x;
-    } else linalg_gemm_abt(b->n, w->r, w->d, x, w->d, w->a, w->d, 0, y, w->r);
+    if (w->triangular) linalg_gemm_lower(b->n, w->d, x, w->a, y);
+    else linalg_gemm_abt(b->n, w->r, w->d, x, w->d, w->a, w->d, 0, y, w->r);
     linalg_gemm_abt(b->n, w->k, w->r, y, w->r, w->mean, w->r, 0, dot, w->k);
 #pragma omp parallel for
     for (size_t i = 0; i < b->n; i++)

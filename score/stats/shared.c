@@ -1,5 +1,6 @@
 #include "score/stats/shared.h"
 #include "common/err.h"
+#include "score/linalg.h"
 #include "score/stats/residual.h"
 
 #include <math.h>
@@ -92,16 +93,18 @@ static int correct_row(const rowmath *m, const score_block *b, size_t i, float c
     return 1;
 }
 
-/* The rows of `todo` (n of them) from their clipped features, gathered. */
+/* The rows of `todo` (n of them) from their clipped features, gathered; always a whole tile, so that
+ * the bits of a row do not depend on its neighbours. */
 static int compute_rows(const score_block *b, float clip, const float *todo, size_t n, float *p)
 {
-    enum { BATCH = 128 };
+    enum { BATCH = LINALG_TILE_ROWS };
     int rc = 0;
     size_t d = b->d, c = b->c;
     float *h, *z;
     size_t row[BATCH];
     TRY(block_work(b, 1, BATCH * d, &h));
     TRY(block_work(b, 2, BATCH * c, &z));
+    memset(h, 0, BATCH * d * sizeof *h);
     for (size_t i = 0; i < n;) {
         size_t m = 0;
         for (; i < n && m < BATCH; i++)
@@ -111,7 +114,7 @@ static int compute_rows(const score_block *b, float clip, const float *todo, siz
                 float v = b->h[row[k] * d + j];
                 h[k * d + j] = v > clip ? clip : v;
             }
-        logits_compute(b->cache->f->o->head, h, m, z);
+        logits_compute(b->cache->f->o->head, h, BATCH, z);
         for (size_t k = 0; k < m; k++)
             memcpy(p + row[k] * c, z + k * c, c * sizeof *p);
     }

@@ -82,7 +82,7 @@ done:
 typedef struct centred_pass {
     fit_context *f;
     double *block, *second;
-    float *mean; /* [k,d], the f32 means of the published code */
+    double *mean; /* [k,d] */
 } centred_pass;
 
 static int add_centred(void *arg, size_t begin, size_t n, size_t d, const float *h)
@@ -92,8 +92,8 @@ static int add_centred(void *arg, size_t begin, size_t n, size_t d, const float 
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++) {
-            float v = of[i] < 0 ? 0 : h[i * d + j] - a->mean[(size_t)of[i] * d + j];
-            a->block[i * d + j] = (double)v;
+            double m = of[i] < 0 ? (double)h[i * d + j] : a->mean[(size_t)of[i] * d + j];
+            a->block[i * d + j] = (double)h[i * d + j] - m;
         }
     linalg_syrk(n, d, 1, a->block, a->second);
     return 0;
@@ -126,7 +126,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     TRY(budget_new(mem, &p.mean, k * d, sizeof *p.mean, "class means"));
     for (size_t i = 0; i < k; i++)
         for (size_t j = 0; j < d; j++)
-            p.mean[i * d + j] = (float)(f->moments.shift[j] + class_mean(f, i, j));
+            p.mean[i * d + j] = f->moments.shift[j] + class_mean(f, i, j);
     memset(a, 0, d * d * sizeof *a);
     TRY(rows_each(f->o->train, mem, add_centred, &p));
     budget_free(mem, &p.mean);

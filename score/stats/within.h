@@ -3,8 +3,10 @@
  *               P = pinvh(Sigma), Sigma = 1/N sum (x - m_y)(x - m_y)'
  *   mean [k,r]  whitened class means, norm [k] their squares
  * P drops eigenvalues up to d * 2.2e-16 of the largest, as scipy's pinvh does.
- * Well-conditioned Sigma (no eigenvalue near that cut): Sigma from the sums of the shared pass, inverse Cholesky factor.  Otherwise
- * a second pass with the class means subtracted in f32, as published, and the eigenvectors. */
+ * Well-conditioned Sigma (no eigenvalue near that cut): from the sums of the shared pass, by the inverse
+ * Cholesky factor.  Otherwise from a second pass with the class means subtracted, by eigenvectors.
+ * The means are subtracted in f64; the published f32 subtraction leaves eigenvalues around the cut
+ * where there should be zeros (fewer rows than features), and chance decides about them. */
 #ifndef OUTPOST_WITHIN_H
 #define OUTPOST_WITHIN_H
 

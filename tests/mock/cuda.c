@@ -151,13 +151,25 @@ static int free_thing(void *thing)
     return 0;
 }
 
+/* One stream at a time is all that the tests need. */
+static mock_stream *the_stream;
+
 static int host_stream_create(void **stream)
 {
-    return new_thing(stream);
+    int status = new_thing(stream);
+    the_stream = *stream;
+    return status;
+}
+
+/* What was queued when waiting failed never happens. */
+static void drop_queues(void)
+{
+    if (the_stream != NULL) the_stream->n = 0;
 }
 
 static int host_stream_destroy(void *stream)
 {
+    the_stream = NULL;
     free(((mock_stream *)stream)->queue);
     return free_thing(stream);
 }
@@ -308,6 +320,7 @@ static int host_dnn_set_stream(void *handle, void *stream)
     static int mock_##name parameters                                                              \
     {                                                                                              \
         int failed = enter(MOCK_##name), status;                                                   \
+        if (failed != 0 && MOCK_##name == MOCK_stream_sync) drop_queues();                         \
         if (failed != 0 && !releases(MOCK_##name)) return failed;                                  \
         status = host_##name arguments;                                                            \
         return failed != 0 ? failed : status;                                                      \
@@ -367,10 +380,12 @@ const cuda_calls cuda = {
 __attribute__((constructor)) static void read_environment(void)
 {
     const char *devices = getenv("OUTPOST_MOCK_DEVICES"), *memory = getenv("OUTPOST_MOCK_MEMORY");
-    const char *failing = getenv("OUTPOST_MOCK_FAIL");
+    const char *failing = getenv("OUTPOST_MOCK_FAIL"), *wrong = getenv("OUTPOST_MOCK_WRONG");
     char call[32], how[8] = "";
     if (devices != NULL) mock.devices = atoi(devices);
     if (memory != NULL) mock.memory = (size_t)strtoull(memory, NULL, 10);
+    for (int k = 0; wrong != NULL && k < KERNEL_COUNT; k++)
+        if (strcmp(wrong, kernel_names[k]) == 0) mock.wrong_kernel = k;
     if (failing == NULL ||
         sscanf(failing, "%31[^:]:%u:%d:%7s", call, &mock.fail_at, &mock.fail_status, how) < 3)
         return;

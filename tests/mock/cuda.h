@@ -35,6 +35,7 @@ int mock_live(void);
 size_t mock_bytes(void); /* device memory held */
 
 /* As a plugin (build/mock/outpost-cuda.so) it is set by the environment:
- *   OUTPOST_MOCK_DEVICES=N  OUTPOST_MOCK_MEMORY=BYTES  OUTPOST_MOCK_FAIL=CALL:NTH:STATUS[:lost] */
+ *   OUTPOST_MOCK_DEVICES=N  OUTPOST_MOCK_MEMORY=BYTES  OUTPOST_MOCK_FAIL=CALL:NTH:STATUS[:lost]
+ *   OUTPOST_MOCK_WRONG=KERNEL */
 
 #endif

@@ -26,6 +26,10 @@ static int probe(const char *device)
     void *x = NULL;
     float v[3] = { -1, 0, 7 };
     op_args args = { .n = 1, .c = 3, .h = 1, .w = 1 };
+    if (strncmp(device, "check:", 6) == 0) {
+        TRY(plugin_check(device + 6, &n));
+        goto done;
+    }
     TRY(plugin_parse_device(device, &n));
     TRY(plugin_load(&plugin));
     TRY(plugin->open(&be, n));
@@ -37,7 +41,7 @@ static int probe(const char *device)
     TRY(plugin->sync(be));
     CHECK(v[0] == 0 && v[1] == 0 && v[2] == 7, ERR_INTERNAL, "wrong result");
 done:
-    printf("%d %d %s\n", rc, plugin != NULL ? (int)plugin->fault() : 0, rc < 0 ? err_text() : "computed");
+    printf("%d %d %s\n", rc, plugin != NULL ? (int)plugin->fault() : 0, rc < 0 ? err_text() : n == 0 ? "computed" : "found");
     if (plugin != NULL) plugin->close(&be);
     return err_exit_status(rc);
 }
@@ -48,7 +52,7 @@ static int child(const char *program, const char *variables, const char *device,
     char command[3 * PATH_MAX];
     FILE *out;
     int status;
-    snprintf(command, sizeof command, "env -u OUTPOST_PLUGIN_DIR -u OUTPOST_MOCK_FAIL %s '%s' --probe '%s'",
+    snprintf(command, sizeof command, "env -u OUTPOST_PLUGIN_DIR -u OUTPOST_MOCK_FAIL -u OUTPOST_MOCK_WRONG %s '%s' --probe '%s'",
              variables, program, device);
     out = popen(command, "r");
     assert_non_null(out);
@@ -133,6 +137,23 @@ static void files_that_are_no_plugin(void **state)
     assert_non_null(strstr(line, "zlib/outpost-cuda.so is not a plugin of outpost"));
 }
 
+/* The mock with another version in it, as two installations that were mixed would have. */
+static void a_plugin_of_another_version(void **state)
+{
+    char line[4096], pattern[64] = "", other[64] = "";
+    (void)state;
+    for (const char *v = OUTPOST_VERSION; *v != '\0'; v++) {
+        size_t n = strlen(pattern);
+        snprintf(pattern + n, sizeof pattern - n, "[%c]", *v);
+        strcat(other, *v == '.' ? "." : *v == '9' ? "8" : "9");
+    }
+    shell("mkdir -p '%s/old' && LC_ALL=C sed 's/%s/%s/g' < '%s/mock/outpost-cuda.so' > '%s/old/outpost-cuda.so'",
+          scratch, pattern, other, build, scratch);
+    assert_int_equal(child(self, dir_variable(in_scratch("old")), "cuda", line), 5);
+    assert_non_null(strstr(line, "old/outpost-cuda.so is not of this build of outpost " OUTPOST_VERSION
+                                 "; install both together"));
+}
+
 static void places_beside_the_program(void **state)
 {
     char line[4096];
@@ -158,7 +179,7 @@ static void failures_cross_the_border(void **state)
         { "OUTPOST_MOCK_DEVICES=0", "-5 1 no CUDA device: the driver sees no GPU (error 100)", 5 },
         { "OUTPOST_MOCK_FAIL=dnn_create:1:1001",
           "-5 1 starting cuDNN: cuDNN cannot be initialised (CUDNN_STATUS_NOT_INITIALIZED, 1001): details", 5 },
-        { "OUTPOST_MOCK_FAIL=stream_sync:2:214:lost",
+        { "OUTPOST_MOCK_FAIL=stream_sync:5:214:lost",
           "-5 4 waiting for the CUDA device: GPU memory has an uncorrectable ECC error "
           "(cudaErrorECCUncorrectable, 214)", 5 },
         { "OUTPOST_MOCK_FAIL=copy_in:3:1",
@@ -172,6 +193,22 @@ static void failures_cross_the_border(void **state)
         assert_int_equal(child(self, variables, "cuda", line), cases[i].status);
         assert_string_equal(line, cases[i].line);
     }
+}
+
+/* What `-d cuda` asks before a run begins. */
+static void a_device_is_checked(void **state)
+{
+    char line[4096], variables[3 * PATH_MAX];
+    (void)state;
+    snprintf(variables, sizeof variables, "OUTPOST_PLUGIN_DIR='%s/mock' OUTPOST_MOCK_DEVICES=2", build);
+    assert_int_equal(child(self, variables, "check:cuda:1", line), 0);
+    assert_string_equal(line, "0 0 found");
+    assert_int_equal(child(self, variables, "check:cuda:2", line), 5);
+    assert_string_equal(line, "-5 0 no CUDA device: 2 asked for, this machine has 2, counted from 0");
+    assert_int_equal(child(self, variables, "check:cuda:two", line), 2);
+    strcat(variables, " OUTPOST_MOCK_WRONG=add_fwd");
+    assert_int_equal(child(self, variables, "check:cuda", line), 5);
+    assert_non_null(strstr(line, "computes wrongly: self-test 'add' gave"));
 }
 
 static void another_abi(void **state)
@@ -192,7 +229,7 @@ static void another_abi(void **state)
     assert_non_null(plugin);
     assert_int_equal(plugin->abi, CUDA_PLUGIN_ABI);
     assert_null(dlsym(library, "err_set")); /* nothing but the entry is exported */
-    dlclose(library);
+    /* Left open: libgomp, which may have come with it, does not free all it holds. */
 }
 
 /* The plugin itself, with NVIDIA's libraries: it loads, and says why there is no device. */
@@ -236,8 +273,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(device_names),
         cmocka_unit_test(no_plugin),
         cmocka_unit_test(files_that_are_no_plugin),
+        cmocka_unit_test(a_plugin_of_another_version),
         cmocka_unit_test(places_beside_the_program),
         cmocka_unit_test(failures_cross_the_border),
+        cmocka_unit_test(a_device_is_checked),
         cmocka_unit_test(another_abi),
         { NULL, NULL, NULL, NULL, NULL },
     };
@@ -255,8 +294,8 @@ int main(int argc, char **argv)
     /* Present in builds with the toolkit only. */
     snprintf(path, sizeof path, "%s/outpost-cuda.so", build);
     if (access(path, F_OK) == 0) {
-        tests[6] = (struct CMUnitTest)cmocka_unit_test(the_real_plugin);
-        return _cmocka_run_group_tests("plugin", tests, 7, NULL, teardown);
+        tests[8] = (struct CMUnitTest)cmocka_unit_test(the_real_plugin);
+        return _cmocka_run_group_tests("plugin", tests, 9, NULL, teardown);
     }
-    return _cmocka_run_group_tests("plugin", tests, 6, NULL, teardown);
+    return _cmocka_run_group_tests("plugin", tests, 8, NULL, teardown);
 }

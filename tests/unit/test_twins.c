@@ -170,7 +170,7 @@ static void one_kernel(void **state)
     static const int shapes[][4] = { /* n, h, w, c */
         { 1, 1, 1, 1 },  { 1, 1, 1, 257 }, { 3, 7, 5, 3 },    { 2, 8, 8, 64 },
         { 1, 1, 2, 1 },  { 5, 2, 9, 31 },  { 1, 56, 57, 33 }, { 70, 1, 1, 1000 },
-        { 3, 33, 31, 255 },
+        { 3, 33, 31, 255 }, { 70000, 1, 1, 3 }, /* more rows than blocks */
     };
     int kernel = *(int *)*state, runs = 0;
     double used = 0;
@@ -183,6 +183,8 @@ static void one_kernel(void **state)
                 used = u > used ? u : used;
                 runs++;
             }
+    if (kernel == KERNEL_relu_fwd) /* more elements than threads */
+        (void)twins(kernel, (op_args){ .n = 1, .h = 4100, .w = 4100, .c = 1 }, 0, 1);
     print_message("# %s: %d runs alike, %.0f%% of the tolerance used\n", kernel_names[kernel], runs,
                   100 * used);
 }

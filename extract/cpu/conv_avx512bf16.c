@@ -1,0 +1,33 @@
+/* bf16 elements, two a step: acc += x[2k] w[2k] + x[2k+1] w[2k+1] in f32. */
+#include <immintrin.h>
+#include <string.h>
+
+#define LANES 16
+#define ROWS 14
+typedef __m512 vec;
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define SET1(f) _mm512_set1_ps(f)
+#define ADD(a, b) _mm512_add_ps(a, b)
+#define MAX(a, b) _mm512_max_ps(b, a) /* the second source is returned for a NaN */
+#define MIN(a, b) _mm512_min_ps(b, a)
+#define UNIT 2
+#define ELEMENT unsigned short
+typedef __m512i operand;
+static inline int two(const char *p)
+{
+    int v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+#define WEIGHTS(p) _mm512_loadu_si512(p)
+#define SPREAD(p) _mm512_set1_epi32(two(p))
+#define FMA(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
+#define FROM_ELEMENTS(p)                                                                           \
+    _mm512_castsi512_ps(_mm512_slli_epi32(                                                         \
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
+#define TO_ELEMENTS(p, v)                                                                          \
+    _mm256_storeu_si256((__m256i *)(void *)(p), (__m256i)_mm512_cvtneps_pbh(v))
+#include "extract/cpu/conv_tile.h"
+
+const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", LANES, ROWS, UNIT, 1, tile };

@@ -1,0 +1,394 @@
+/* Decoding threads over a ring of batches.
+ *
+ * Threads claim the rows of the list one by one, in order; the first row of a batch claims a free
+ * slot of the ring and waits for one when there is none.  So at most `ring` batches exist, the one
+ * the consumer waits for is always among them, and results do not depend on who decoded what. */
+#include "extract/loader.h"
+#include "common/err.h"
+#include "common/feature_file.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct slot {
+    loader_batch b;      /* first member: loader_release is given this address */
+    size_t number;       /* of the batch in the list; FREE when none */
+    size_t undone;       /* rows still to be decoded */
+} slot;
+
+static const size_t FREE = (size_t)-1;
+
+typedef struct state { /* all that threads share, under the lock */
+    pthread_mutex_t lock;
+    pthread_cond_t freed;     /* a slot became free, or stop */
+    pthread_cond_t finished;  /* a batch became complete, or a thread failed */
+    size_t next_row;          /* to be claimed */
+    size_t next_batch;        /* to be delivered */
+    int stop;
+    int rc;                   /* first environment failure, with its words */
+    char *why;
+    loader_counters count;
+} state;
+
+struct loader {
+    loader_options o;
+    int root;                 /* directory, or AT_FDCWD */
+    size_t image_bytes;
+    slot *slots;              /* [ring] */
+    pthread_t *thread;        /* [threads] */
+    int started;
+    int locks;                /* how many of lock, freed, finished exist */
+    state *s;
+};
+
+/* What one thread owns. */
+typedef struct worker {
+    image im;
+    prep_scratch *scratch;
+    uint8_t *file;
+    size_t room;
+} worker;
+
+/* ---- reading a file --------------------------------------------------------------------------- */
+
+/* Faults of the machine rather than of the list: the run must stop, not flag the image. */
+static int is_environment(int e)
+{
+    return e == EMFILE || e == ENFILE || e == ENOMEM || e == EIO || e == ESTALE || e == ETIMEDOUT ||
+           e == ENOLCK || e == EREMOTEIO;
+}
+
+static int system_refuses(const char *name, const char *what)
+{
+    int e = errno;
+    return err_set(is_environment(e) ? ERR_ENV : ERR_INPUT, "%s: %s: %s", name, what, strerror(e));
+}
+
+static int read_all(int fd, uint8_t *at, size_t n, size_t *got)
+{
+    *got = 0;
+    while (*got < n) {
+        ssize_t k = read(fd, at + *got, n - *got);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return -1;
+        if (k == 0) break;
+        *got += (size_t)k;
+    }
+    return 0;
+}
+
+/* The whole of a regular file; anything else (folder, FIFO, device) is refused without blocking. */
+static int read_file(worker *k, int root, const char *name, size_t *size)
+{
+    int rc = 0, fd;
+    struct stat st;
+    fd = openat(root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return system_refuses(name, "cannot be opened");
+    if (fstat(fd, &st) != 0) {
+        rc = system_refuses(name, "cannot be examined");
+        goto done;
+    }
+    CHECK(S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", name);
+    CHECK(st.st_size <= LOADER_FILE_MAX, ERR_INPUT, "%s: file of %lld bytes is above the limit of %d", name,
+          (long long)st.st_size, (int)LOADER_FILE_MAX);
+    TRY(mem_grow(&k->file, &k->room, (size_t)st.st_size + 1, 1, name));
+    if (read_all(fd, k->file, (size_t)st.st_size + 1, size) != 0) {
+        rc = system_refuses(name, "cannot be read");
+        goto done;
+    }
+    CHECK(*size == (size_t)st.st_size, ERR_INPUT, "%s: changed while it was read", name);
+done:
+    close(fd);
+    return rc;
+}
+
+/* ---- decoding threads ------------------------------------------------------------------------- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The words of the recorded error without the file name in front, which the caller knows. */
+static int copy_reason(const char *name, const char **out)
+{
+    char shown[2048], *copy;
+    const char *words = err_text();
+    size_t n;
+    int rc;
+    log_printable(shown, sizeof shown, name);
+    n = strlen(shown);
+    if (strncmp(words, shown, n) == 0 && strncmp(words + n, ": ", 2) == 0) words += n + 2;
+    rc = mem_strdup(&copy, words);
+    if (rc == 0) *out = copy;
+    return rc;
+}
+
+/* Decodes one row into its place.  A bad image is not a failure: it is flagged, with its reason. */
+static int decode_row(const loader *l, worker *k, slot *t, size_t row)
+{
+    size_t i = row - t->b.row, size = 0;
+    const char *name = l->o.images->path[row];
+    uint8_t *dst = t->b.rgb + i * l->image_bytes;
+    int rc, status = ROW_UNREADABLE;
+    err_clear();
+    rc = read_file(k, l->root, name, &size);
+    if (rc == 0) {
+        status = ROW_DECODE_ERROR;
+        rc = image_decode(&k->im, k->file, size, name);
+    }
+    if (rc == 0) rc = prep_apply(l->o.prep, k->scratch, &k->im, dst);
+    if (rc == 0) {
+        t->b.status[i] = ROW_OK;
+        return 0;
+    }
+    if (rc != ERR_INPUT) return rc;
+    memset(dst, 0, l->image_bytes);
+    t->b.status[i] = (uint8_t)status;
+    return copy_reason(name, &t->b.reason[i]);
+}
+
+static slot *slot_of(const loader *l, size_t number)
+{
+    for (size_t i = 0; i < l->o.ring; i++)
+        if (l->slots[i].number == number) return &l->slots[i];
+    return NULL;
+}
+
+/* The next row and its slot; NULL when there are no more rows or the threads are to stop. */
+static slot *claim(loader *l, size_t *row)
+{
+    state *s = l->s;
+    slot *t = NULL;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop && s->next_row < l->o.end) {
+        size_t number = (s->next_row - l->o.begin) / l->o.batch;
+        t = slot_of(l, number);
+        if (t == NULL && (t = slot_of(l, FREE)) != NULL) {
+            t->number = number;
+            t->b.row = l->o.begin + number * l->o.batch;
+            t->b.n = l->o.end - t->b.row < l->o.batch ? l->o.end - t->b.row : l->o.batch;
+            t->undone = t->b.n;
+        }
+        if (t != NULL) {
+            *row = s->next_row++;
+            break;
+        }
+        pthread_cond_wait(&s->freed, &s->lock);
+    }
+    if (s->stop) t = NULL;
+    pthread_mutex_unlock(&s->lock);
+    return t;
+}
+
+static void finish(loader *l, slot *t, double seconds)
+{
+    state *s = l->s;
+    pthread_mutex_lock(&s->lock);
+    s->count.decoded++;
+    s->count.decode_seconds += seconds;
+    if (--t->undone == 0) {
+        s->count.ready++;
+        pthread_cond_broadcast(&s->finished);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Hands the thread's failure to the consumer and stops the others. */
+static void fail(loader *l, int rc)
+{
+    state *s = l->s;
+    pthread_mutex_lock(&s->lock);
+    if (s->rc == 0) {
+        s->rc = rc;
+        s->why = strdup(err_text());
+    }
+    s->stop = 1;
+    pthread_cond_broadcast(&s->finished);
+    pthread_cond_broadcast(&s->freed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void *work(void *arg)
+{
+    loader *l = arg;
+    worker k = { 0 };
+    slot *t;
+    size_t row = 0;
+    int rc = prep_scratch_new(&k.scratch);
+    while (rc == 0 && (t = claim(l, &row)) != NULL) {
+        double start = now();
+        rc = decode_row(l, &k, t, row);
+        if (rc == 0) finish(l, t, now() - start);
+    }
+    if (rc < 0) fail(l, rc);
+    image_clear(&k.im);
+    prep_scratch_free(&k.scratch);
+    free(k.file);
+    return NULL;
+}
+
+/* ---- the consumer's side ---------------------------------------------------------------------- */
+
+static int start_locks(loader *l)
+{
+    if (pthread_mutex_init(&l->s->lock, NULL) == 0 && ++l->locks == 1 &&
+        pthread_cond_init(&l->s->freed, NULL) == 0 && ++l->locks == 2 &&
+        pthread_cond_init(&l->s->finished, NULL) == 0 && ++l->locks == 3)
+        return 0;
+    return err_set(ERR_ENV, "loader: no more locks");
+}
+
+static int start_slots(loader *l)
+{
+    int rc = 0;
+    size_t bytes;
+    TRY(mem_new(&l->slots, l->o.ring, sizeof *l->slots, "batches"));
+    TRY(mem_product(&bytes, l->image_bytes, l->o.batch, "batch of images"));
+    for (size_t i = 0; i < l->o.ring; i++) {
+        loader_batch *b = &l->slots[i].b;
+        l->slots[i].number = FREE;
+        TRY(mem_new_aligned(&b->rgb, bytes, 1, "batch of images"));
+        TRY(mem_new(&b->status, l->o.batch, 1, "batch of images"));
+        TRY(mem_new(&b->reason, l->o.batch, sizeof *b->reason, "batch of images"));
+    }
+done:
+    return rc;
+}
+
+/* Signals are for the main thread. */
+static int start_threads(loader *l)
+{
+    int rc = 0, e = 0;
+    sigset_t all, before;
+    TRY(mem_new(&l->thread, (size_t)l->o.threads, sizeof *l->thread, "decoding threads"));
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (l->started < l->o.threads && e == 0) {
+        e = pthread_create(&l->thread[l->started], NULL, work, l);
+        if (e == 0) l->started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    CHECK(e == 0, ERR_ENV, "decoding thread %d of %d: %s", l->started + 1, l->o.threads, strerror(e));
+done:
+    return rc;
+}
+
+int loader_open(loader **out, const loader_options *o)
+{
+    int rc = 0;
+    loader *l = NULL;
+    CHECK(o->batch >= 1 && o->ring >= 2 && o->threads >= 1, ERR_USAGE,
+          "loader: batch %zu, ring %zu, threads %d", o->batch, o->ring, o->threads);
+    CHECK(o->begin <= o->end && o->end <= o->images->n, ERR_USAGE, "loader: rows %zu to %zu of a list of %zu",
+          o->begin, o->end, o->images->n);
+    TRY(mem_new(&l, 1, sizeof *l, "loader"));
+    l->o = *o;
+    l->root = AT_FDCWD;
+    l->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
+    TRY(mem_new(&l->s, 1, sizeof *l->s, "loader"));
+    l->s->next_row = o->begin;
+    if (o->root != NULL && o->root[0] != '\0') {
+        l->root = open(o->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (l->root < 0) {
+            l->root = AT_FDCWD;
+            rc = system_refuses(o->root, "cannot be opened as a folder");
+            goto done;
+        }
+    }
+    TRY(start_slots(l));
+    TRY(start_locks(l));
+    TRY(start_threads(l));
+    *out = l;
+    l = NULL;
+done:
+    loader_close(&l);
+    return rc;
+}
+
+int loader_next(loader *l, loader_batch **out)
+{
+    int rc = 0;
+    state *s = l->s;
+    slot *t = NULL;
+    *out = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (l->o.begin + s->next_batch * l->o.batch >= l->o.end) goto done;
+    while (s->rc == 0 && ((t = slot_of(l, s->next_batch)) == NULL || t->undone > 0))
+        pthread_cond_wait(&s->finished, &s->lock);
+    CHECK(s->rc == 0, s->rc, "%s", s->why != NULL ? s->why : "loader: no memory");
+    s->next_batch++;
+    s->count.ready--;
+    *out = &t->b;
+done:
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+static void forget_reasons(const loader *l, loader_batch *b)
+{
+    for (size_t i = 0; b->reason != NULL && i < l->o.batch; i++) {
+        free((void *)(uintptr_t)b->reason[i]);
+        b->reason[i] = NULL;
+    }
+}
+
+void loader_release(loader *l, loader_batch *b)
+{
+    slot *t = (slot *)b;
+    forget_reasons(l, b);
+    pthread_mutex_lock(&l->s->lock);
+    t->number = FREE;
+    pthread_cond_broadcast(&l->s->freed);
+    pthread_mutex_unlock(&l->s->lock);
+}
+
+void loader_count(const loader *l, loader_counters *c)
+{
+    pthread_mutex_lock(&l->s->lock);
+    *c = l->s->count;
+    pthread_mutex_unlock(&l->s->lock);
+}
+
+void loader_close(loader **at)
+{
+    loader *l = *at;
+    if (l == NULL) return;
+    if (l->started > 0) {
+        pthread_mutex_lock(&l->s->lock);
+        l->s->stop = 1;
+        pthread_cond_broadcast(&l->s->freed);
+        pthread_mutex_unlock(&l->s->lock);
+    }
+    for (int i = 0; i < l->started; i++)
+        pthread_join(l->thread[i], NULL);
+    for (size_t i = 0; l->slots != NULL && i < l->o.ring; i++) {
+        loader_batch *b = &l->slots[i].b;
+        forget_reasons(l, b);
+        free(b->rgb);
+        free(b->status);
+        free(b->reason);
+    }
+    if (l->locks > 2) pthread_cond_destroy(&l->s->finished);
+    if (l->locks > 1) pthread_cond_destroy(&l->s->freed);
+    if (l->locks > 0) pthread_mutex_destroy(&l->s->lock);
+    if (l->s != NULL) free(l->s->why);
+    free(l->s);
+    free(l->slots);
+    free(l->thread);
+    if (l->root != AT_FDCWD) close(l->root);
+    free(l);
+    *at = NULL;
+}
