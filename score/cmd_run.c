@@ -24,6 +24,16 @@ static size_t count_skipped(const method_use *uses, size_t n)
     return k;
 }
 
+/* Labels in another numbering than the rows of the head: ViM's and GEN's lists carry the ids of the
+ * ILSVRC devkit less one, networks mostly the place of the sorted synset. */
+static void doubt_labels(const engine_result *er, const run_inputs *in)
+{
+    size_t classes = in->head != NULL ? in->head->c : in->id->c;
+    if (er->counted >= 200 && classes >= 100 && 50 * er->correct < er->counted)
+        log_warn("%zu of %zu ID images are classified as labelled: are the labels numbered as the "
+                 "outputs of the network?", er->correct, er->counted);
+}
+
 static int run(void *config)
 {
     const run_config *c = config;
@@ -49,6 +59,7 @@ static int run(void *config)
     log_info("scoring %zu method%s on %zu OOD set%s", n_uses, n_uses == 1 ? "" : "s", in.n_ood,
              in.n_ood == 1 ? "" : "s");
     TRY(engine_run(&o, uses, n_uses, &er));
+    doubt_labels(&er, &in);
     skipped = count_skipped(uses, n_uses);
     CHECK(skipped < n_uses, ERR_USAGE, "nothing could be run: %s: %s", uses[0].m->name,
           uses[0].skipped);

@@ -62,17 +62,29 @@ static size_t label_width(const table *t)
     return width;
 }
 
-/* Width of each column of a group: number, title and the group's own name have room. */
-static size_t cell_width(const table *t, size_t group)
+/* Width of a column: number and title have room. */
+static size_t own_width(const table *t, size_t column)
+{
+    size_t width = sizeof "100.00" - 1, title = columns_of(t->column[column].title);
+    return (title > width ? title : width) + GAP;
+}
+
+static size_t group_width(const table *t, size_t group)
 {
     char name[NAME_ROOM];
-    size_t width = sizeof "100.00" - 1;
-    size_t whole = columns_of(log_printable(name, sizeof name, t->group[group]));
+    size_t width = 0, whole = columns_of(log_printable(name, sizeof name, t->group[group])) + GAP;
     for (size_t c = 0; c < t->n_columns; c++)
-        if (columns_of(t->column[c].title) > width) width = columns_of(t->column[c].title);
-    width += GAP;
-    while (width * t->n_columns < whole + GAP)
-        width++;
+        width += own_width(t, c);
+    return width > whole ? width : whole;
+}
+
+/* The first column of a group takes what a long name of the group needs. */
+static size_t cell_width(const table *t, size_t group, size_t column)
+{
+    size_t width = group_width(t, group);
+    if (column > 0) return own_width(t, column);
+    for (size_t c = 1; c < t->n_columns; c++)
+        width -= own_width(t, c);
     return width;
 }
 
@@ -82,7 +94,7 @@ static void print_block(FILE *f, const table *t, size_t from, size_t to, int bol
     char name[NAME_ROOM], best[CELL_ROOM], buf[CELL_ROOM];
     size_t owed = label; /* blanks not printed yet, so that no line ends in one */
     for (size_t g = from; g < to; g++) {
-        size_t whole = cell_width(t, g) * t->n_columns, n;
+        size_t whole = group_width(t, g), n;
         log_printable(name, sizeof name, t->group[g]);
         n = columns_of(name);
         pad(f, owed + whole - n - (whole - GAP - n) / 2);
@@ -93,7 +105,7 @@ static void print_block(FILE *f, const table *t, size_t from, size_t to, int bol
     pad(f, label - columns_of(t->corner));
     for (size_t g = from; g < to; g++)
         for (size_t c = 0; c < t->n_columns; c++) {
-            pad(f, cell_width(t, g) - columns_of(t->column[c].title));
+            pad(f, cell_width(t, g, c) - columns_of(t->column[c].title));
             fputs(t->column[c].title, f);
         }
     fputc('\n', f);
@@ -107,7 +119,7 @@ static void print_block(FILE *f, const table *t, size_t from, size_t to, int bol
                 best_of(t, g, c, best);
                 cell(buf, at(t, i, g, c));
                 strong = bold && strcmp(buf, best) == 0;
-                pad(f, cell_width(t, g) - strlen(buf));
+                pad(f, cell_width(t, g, c) - strlen(buf));
                 fprintf(f, "%s%s%s", strong ? "\033[1m" : "", buf, strong ? "\033[0m" : "");
             }
         fputc('\n', f);
@@ -120,7 +132,7 @@ void table_print_text(FILE *f, const table *t, int width, int bold)
     for (size_t from = 0, to; from < t->n_groups; from = to) {
         size_t used = label;
         for (to = from; to < t->n_groups; to++) {
-            size_t more = cell_width(t, to) * t->n_columns;
+            size_t more = group_width(t, to);
             if (to > from && used + more > (size_t)width) break;
             used += more;
         }

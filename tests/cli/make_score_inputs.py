@@ -36,7 +36,7 @@ def near_classes(n, spread):
 sets = {"train": near_classes(150, 0.8), "id": near_classes(80, 0.9),
         "texture": (relu(0.5 + rng.normal(0, 1.3, (50, D))), np.full(50, -1, np.int64)),
         "far": (relu(rng.normal(-1.2, 2.0, (40, D))), np.full(40, -1, np.int64))}
-w = (mean - mean.mean(0)).astype(np.float32)
+w = (mean + rng.normal(0, 0.1, (C, D))).astype(np.float32)
 b = (-0.5 * (w.astype(np.float64) * (0.5 + mean)).sum(1)).astype(np.float32)
 
 
@@ -53,6 +53,11 @@ def npz(name, **arrays):
             z.writestr(zipfile.ZipInfo(key + ".npy", (1980, 1, 1, 0, 0, 0)), raw.getvalue())
 
 
+# refused: another width, and one row that is not finite
+np.save(path("narrow.npy"), sets["far"][0][:, :12])
+bad = sets["far"][0].copy()
+bad[7, 3] = np.nan
+np.save(path("nan.npy"), bad)
 with open(path("fc.pkl"), "wb") as f:
     pickle.dump([w, b], f, protocol=4)
 for name, (x, y) in sets.items():
