@@ -65,7 +65,7 @@ static int load_images(uint8_t *x, const char *root, const prep *p, const arrays
     TRY(prep_scratch_new(&scratch));
     for (int i = 0; i < IMAGES; i++) {
         char path[512];
-        size_t n;
+        size_t n = 0;
         snprintf(path, sizeof path, "%s/images/%s", root, l->path[i]);
         TRY(read_file(path, bytes, &n));
         if (!same_digest(arrays_find(golden, "sha256_files"), i, bytes, n))
@@ -96,7 +96,7 @@ static void compare(const plan_output *o, const float *got, const arrays *golden
     }
     for (size_t i = 0; i < a->count; i++) {
         double d = fabs((double)got[i] - (double)want[i]);
-        if (!(d <= worst)) worst = d;
+        worst = isnan(d) ? INFINITY : fmax(worst, d);
         scale = fmax(scale, fabs((double)want[i]));
     }
     snprintf(text, sizeof text, "%s, %.1e of %.0e", o->name, worst / scale, tolerance);
