@@ -63,6 +63,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 
 help: ## this list
 	@echo "outpost $(VERSION): make TARGET [VARIABLE=value]"
@@ -143,7 +144,8 @@ $(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so
 $(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
-	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
+$(BUILD)/unit/test_nets: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)

@@ -51,6 +51,18 @@ ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const
         }
 }
 
+/* What finish() will touch comes near while the sum runs. */
+ALWAYS void fetch_ahead(const int rows, const int vectors, const conv_tile *t,
+                        const conv_tile_args *a)
+{
+    const size_t line = 64, width = (size_t)(vectors * LANES) * sizeof(ELEMENT);
+    for (int i = 0; a->last && i < rows; i++)
+        for (size_t at = 0; at < width; at += line) {
+            __builtin_prefetch(t->y + (size_t)i * a->y_step + at, 1, 3);
+            if (t->r != NULL) __builtin_prefetch(t->r + (size_t)i * a->r_step + at, 0, 3);
+        }
+}
+
 /* rows and vectors are constants at every call, so that acc is nothing but registers. */
 ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const conv_tile_args *a)
 {
@@ -61,6 +73,7 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
     const size_t s = a->x_step;
     const float *start = a->first ? a->bias : t->sums;
     const int apart = a->first ? 0 : vectors * LANES;
+    fetch_ahead(rows, vectors, t, a);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4

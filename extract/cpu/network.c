@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MICRO_DEFAULT = 4 }; /* images of one pass: weights are read once for all of them */
+enum { MICRO_DEFAULT = 2 }; /* images of one pass: weights are read once for all of them */
 
 typedef struct cpu_step {
     const plan_step *s;
