@@ -64,7 +64,7 @@ static inline wide scaled(v a)
         x[4] = DESCALE(sub(u3, t0), bits);                                                         \
     } while (0)
 
-static inline void transpose(v x[8])
+static inline __attribute__((always_inline)) void transpose(v x[8])
 {
     v a[8], b[8];
     for (int i = 0; i < 4; i++) {
@@ -84,7 +84,7 @@ static inline void transpose(v x[8])
 }
 
 /* Dequantised coefficients in x, a row each -> rows of samples minus 128, not yet clamped to bytes. */
-static inline void idct(v x[8])
+static inline __attribute__((always_inline)) void idct(v x[8])
 {
     PASS(x, 11);
     transpose(x);
