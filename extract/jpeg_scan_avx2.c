@@ -274,10 +274,12 @@ static int in_bounds(const scan_state *s, const uint8_t *end)
     return s->b.p <= end + 8 && s->bad == 0;
 }
 
+enum { MCUS_AT_ONCE = 8 }; /* each at most 6 blocks of 252 bytes: within JPEG_SCAN_PAD */
+
 static int row_part(scan_state *s, const jpeg_frame *f, int y, int from, int to, int store, const uint8_t *end)
 {
-    for (int x = from; x < to; x += 2) { /* at most 2 * 6 blocks * 250 bytes ahead */
-        mcus(s, f, y, x, x + 2 < to ? x + 2 : to, store);
+    for (int x = from; x < to; x += MCUS_AT_ONCE) {
+        mcus(s, f, y, x, x + MCUS_AT_ONCE < to ? x + MCUS_AT_ONCE : to, store);
         if (!in_bounds(s, end)) return 0;
     }
     return 1;
