@@ -22,7 +22,7 @@ enum {
     COEFFICIENT_BYTES_MAX = 768 << 20 /* libjpeg's own memory for a many-scan file */
 };
 /* A many-scan file may visit each pixel many times; this bounds the product. */
-static const double scan_pixels_max = 8e9;
+static const double scan_pixels_max = 4e9;
 
 typedef struct session {
     struct jpeg_decompress_struct c;

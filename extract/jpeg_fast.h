@@ -18,6 +18,7 @@ enum { JPEG_LOOK = 11 }; /* bits of a look-up */
 
 /* A Huffman table.  look[next JPEG_LOOK bits]:
  *   value << 16 | run << 8 | bits          code and value both fit: drop `bits`, skip `run`, store
+ *   JPEG_EOB_RUN << 8 | bits               end of block: the run leads out of any block
  *   symbol << 16 | JPEG_SLOW | code bits   only the code fits; code bits 0: it is longer than that */
 typedef struct jpeg_huffman {
     uint32_t look[1 << JPEG_LOOK];
@@ -28,7 +29,7 @@ typedef struct jpeg_huffman {
     int defined, is_dc;
 } jpeg_huffman;
 
-enum { JPEG_SLOW = 0x8000 };
+enum { JPEG_SLOW = 0x80, JPEG_EOB_RUN = 128 };
 
 typedef struct jpeg_component {
     int id, h, v;            /* sampling factors */
@@ -45,7 +46,7 @@ typedef struct jpeg_frame {
     int w, h, n;             /* components: 1 or 3 */
     int hmax, vmax, mcus_x, mcus_y;
     jpeg_component c[3];
-    uint16_t quant[4][64];   /* zigzag order */
+    _Alignas(32) int16_t quant[4][64]; /* natural order */
     int quant_defined[4];
     const uint8_t *scan;     /* first byte of entropy-coded data */
     size_t scan_bytes;       /* to the end of the file */
@@ -56,12 +57,32 @@ typedef struct jpeg_tables {
     jpeg_huffman dc[4], ac[4];
 } jpeg_tables;
 
+/* Natural position of the k-th coefficient. */
+extern const uint8_t jpeg_natural[64];
+
 /* 1: an ordinary file, *f filled; 0: not. */
 int jpeg_fast_head(jpeg_frame *f, jpeg_tables *t, const uint8_t *bytes, size_t n);
 
 /* Vector code (jpeg_fast_avx2.c), all exact.
- * Two blocks of dequantised coefficients in natural order -> 8x8 samples each (islow). */
-void jpeg_idct2_avx2(const int16_t coefficients[2][64], uint8_t *const dst[2], const size_t stride[2]);
+ * A batch of blocks, coefficients in natural order -> 8x8 samples each; the coefficients are zeroed.
+ * *bad is set when a dequantised value was outside -8192 .. 8191: no encoder writes one, and within
+ * it no 16-bit sum of the first pass overflows. */
+enum { JPEG_BATCH = 4 };
+
+typedef struct jpeg_block {
+    _Alignas(64) int16_t v[64 + 32]; /* behind the coefficients is a place for what belongs nowhere */
+} jpeg_block;
+
+typedef struct jpeg_batch {
+    jpeg_block block[JPEG_BATCH];
+    const int16_t *quant[JPEG_BATCH]; /* natural order, 32-byte aligned */
+    uint8_t *dst[JPEG_BATCH];
+    size_t stride[JPEG_BATCH];
+    int n;
+} jpeg_batch;
+
+void jpeg_idct_avx2(jpeg_batch *q, unsigned *bad);
+void jpeg_idct_avx512(jpeg_batch *q, unsigned *bad);
 /* Output samples 2*from .. 2*to of a row, to - from rounded up to 16: out[0] is sample 2*from.
  * a[-1] and a[n] repeat the row's ends. */
 void jpeg_up_h2v1_avx2(const uint8_t *a, int from, int to, uint8_t *out);

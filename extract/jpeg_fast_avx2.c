@@ -9,90 +9,16 @@
 
 typedef __m256i v;
 
+#define V(name) _mm256_##name
+#define ZERO _mm256_setzero_si256()
+#include "extract/jpeg_idct.h"
+
 /* ---- inverse DCT, one block in each half of the vectors ---------------------------------------- */
 
-static inline v pair(int a, int b)
+static inline v two_rows(const int16_t *a, const int16_t *b)
 {
-    return _mm256_set1_epi32((int)((uint32_t)(uint16_t)a | (uint32_t)b << 16));
-}
-
-/* 32-bit values of 8 columns: low four, high four, of each half. */
-typedef struct wide {
-    v lo, hi;
-} wide;
-
-/* a * ka + b * kb per column */
-static inline wide mul2(v a, v b, v k)
-{
-    wide r = { _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), k),
-               _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), k) };
-    return r;
-}
-static inline wide add(wide a, wide b)
-{
-    wide r = { _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) };
-    return r;
-}
-static inline wide sub(wide a, wide b)
-{
-    wide r = { _mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi) };
-    return r;
-}
-/* a * 2^13 */
-static inline wide scaled(v a)
-{
-    const v zero = _mm256_setzero_si256();
-    wide r = { _mm256_srai_epi32(_mm256_unpacklo_epi16(zero, a), 3),
-               _mm256_srai_epi32(_mm256_unpackhi_epi16(zero, a), 3) };
-    return r;
-}
-
-#define DESCALE(w, bits)                                                                           \
-    _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32((w).lo, half), bits),                    \
-                       _mm256_srai_epi32(_mm256_add_epi32((w).hi, half), bits))
-
-/* One pass over x[0..7]; the constants are those of models.md 11.1 combined for multiply-add pairs. */
-#define PASS(x, bits)                                                                              \
-    do {                                                                                           \
-        const v half = _mm256_set1_epi32(1 << ((bits) - 1));                                       \
-        wide e3 = mul2(x[2], x[6], pair(4433 + 6270, 4433));                                       \
-        wide e2 = mul2(x[2], x[6], pair(4433, 4433 - 15137));                                      \
-        wide e0 = scaled(_mm256_add_epi16(x[0], x[4])), e1 = scaled(_mm256_sub_epi16(x[0], x[4])); \
-        wide u0 = add(e0, e3), u3 = sub(e0, e3), u1 = add(e1, e2), u2 = sub(e1, e2);               \
-        v z3 = _mm256_add_epi16(x[7], x[3]), z4 = _mm256_add_epi16(x[5], x[1]);                    \
-        wide w3 = mul2(z3, z4, pair(9633 - 16069, 9633));                                          \
-        wide w4 = mul2(z3, z4, pair(9633, 9633 - 3196));                                           \
-        wide t0 = add(mul2(x[7], x[1], pair(2446 - 7373, -7373)), w3);                             \
-        wide t3 = add(mul2(x[7], x[1], pair(-7373, 12299 - 7373)), w4);                            \
-        wide t1 = add(mul2(x[5], x[3], pair(16819 - 20995, -20995)), w4);                          \
-        wide t2 = add(mul2(x[5], x[3], pair(-20995, 25172 - 20995)), w3);                          \
-        x[0] = DESCALE(add(u0, t3), bits);                                                         \
-        x[7] = DESCALE(sub(u0, t3), bits);                                                         \
-        x[1] = DESCALE(add(u1, t2), bits);                                                         \
-        x[6] = DESCALE(sub(u1, t2), bits);                                                         \
-        x[2] = DESCALE(add(u2, t1), bits);                                                         \
-        x[5] = DESCALE(sub(u2, t1), bits);                                                         \
-        x[3] = DESCALE(add(u3, t0), bits);                                                         \
-        x[4] = DESCALE(sub(u3, t0), bits);                                                         \
-    } while (0)
-
-static inline void transpose(v x[8])
-{
-    v a[8], b[8];
-    for (int i = 0; i < 4; i++) {
-        a[2 * i] = _mm256_unpacklo_epi16(x[2 * i], x[2 * i + 1]);
-        a[2 * i + 1] = _mm256_unpackhi_epi16(x[2 * i], x[2 * i + 1]);
-    }
-    for (int i = 0; i < 2; i++) {
-        b[4 * i] = _mm256_unpacklo_epi32(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 1] = _mm256_unpackhi_epi32(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 2] = _mm256_unpacklo_epi32(a[4 * i + 1], a[4 * i + 3]);
-        b[4 * i + 3] = _mm256_unpackhi_epi32(a[4 * i + 1], a[4 * i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        x[2 * i] = _mm256_unpacklo_epi64(b[i], b[4 + i]);
-        x[2 * i + 1] = _mm256_unpackhi_epi64(b[i], b[4 + i]);
-    }
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128((const __m128i *)a)),
+                                   _mm_load_si128((const __m128i *)b), 1);
 }
 
 static inline void put_rows(__m128i two, uint8_t *dst, size_t stride)
@@ -101,23 +27,34 @@ static inline void put_rows(__m128i two, uint8_t *dst, size_t stride)
     _mm_storel_epi64((__m128i *)(dst + stride), _mm_unpackhi_epi64(two, two));
 }
 
-void jpeg_idct2_avx2(const int16_t coefficients[2][64], uint8_t *const dst[2], const size_t stride[2])
+static void two_blocks(jpeg_batch *q, int at, unsigned *bad)
 {
-    const v centre = _mm256_set1_epi8((char)0x80);
-    v x[8];
-    for (int i = 0; i < 8; i++)
-        x[i] = _mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_load_si128((const __m128i *)(coefficients[0] + 8 * i))),
-            _mm_load_si128((const __m128i *)(coefficients[1] + 8 * i)), 1);
-    PASS(x, 11);
-    transpose(x);
-    PASS(x, 18);
-    transpose(x);
+    const v centre = _mm256_set1_epi8((char)0x80), bias = _mm256_set1_epi16(8192);
+    jpeg_block *block = q->block + at;
+    v x[8], seen = ZERO;
+    for (int i = 0; i < 8; i++) {
+        x[i] = _mm256_mullo_epi16(two_rows(block[0].v + 8 * i, block[1].v + 8 * i),
+                                  two_rows(q->quant[at] + 8 * i, q->quant[at + 1] + 8 * i));
+        seen = _mm256_or_si256(seen, _mm256_add_epi16(x[i], bias));
+    }
+    for (int i = 0; i < 64; i += 16) {
+        _mm256_store_si256((v *)(block[0].v + i), ZERO);
+        _mm256_store_si256((v *)(block[1].v + i), ZERO);
+    }
+    if (!_mm256_testz_si256(seen, _mm256_set1_epi16((short)0xc000))) *bad = ~0u;
+    idct(x);
     for (int i = 0; i < 8; i += 2) {
         v two = _mm256_add_epi8(_mm256_packs_epi16(x[i], x[i + 1]), centre);
-        put_rows(_mm256_castsi256_si128(two), dst[0] + (size_t)i * stride[0], stride[0]);
-        put_rows(_mm256_extracti128_si256(two, 1), dst[1] + (size_t)i * stride[1], stride[1]);
+        put_rows(_mm256_castsi256_si128(two), q->dst[at] + (size_t)i * q->stride[at], q->stride[at]);
+        put_rows(_mm256_extracti128_si256(two, 1), q->dst[at + 1] + (size_t)i * q->stride[at + 1],
+                 q->stride[at + 1]);
     }
+}
+
+void jpeg_idct_avx2(jpeg_batch *q, unsigned *bad)
+{
+    for (int i = 0; i < JPEG_BATCH; i += 2)
+        two_blocks(q, i, bad);
 }
 
 /* ---- upsampling ------------------------------------------------------------------------------- */

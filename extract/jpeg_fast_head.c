@@ -4,6 +4,12 @@
 
 #include <string.h>
 
+const uint8_t jpeg_natural[64] = {
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63
+};
+
 typedef struct reader {
     jpeg_frame *f;
     jpeg_tables *t;
@@ -17,7 +23,7 @@ static int quantisers(reader *r, const uint8_t *s, size_t n)
         size_t need = wide ? 129 : 65;
         if (wide > 1 || id > 3 || n < need) return 0;
         for (int k = 0; k < 64; k++)
-            r->f->quant[id][k] = (uint16_t)(wide ? be16(s + 1 + 2 * k) : s[1 + k]);
+            r->f->quant[id][jpeg_natural[k]] = (int16_t)(uint16_t)(wide ? be16(s + 1 + 2 * k) : s[1 + k]);
         r->f->quant_defined[id] = 1;
         s += need;
         n -= need;
@@ -44,6 +50,8 @@ static void fill_look(jpeg_huffman *t, int code, int length, int symbol)
                 (uint32_t)(length + size);
         else if (size == 0 && t->is_dc)
             e = (uint32_t)length;
+        else if (size == 0 && run < 15)
+            e = (uint32_t)JPEG_EOB_RUN << 8 | (uint32_t)length;
         t->look[code << spare | tail] = e;
     }
 }

@@ -4,8 +4,8 @@
 
 #include "extract/jpeg_fast.h"
 
-/* Zero bytes behind the scan: what one MCU of damaged data can read too far. */
-enum { JPEG_SCAN_PAD = 4096 };
+/* Zero bytes behind the scan: what a few MCUs of damaged data can read too far. */
+enum { JPEG_SCAN_PAD = 16384 };
 
 /* MCUs whose samples are wanted. */
 typedef struct jpeg_range {

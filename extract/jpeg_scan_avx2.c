@@ -15,15 +15,14 @@
 #define FAST static inline __attribute__((always_inline))
 #define BMI __attribute__((target("bmi,bmi2")))
 
-/* Natural position of the k-th coefficient; runs past the end land on the last. */
-static const uint8_t natural[64 + 16] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,
-    6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31,
-    39, 46, 53, 60, 61, 54, 47, 55, 62, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63
+/* Natural position of the k-th coefficient; what runs past the end goes to a place of its own. */
+#define SPARE8 64, 64, 64, 64, 64, 64, 64, 64
+#define SPARE64 SPARE8, SPARE8, SPARE8, SPARE8, SPARE8, SPARE8, SPARE8, SPARE8
+static const uint8_t natural[64 + 2 * 64 + 16] = {
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63, SPARE64, SPARE64, SPARE8, SPARE8
 };
-
-/* Dequantised coefficients beyond this are no encoder's; within it, 16-bit sums cannot overflow. */
-enum { COEFFICIENT_MAX = 8191 };
 
 /* ---- the bit reader --------------------------------------------------------------------------- */
 
@@ -50,10 +49,11 @@ FAST void refill(bits *b)
     b->ahead = load64(b->p);
 }
 
-FAST void drop(bits *b, unsigned n)
+/* n is the low six bits of `by`, which is how the machine's shift reads it. */
+FAST void drop(bits *b, uint32_t by)
 {
-    b->hold <<= n;
-    b->n -= n;
+    b->hold <<= by & 63;
+    b->n -= by & 63;
 }
 
 /* A symbol that is not in the look-up whole.  Needs 16 bits; -1: no such code. */
@@ -89,7 +89,7 @@ FAST int dc_difference(bits *b, const jpeg_huffman *t, unsigned *bad)
     uint32_t e = t->look[b->hold >> (64 - JPEG_LOOK)];
     int size;
     if (__builtin_expect(!(e & JPEG_SLOW), 1)) {
-        drop(b, e & 255);
+        drop(b, e);
         return (int32_t)e >> 16;
     }
     size = slow_symbol(b, t, e);
@@ -104,57 +104,53 @@ FAST int dc_difference(bits *b, const jpeg_huffman *t, unsigned *bad)
 
 typedef struct block_tables {
     const jpeg_huffman *dc, *ac;
-    const uint16_t *quant;
+    const int16_t *quant;
 } block_tables;
 
-FAST void put(int16_t *block, const block_tables *t, int k, int value, unsigned *range)
+/* AC coefficients of one block; store 0 only steps over them.  *bad is set where there is no code or
+ * a run leads past the block's end. */
+FAST void ac_coefficients(bits *b, const jpeg_huffman *ac, int16_t *block, int store, unsigned *bad)
 {
-    int v = value * t->quant[k < 64 ? k : 63];
-    *range |= (unsigned)(v + COEFFICIENT_MAX + 1);
-    block[natural[k]] = (int16_t)v;
-}
-
-/* AC coefficients of one block; store 0 only steps over them. */
-FAST void ac_coefficients(bits *b, const block_tables *t, int16_t *block, int store, unsigned *range)
-{
-    const jpeg_huffman *ac = t->ac;
-    int k = 1, symbol;
+    unsigned k = 1;
+    int symbol;
     uint32_t e;
     do {
         refill(b);
+/* Needs JPEG_LOOK bits: five of them live on one refill. */
 #define DIRECT()                                                                                   \
     e = ac->look[b->hold >> (64 - JPEG_LOOK)];                                                     \
     if (__builtin_expect((e & JPEG_SLOW) != 0, 0)) goto slow;                                      \
-    drop(b, e & 255);                                                                              \
-    k += (int)(e >> 8 & 15);                                                                       \
-    if (store) put(block, t, k, (int32_t)e >> 16, range);                                          \
+    drop(b, e);                                                                                    \
+    k += e >> 8 & 255;                                                                             \
+    if (store) block[natural[k]] = (int16_t)(e >> 16);                                             \
     if (++k >= 64) break
         DIRECT();
         DIRECT();
         DIRECT();
+        DIRECT();
+        DIRECT();
         continue;
+#undef DIRECT
     slow:
         refill(b);
         symbol = slow_symbol(b, ac, e);
         if (symbol < 0) {
-            *range = ~0u;
+            *bad = ~0u;
             return;
         }
         if ((symbol & 15) == 0) {
             if (symbol != 0xf0) return; /* end of block */
             k += 16;
-            if (k >= 64) break;
             continue;
         }
-        k += symbol >> 4;
+        k += (unsigned)symbol >> 4;
         {
             int value = receive(b, (unsigned)symbol & 15);
-            if (store) put(block, t, k < 79 ? k : 79, value, range);
+            if (store) block[natural[k]] = (int16_t)value;
         }
         k++;
     } while (k < 64);
-#undef DIRECT
-    if (k > 64) *range = ~0u;
+    if (k > 64 && k <= JPEG_EOB_RUN) *bad = ~0u;
 }
 
 /* ---- the scan --------------------------------------------------------------------------------- */
@@ -197,50 +193,51 @@ static int unstuff(const uint8_t *s, size_t n, uint8_t *out, size_t *bytes)
     return -1;
 }
 
-/* Two blocks wait for the inverse DCT, which does both at once. */
+/* Blocks wait for the inverse DCT in two batches that take turns: a batch is transformed when the
+ * other is full, so that its last coefficients have long reached the cache. */
 typedef struct waiting {
-    _Alignas(32) int16_t block[2][64];
-    uint8_t *dst[2];
-    size_t stride[2];
-    int n;
+    jpeg_batch batch[2];
+    int filling;
+    void (*idct)(jpeg_batch *, unsigned *);
 } waiting;
 
-static void clear(int16_t *block)
-{
-    for (int i = 0; i < 64; i += 16)
-        _mm256_store_si256((__m256i *)(block + i), _mm256_setzero_si256());
-}
-
-static void flush(waiting *q)
+static void finish(waiting *w, jpeg_batch *q, unsigned *bad)
 {
     uint8_t spare[64];
-    if (q->n == 1) { /* the other half goes nowhere */
-        clear(q->block[1]);
-        q->dst[1] = spare;
-        q->stride[1] = 8;
-        q->n = 2;
+    if (q->n == 0) return;
+    for (int i = q->n; i < JPEG_BATCH; i++) { /* blocks of nothing go nowhere */
+        q->dst[i] = spare;
+        q->stride[i] = 8;
+        q->quant[i] = q->quant[0];
     }
-    if (q->n == 2) jpeg_idct2_avx2((const int16_t(*)[64])q->block, q->dst, q->stride);
+    w->idct(q, bad);
     q->n = 0;
+}
+
+static void turn(waiting *w, unsigned *bad)
+{
+    w->filling ^= 1;
+    finish(w, &w->batch[w->filling], bad);
 }
 
 /* One block of component c at block column x, row y. */
 FAST void one_block(bits *b, const block_tables *t, int *dc, int store, waiting *q, const jpeg_component *c,
-                    int x, int y, unsigned *range)
+                    int x, int y, unsigned *bad)
 {
     refill(b);
-    *dc += dc_difference(b, t->dc, range);
-    *range |= (unsigned)(*dc + 32768) & ~65535u; /* libjpeg keeps 16 bits of it */
+    *dc += dc_difference(b, t->dc, bad);
+    *bad |= (unsigned)(*dc + 32768) & ~65535u; /* libjpeg keeps 16 bits of it */
     if (store) {
-        int16_t *block = q->block[q->n];
-        clear(block);
-        put(block, t, 0, *dc, range);
-        ac_coefficients(b, t, block, 1, range);
-        q->dst[q->n] = c->plane + ((size_t)y * c->stride + (size_t)x) * 8;
-        q->stride[q->n] = c->stride;
-        if (++q->n == 2) flush(q);
+        jpeg_batch *to = &q->batch[q->filling];
+        int16_t *block = to->block[to->n].v;
+        block[0] = (int16_t)*dc;
+        ac_coefficients(b, t->ac, block, 1, bad);
+        to->dst[to->n] = c->plane + ((size_t)y * c->stride + (size_t)x) * 8;
+        to->stride[to->n] = c->stride;
+        to->quant[to->n] = t->quant;
+        if (++to->n == JPEG_BATCH) turn(q, bad);
     } else {
-        ac_coefficients(b, t, NULL, 0, range);
+        ac_coefficients(b, t->ac, NULL, 0, bad);
     }
 }
 
@@ -248,39 +245,41 @@ typedef struct scan_state {
     bits b;
     block_tables t[3];
     int dc[3];
-    unsigned range;
+    unsigned bad;   /* not 0: give up */
     waiting q;
 } scan_state;
 
 BMI static void mcus(scan_state *s, const jpeg_frame *f, int y, int from, int to, int store)
 {
     bits b = s->b;
-    unsigned range = s->range;
+    unsigned bad = s->bad;
     for (int x = from; x < to; x++)
         for (int i = 0; i < f->n; i++) {
             const jpeg_component *c = &f->c[i];
             for (int v = 0; v < c->v; v++)
                 for (int h = 0; h < c->h; h++) {
                     if (store)
-                        one_block(&b, &s->t[i], &s->dc[i], 1, &s->q, c, x * c->h + h, y * c->v + v, &range);
+                        one_block(&b, &s->t[i], &s->dc[i], 1, &s->q, c, x * c->h + h, y * c->v + v, &bad);
                     else
-                        one_block(&b, &s->t[i], &s->dc[i], 0, &s->q, c, 0, 0, &range);
+                        one_block(&b, &s->t[i], &s->dc[i], 0, &s->q, c, 0, 0, &bad);
                 }
         }
     s->b = b;
-    s->range = range;
+    s->bad = bad;
 }
 
 /* Damaged data may run ahead of the scan: looked at after every few MCUs, within the zeros behind. */
 static int in_bounds(const scan_state *s, const uint8_t *end)
 {
-    return s->b.p <= end + 8 && s->range <= 2 * COEFFICIENT_MAX + 1;
+    return s->b.p <= end + 8 && s->bad == 0;
 }
+
+enum { MCUS_AT_ONCE = 8 }; /* each at most 6 blocks of 252 bytes: within JPEG_SCAN_PAD */
 
 static int row_part(scan_state *s, const jpeg_frame *f, int y, int from, int to, int store, const uint8_t *end)
 {
-    for (int x = from; x < to; x += 2) { /* at most 2 * 6 blocks * 250 bytes ahead */
-        mcus(s, f, y, x, x + 2 < to ? x + 2 : to, store);
+    for (int x = from; x < to; x += MCUS_AT_ONCE) {
+        mcus(s, f, y, x, x + MCUS_AT_ONCE < to ? x + MCUS_AT_ONCE : to, store);
         if (!in_bounds(s, end)) return 0;
     }
     return 1;
@@ -288,15 +287,17 @@ static int row_part(scan_state *s, const jpeg_frame *f, int y, int from, int to,
 
 int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range *r, uint8_t *clean)
 {
-    scan_state s = { 0 };
+    scan_state s;
     size_t n;
     const uint8_t *end;
     ptrdiff_t unused;
+    memset(&s, 0, sizeof s);
     if (unstuff(f->scan, f->scan_bytes, clean, &n) != 0xd9) return 0;
     end = clean + n;
     memset(clean + n, 0, JPEG_SCAN_PAD);
     for (int i = 0; i < f->n; i++)
         s.t[i] = (block_tables){ &t->dc[f->c[i].dc], &t->ac[f->c[i].ac], f->quant[f->c[i].quant] };
+    s.q.idct = __builtin_cpu_supports("avx512bw") ? jpeg_idct_avx512 : jpeg_idct_avx2;
     s.b.p = clean;
     s.b.ahead = load64(clean);
     for (int y = 0; y < f->mcus_y; y++) {
@@ -306,8 +307,9 @@ int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range
             !row_part(&s, f, y, x1, f->mcus_x, 0, end))
             return 0;
     }
-    flush(&s.q);
+    turn(&s.q, &s.bad);
+    turn(&s.q, &s.bad);
     unused = (end - s.b.p) * 8 + (ptrdiff_t)s.b.n;
-    return unused >= 0 && unused < 8;
+    return s.bad == 0 && unused >= 0 && unused < 8;
 }
 #endif

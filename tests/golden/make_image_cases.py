@@ -63,7 +63,7 @@ def jpegs(spec):
     part = spec[spec.index("### 11.3"):spec.index("\n## 12")]
     for m in re.finditer(r"\* \*\*(.*?)\*\*.*?CRC `([0-9a-f]{8})`.*?\n\n((?:      \S+\n)+)", part, re.S):
         put("JPEG " + m.group(1), base64.b64decode("".join(m.group(3).split())), int(m.group(2), 16))
-    im = Image.frombytes("RGB", (29, 21), bytes((i * i * 7 + i) % 251 for i in range(29 * 21 * 3)))
+    im = Image.frombytes("RGB", (27, 17), bytes((i * i * 7 + i) % 251 for i in range(27 * 17 * 3)))
     for what, kw in [("quality 95 4:2:0", {"quality": 95}), ("4:4:4", {"quality": 80, "subsampling": 0}),
                      ("4:2:2", {"quality": 60, "subsampling": 1}), ("optimised", {"optimize": True}),
                      ("progressive 4:4:4", {"progressive": True, "subsampling": 0}), ("quality 1", {"quality": 1}),

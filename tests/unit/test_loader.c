@@ -39,7 +39,7 @@ static void write_chunk(FILE *f, const char *id, const uint8_t *s, uint32_t n)
     memcpy(head + 4, id, 4);
     put32(tail, (uint32_t)crc32(crc32(0, head + 4, 4), n > 0 ? s : head, n));
     fwrite(head, 1, 8, f);
-    fwrite(s, 1, n, f);
+    if (n > 0) fwrite(s, 1, n, f);
     fwrite(tail, 1, 4, f);
 }
 
