@@ -311,7 +311,5 @@ int main(void)
         cmocka_unit_test(to_i64),
         cmocka_unit_test(no_regular_file),
     };
-    int failed = cmocka_run_group_tests_name("arrays", tests, read_rows, NULL);
-    unlink(temp_path);
-    return failed;
+    return cmocka_run_group_tests_name("arrays", tests, read_rows, NULL);
 }
