@@ -38,7 +38,7 @@ static UNUSED void put_text(buffer *b, const char *s)
 static UNUSED void put_number(buffer *b, uint64_t v, size_t width)
 {
     for (size_t i = 0; i < width; i++) {
-        unsigned char c = (unsigned char)(v >> (8 * i));
+        unsigned char c = (unsigned char)(i < 8 ? v >> (8 * i) : 0);
         put(b, &c, 1);
     }
 }
