@@ -113,7 +113,8 @@ def tensors_of(value, storage, name=""):
             yield from tensors_of(v, storage, name + "." + str(i) if name else str(i))
     elif isinstance(value, Call) and value.name == "global torch._utils _rebuild_parameter":
         yield from tensors_of(value.args[0], storage, name)
-    elif isinstance(value, Call) and value.name == "global torch._utils _rebuild_tensor_v2":
+    elif isinstance(value, Call) and value.name in ("global torch._utils _rebuild_tensor",
+                                                    "global torch._utils _rebuild_tensor_v2"):
         pid, offset, size, stride = value.args[:4]
         kind = STORAGE[pid.value[1].split()[-1]]
         flat = np.frombuffer(storage(pid.value), dtype=ST[kind][0])
