@@ -224,7 +224,7 @@ static int by_begin(const void *x, const void *y)
 static int check_tiling(const header *h)
 {
     size_t at = 0;
-    qsort(h->range, h->n_range, sizeof *h->range, by_begin);
+    if (h->n_range > 0) qsort(h->range, h->n_range, sizeof *h->range, by_begin);
     for (size_t i = 0; i < h->n_range; i++) {
         const range *r = &h->range[i];
         if (r->begin != at)

@@ -168,7 +168,7 @@ static int pop_mark(machine *m, const pickle_ref **first, size_t *n)
     if (m->n_marks == 0) return refuse(m, "stack", "there is no MARK");
     height = m->mark[--m->n_marks];
     *n = m->n_stack - height;
-    *first = m->stack + height;
+    *first = *n > 0 ? m->stack + height : NULL;
     m->n_stack = height; /* the values stay in place until the next push */
     return 0;
 }

@@ -207,7 +207,7 @@ static void flip(const char *file, const char *container)
         for (size_t i = 0; i < k; i++) {
             at[i] = rnd() % n;
             old[i] = bytes[at[i]];
-            bytes[at[i]] = rnd() % 2 ? (unsigned char)rnd() : (unsigned char)(old[i] ^ 1u << rnd() % 8);
+            bytes[at[i]] = (unsigned char)(rnd() % 2 ? rnd() : old[i] ^ 1u << rnd() % 8);
         }
         err_clear();
         rc = arrays_open(&a, temp_file(bytes, n));
@@ -311,7 +311,5 @@ int main(void)
         cmocka_unit_test(to_i64),
         cmocka_unit_test(no_regular_file),
     };
-    int failed = cmocka_run_group_tests_name("arrays", tests, read_rows, NULL);
-    unlink(temp_path);
-    return failed;
+    return cmocka_run_group_tests_name("arrays", tests, read_rows, NULL);
 }
