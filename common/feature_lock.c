@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FIELD = 128, TEXT = 1024, TRIES = 100, BREAK_S = 10 };
+enum { FIELD = 128, TEXT = 1024, TRIES = 600, BREAK_S = 2 }; /* 600 naps are some 6 s */
 
 typedef struct holder {
     char host[FIELD], boot[FIELD], space[FIELD], job[FIELD], restart[FIELD];
@@ -189,8 +190,9 @@ static int break_stale(const feature_lock *l, const holder *me)
     TRY(claim(l->temp, gate, l->text));
     won = rc;
     rc = 0;
-    if (!won) { /* its holder has it for microseconds, unless it was killed right there */
-        if (age_of(gate) > BREAK_S && read_holder(&h, gate, raw) == 1 && is_stale(&h, me)) unlink(gate);
+    if (!won) { /* its holder has it for microseconds, unless it was killed right there; the wait
+                   keeps two that see it dead from taking each other's */
+        if (age_of(gate) >= BREAK_S && read_holder(&h, gate, raw) == 1 && is_stale(&h, me)) unlink(gate);
         goto done;
     }
     if (read_holder(&h, l->name, raw) == 1 && is_stale(&h, me) && !flocked(l->name)) {
@@ -214,7 +216,7 @@ static int take(feature_lock *l, const char *path, const holder *me)
         kind = read_holder(&h, l->name, raw);
         if (kind == 0) continue;
         /* without hard links a lock is unfinished for a moment */
-        if (kind == 2 && i < TRIES / 2 && age_of(l->name) < BREAK_S) {
+        if (kind == 2 && i < TRIES - 1 && age_of(l->name) < BREAK_S) {
             nanosleep(&nap, NULL);
             continue;
         }
@@ -225,28 +227,74 @@ static int take(feature_lock *l, const char *path, const holder *me)
     return refuse(path, l->name, &h, 1);
 }
 
+/* A temporary killed before it had its text still has its name: .HOST.PID.START.SERIAL */
+static int is_orphan(const char *tail, const holder *me)
+{
+    holder h = *me;
+    size_t n = strlen(me->host);
+    if (tail[0] != '.' || strncmp(tail + 1, me->host, n) != 0) return 0;
+    if (sscanf(tail + 1 + n, ".%ld.%llu.", &h.pid, &h.start) != 2) return 0;
+    return is_stale(&h, me);
+}
+
+/* Runs killed while they took the lock have left their temporaries, and gates. */
+static void sweep(const feature_lock *l, const holder *me)
+{
+    const char *slash = strrchr(l->name, '/'), *base = slash != NULL ? slash + 1 : l->name;
+    size_t n = strlen(base);
+    int dir = -1;
+    DIR *d = NULL;
+    char *folder = NULL;
+    struct dirent *e;
+    if (mem_strdup(&folder, slash != NULL ? l->name : ".") < 0) return;
+    if (slash != NULL) folder[slash == l->name ? 1 : slash - l->name] = '\0';
+    d = opendir(folder);
+    dir = d != NULL ? dirfd(d) : -1;
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        holder h;
+        char raw[TEXT], *full = NULL;
+        if (strncmp(e->d_name, base, n) != 0 || e->d_name[n] != '.') continue;
+        if (mem_new(&full, strlen(folder) + strlen(e->d_name) + 2, 1, "file name") < 0) break;
+        sprintf(full, "%s/%s", folder, e->d_name);
+        switch (read_holder(&h, full, raw)) {
+        case 1:
+            if (is_stale(&h, me)) unlinkat(dir, e->d_name, 0);
+            break;
+        case 2:
+            if (raw[0] == '\0' && is_orphan(e->d_name + n, me)) unlinkat(dir, e->d_name, 0);
+            break;
+        default: break;
+        }
+        free(full);
+    }
+    if (d != NULL) closedir(d);
+    free(folder);
+}
+
 int feature_lock_take(feature_lock **out, const char *path)
 {
     int rc = 0, n;
     feature_lock *l = NULL;
     holder me;
-    char tail[64];
+    char tail[FIELD + 64];
     static int serial;
     who_am_i(&me);
     TRY(mem_new(&l, 1, sizeof *l, path));
     l->fd = -1;
     n = holder_text(&me, l->text);
     TRY(io_name(&l->name, path, ".lock"));
-    snprintf(tail, sizeof tail, ".%ld.%llu.%d", me.pid, me.start, __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
+    snprintf(tail, sizeof tail, ".%s.%ld.%llu.%d", me.host, me.pid, me.start, __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
     TRY(io_name(&l->temp, l->name, tail));
     l->fd = open(l->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     CHECK(l->fd >= 0, ERR_ENV, "%s: cannot create: %s", l->temp, strerror(errno));
     TRY(io_pwrite(l->fd, l->temp, l->text, (size_t)n, 0));
     (void)flock(l->fd, LOCK_EX | LOCK_NB); /* held from before the name exists */
     TRY(take(l, path, &me));
+    unlink(l->temp);
+    sweep(l, &me);
     *out = l;
 done:
-    if (l != NULL && l->temp != NULL) unlink(l->temp);
+    if (rc < 0 && l != NULL && l->temp != NULL) unlink(l->temp);
     if (rc < 0 && l != NULL) {
         if (l->fd >= 0) close(l->fd);
         free(l->name);

@@ -26,12 +26,12 @@ static int verify_item(const feature_file *f, const h5_item *it)
           f->path, name, digests->bytes, b.n_blocks);
     TRY(mem_new(&want, digests->bytes, 1, f->path));
     TRY(io_pread(f->fd, f->path, want, digests->bytes, digests->offset));
+    TRY(block_digests_file(&b, f->fd, f->path, it->offset));
     for (size_t k = 0; k < b.n_blocks; k++) {
-        size_t left = b.rows - b.next, n = left < DIGEST_BLOCK_ROWS ? left : DIGEST_BLOCK_ROWS;
-        TRY(block_digests_add_file(&b, f->fd, f->path, it->offset, n));
+        size_t left = b.rows - k * DIGEST_BLOCK_ROWS, n = left < DIGEST_BLOCK_ROWS ? left : DIGEST_BLOCK_ROWS;
         CHECK(memcmp(b.digest + k * DIGEST_BYTES, want + k * DIGEST_BYTES, DIGEST_BYTES) == 0, ERR_INPUT,
               "%s: /%s, rows %zu to %zu do not match their digest (block %zu): the file is damaged", f->path,
-              it->name, k * DIGEST_BLOCK_ROWS, b.next - 1, k);
+              it->name, k * DIGEST_BLOCK_ROWS, k * DIGEST_BLOCK_ROWS + n - 1, k);
     }
 done:
     free(want);

@@ -316,7 +316,7 @@ static int verify(feature_writer *w)
         const block_digests *want = &w->digest[i];
         block_digests_clear(&b);
         TRY(block_digests_init(&b, want->rows, want->row_bytes));
-        TRY(block_digests_add_file(&b, w->fd, w->part, it->offset, b.rows));
+        TRY(block_digests_file(&b, w->fd, w->part, it->offset));
         for (size_t k = 0; k < b.n_blocks; k++)
             CHECK(memcmp(b.digest + k * DIGEST_BYTES, want->digest + k * DIGEST_BYTES, DIGEST_BYTES) == 0, ERR_ENV,
                   "%s: /%s, rows from %zu on read back otherwise than written; the storage is not to be "

@@ -170,12 +170,27 @@ static void live_ones_hold(void **unused)
     close(ready[0]), close(ready[1]);
 }
 
-/* K processes at once before a stale lock, a fresh name, or a stale lock with a stale breaker. */
+/* Killed while it broke a stale lock: the next one gets through all the same. */
+static void killed_breaker_is_no_obstacle(void **unused)
+{
+    char pid[32], gate[176];
+    size_t n;
+    (void)unused;
+    snprintf(gate, sizeof gate, "%s.break", name);
+    snprintf(pid, sizeof pid, "%ld", dead_pid());
+    plant("pid", pid);
+    unsigned char *p = fixture_read(name, &n);
+    fixture_save(gate, p, n);
+    free(p);
+    taken();
+    assert_int_not_equal(access(gate, F_OK), 0);
+}
+
+/* K processes at once before a fresh name or a stale lock. */
 static void race(int kind, size_t rounds)
 {
     enum { K = 6 };
-    char stale[32], gate[176];
-    snprintf(gate, sizeof gate, "%s.break", name);
+    char stale[32];
     for (size_t r = 0; r < rounds; r++) {
         int go[2], said[2], hold[2], won = 0;
         pid_t pid[K];
@@ -230,6 +245,7 @@ int main(void)
         cmocka_unit_test(who_is_stale),
         cmocka_unit_test(requeued_job_takes_over),
         cmocka_unit_test(live_ones_hold),
+        cmocka_unit_test(killed_breaker_is_no_obstacle),
         cmocka_unit_test(one_of_many_wins),
     };
     return cmocka_run_group_tests_name("feature_lock", tests, setup, teardown);
