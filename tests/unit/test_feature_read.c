@@ -15,6 +15,12 @@
 #include "common/h5_sandbox.h"
 #include "feature_fixture.h"
 
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 static const char *const provenance = "{\"model\":\"m\"}";
 
 static void ok(int rc)
@@ -36,8 +42,8 @@ static void refused(int rc, int code, const char *words)
 
 static int crash(void *arg)
 {
-    *(volatile int *)arg = 1;
-    return 0;
+    (void)arg;
+    __builtin_trap();
 }
 static int spin(void *arg)
 {
@@ -86,10 +92,10 @@ static void child_is_contained(void **unused)
     refused(sandbox_run(leave, NULL, &limits, "a.h5", "libhdf5"), ERR_INPUT, "gave up");
     refused(sandbox_run(complain, (void *)"this\nthing", &limits, "a.h5", "libhdf5"), ERR_INPUT,
             "a.h5: this\\x0athing is wrong");
-#ifndef __SANITIZE_ADDRESS__
-    ok(sandbox_run(greedy, NULL, &limits, "a.h5", "libhdf5"));
-    ok(sandbox_run(explore, &fd, &limits, "a.h5", "libhdf5"));
-#endif
+    if (!SANITIZED) { /* sanitizers need what the limits forbid */
+        ok(sandbox_run(greedy, NULL, &limits, "a.h5", "libhdf5"));
+        ok(sandbox_run(explore, &fd, &limits, "a.h5", "libhdf5"));
+    }
     const sandbox_limits brief = { 100, 1, 64 << 20 };
     refused(sandbox_run(spin, &fd, &brief, "a.h5", "libhdf5"), ERR_INPUT, "did not come to an end");
     close(fd);
