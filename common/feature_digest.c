@@ -115,7 +115,8 @@ static int advance(block_digests *b, size_t n)
 int block_digests_add(block_digests *b, const void *data, size_t n)
 {
     const unsigned char *p = data;
-    if (n > b->rows - b->next) return err_set(ERR_INTERNAL, "block digests: more rows than there are");
+    if (n > b->rows - b->next)
+        return err_set(ERR_INTERNAL, "block digests: more rows than there are");
     while (n > 0) {
         size_t k = rows_left(b);
         int rc;
@@ -131,7 +132,8 @@ int block_digests_add(block_digests *b, const void *data, size_t n)
 
 int block_digests_add_file(block_digests *b, int fd, const char *path, uint64_t base, size_t n)
 {
-    if (n > b->rows - b->next) return err_set(ERR_INTERNAL, "block digests: more rows than there are");
+    if (n > b->rows - b->next)
+        return err_set(ERR_INTERNAL, "block digests: more rows than there are");
     while (n > 0) {
         size_t k = rows_left(b);
         int rc;
@@ -170,7 +172,8 @@ int block_digests_file(block_digests *b, int fd, const char *path, uint64_t base
 int block_digests_partial(const block_digests *b, unsigned char out[DIGEST_BYTES])
 {
     EVP_MD_CTX *c = EVP_MD_CTX_new();
-    int ok = c != NULL && EVP_MD_CTX_copy_ex(c, b->state) == 1 && EVP_DigestFinal_ex(c, out, NULL) == 1;
+    int ok =
+        c != NULL && EVP_MD_CTX_copy_ex(c, b->state) == 1 && EVP_DigestFinal_ex(c, out, NULL) == 1;
     EVP_MD_CTX_free(c);
     return ok ? 0 : failed();
 }

@@ -75,7 +75,8 @@ static unsigned long long start_of(long pid)
     if (p == NULL) return 0;
     for (int field = 3; p != NULL && field <= 22; field++) {
         p = strchr(p + 1, ' ');
-        if (p != NULL && field == 3 && (p[1] == 'Z' || p[1] == 'X')) return 0; /* dead, not yet reaped */
+        if (p != NULL && field == 3 && (p[1] == 'Z' || p[1] == 'X'))
+            return 0; /* dead, not yet reaped */
     }
     if (p != NULL) start = strtoull(p + 1, NULL, 10);
     return start;
@@ -84,7 +85,8 @@ static unsigned long long start_of(long pid)
 static void who_am_i(holder *h)
 {
     memset(h, 0, sizeof *h);
-    if (gethostname(h->host, sizeof h->host - 1) < 0 || h->host[0] == '\0') snprintf(h->host, FIELD, "-");
+    if (gethostname(h->host, sizeof h->host - 1) < 0 || h->host[0] == '\0')
+        snprintf(h->host, FIELD, "-");
     word_of(h->boot, "/proc/sys/kernel/random/boot_id", 0);
     word_of(h->space, "/proc/self/ns/pid", 1);
     env_of(h->job, "SLURM_JOB_ID");
@@ -95,8 +97,10 @@ static void who_am_i(holder *h)
 
 static int holder_text(const holder *h, char text[TEXT])
 {
-    return snprintf(text, TEXT, "outpost-lock 1 host %s boot %s space %s pid %ld start %llu job %s restart %s\n",
-                    h->host, h->boot, h->space, h->pid, h->start, h->job, h->restart);
+    return snprintf(
+        text, TEXT,
+        "outpost-lock 1 host %s boot %s space %s pid %ld start %llu job %s restart %s\n", h->host,
+        h->boot, h->space, h->pid, h->start, h->job, h->restart);
 }
 
 /* 0: no such file; 1: read; 2: there, but not a lock of ours. */
@@ -111,7 +115,9 @@ static int read_holder(holder *h, const char *name, char raw[TEXT])
     close(fd);
     if (n <= 0) return 2;
     raw[n] = '\0';
-    return sscanf(raw, "outpost-lock 1 host %127s boot %127s space %127s pid %ld start %llu job %127s restart %127s",
+    return sscanf(raw,
+                  "outpost-lock 1 host %127s boot %127s space %127s pid %ld start %llu job %127s "
+                  "restart %127s",
                   h->host, h->boot, h->space, &h->pid, &h->start, h->job, h->restart) == 7
                ? 1
                : 2;
@@ -122,9 +128,12 @@ static int is_stale(const holder *h, const holder *me)
     int same_job = strcmp(h->job, "-") != 0 && strcmp(h->job, me->job) == 0;
     if (same_job && strcmp(h->restart, me->restart) != 0) return 1;
     if (strcmp(h->host, me->host) != 0) return 0;
-    if (strcmp(h->boot, me->boot) != 0) return strcmp(h->boot, "-") != 0 && strcmp(me->boot, "-") != 0;
-    if (strcmp(h->space, me->space) != 0) return 0; /* another container: its pids are not visible */
-    if (h->pid == me->pid && h->start == me->start) return 0; /* this very process, a second writer */
+    if (strcmp(h->boot, me->boot) != 0)
+        return strcmp(h->boot, "-") != 0 && strcmp(me->boot, "-") != 0;
+    if (strcmp(h->space, me->space) != 0)
+        return 0; /* another container: its pids are not visible */
+    if (h->pid == me->pid && h->start == me->start)
+        return 0; /* this very process, a second writer */
     return start_of(h->pid) != h->start;
 }
 
@@ -153,7 +162,9 @@ static int claim(const char *temp, const char *name, const char *text)
         return err_set(ERR_ENV, "%s: cannot create: %s", name, strerror(errno));
     /* a file system without hard links */
     fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd < 0) return errno == EEXIST ? 0 : err_set(ERR_ENV, "%s: cannot create: %s", name, strerror(errno));
+    if (fd < 0)
+        return errno == EEXIST ? 0
+                               : err_set(ERR_ENV, "%s: cannot create: %s", name, strerror(errno));
     if (write(fd, text, n) != (ssize_t)n) {
         close(fd);
         unlink(name);
@@ -172,12 +183,14 @@ static long age_of(const char *name)
 static int refuse(const char *path, const char *name, const holder *h, int kind)
 {
     if (kind == 2)
-        return err_set(ERR_ENV, "%s: %s is in the way and not readable as a lock of this program", path, name);
-    return err_set(ERR_ENV,
-                   "%s: another process is writing it: pid %ld on %s%s%s, last sign of life %ld s ago; if it "
-                   "is gone, remove %s",
-                   path, h->pid, h->host, strcmp(h->job, "-") != 0 ? ", Slurm job " : "",
-                   strcmp(h->job, "-") != 0 ? h->job : "", age_of(name), name);
+        return err_set(ERR_ENV, "%s: %s is in the way and not readable as a lock of this program",
+                       path, name);
+    return err_set(
+        ERR_ENV,
+        "%s: another process is writing it: pid %ld on %s%s%s, last sign of life %ld s ago; if it "
+        "is gone, remove %s",
+        path, h->pid, h->host, strcmp(h->job, "-") != 0 ? ", Slurm job " : "",
+        strcmp(h->job, "-") != 0 ? h->job : "", age_of(name), name);
 }
 
 /* Removes a lock that is stale, under the second lock.  Whoever loses the race just looks again. */
@@ -192,7 +205,8 @@ static int break_stale(const feature_lock *l, const holder *me)
     rc = 0;
     if (!won) { /* its holder has it for microseconds, unless it was killed right there; the wait
                    keeps two that see it dead from taking each other's */
-        if (age_of(gate) >= BREAK_S && read_holder(&h, gate, raw) == 1 && is_stale(&h, me)) unlink(gate);
+        if (age_of(gate) >= BREAK_S && read_holder(&h, gate, raw) == 1 && is_stale(&h, me))
+            unlink(gate);
         goto done;
     }
     if (read_holder(&h, l->name, raw) == 1 && is_stale(&h, me) && !flocked(l->name)) {
@@ -210,7 +224,7 @@ static int take(feature_lock *l, const char *path, const holder *me)
     holder h;
     char raw[TEXT];
     for (int i = 0; i < TRIES; i++) {
-        struct timespec nap = { 0, 1000000L * (1 + (i * 7 + getpid()) % 20) };
+        struct timespec nap = {0, 1000000L * (1 + (i * 7 + getpid()) % 20)};
         int kind, got = claim(l->temp, l->name, l->text);
         if (got != 0) return got < 0 ? got : 0;
         kind = read_holder(&h, l->name, raw);
@@ -220,7 +234,8 @@ static int take(feature_lock *l, const char *path, const holder *me)
             nanosleep(&nap, NULL);
             continue;
         }
-        if (kind == 2 || !is_stale(&h, me) || flocked(l->name)) return refuse(path, l->name, &h, kind);
+        if (kind == 2 || !is_stale(&h, me) || flocked(l->name))
+            return refuse(path, l->name, &h, kind);
         if (break_stale(l, me) < 0) return ERR_ENV;
         if (i > 0) nanosleep(&nap, NULL);
     }
@@ -263,7 +278,8 @@ static void sweep(const feature_lock *l, const holder *me)
         case 2:
             if (raw[0] == '\0' && is_orphan(e->d_name + n, me)) unlinkat(dir, e->d_name, 0);
             break;
-        default: break;
+        default:
+            break;
         }
         free(full);
     }
@@ -283,7 +299,8 @@ int feature_lock_take(feature_lock **out, const char *path)
     l->fd = -1;
     n = holder_text(&me, l->text);
     TRY(io_name(&l->name, path, ".lock"));
-    snprintf(tail, sizeof tail, ".%s.%ld.%llu.%d", me.host, me.pid, me.start, __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
+    snprintf(tail, sizeof tail, ".%s.%ld.%llu.%d", me.host, me.pid, me.start,
+             __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
     TRY(io_name(&l->temp, l->name, tail));
     l->fd = open(l->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     CHECK(l->fd >= 0, ERR_ENV, "%s: cannot create: %s", l->temp, strerror(errno));

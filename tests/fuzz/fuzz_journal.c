@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     journal_header *h = NULL, *again = NULL;
-    sum a = { 0, 0 }, b = { 0, 0 };
+    sum a = {0, 0}, b = {0, 0};
     size_t used = 0, used_again = 0;
     uint8_t *prefix;
     int rc = journal_parse(data, n, "fuzz", &h, on_commit, &a, &used);
@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         prefix = malloc(used + 1); /* of its own size, so that a read beyond it is seen */
         memcpy(prefix, data, used);
         if (journal_parse(prefix, used, "fuzz", &again, on_commit, &b, &used_again) != 0) abort();
-        if (used_again != used || a.commits != b.commits || a.hash != b.hash || (h == NULL) != (again == NULL))
+        if (used_again != used || a.commits != b.commits || a.hash != b.hash ||
+            (h == NULL) != (again == NULL))
             abort();
         free(prefix);
     }
@@ -73,7 +74,8 @@ static void mend(uint8_t *p, size_t n)
 {
     uint32_t before = 0;
     for (size_t at = 0; at + 16 <= n;) {
-        size_t body = (size_t)p[at + 8] | (size_t)p[at + 9] << 8 | (size_t)p[at + 10] << 16 | (size_t)p[at + 11] << 24;
+        size_t body = (size_t)p[at + 8] | (size_t)p[at + 9] << 8 | (size_t)p[at + 10] << 16 |
+                      (size_t)p[at + 11] << 24;
         uint8_t chain[4];
         uLong c = crc32(0, NULL, 0);
         if (body > n - at - 16) return;
@@ -88,18 +90,25 @@ static void mend(uint8_t *p, size_t n)
 int main(int argc, char **argv)
 {
     char name[] = "/tmp/fuzz-journal-XXXXXX";
-    journal_place place[2] = { { (char[]){ "features" }, 4096, 800 }, { (char[]){ "status" }, 8192, 200 } };
-    journal_header h = { .identity_text = (char[]){ "{\"rows\":200}" }, .provenance = (char[]){ "{}" },
-                         .file_bytes = 9000, .complete_at = 700, .place = place, .n_places = 2 };
-    journal_digest digest[2] = { { .set = 0, .block = 0 }, { .set = 1, .block = 0 } };
-    journal_bad bad = { 3, 2, (char[]){ "missing" } };
-    journal_commit c = { .begin = 0, .end = 100, .digest = digest, .n_digests = 2, .bad = &bad, .n_bad = 1 };
+    journal_place place[2] = {{(char[]){"features"}, 4096, 800}, {(char[]){"status"}, 8192, 200}};
+    journal_header h = {.identity_text = (char[]){"{\"rows\":200}"},
+                        .provenance = (char[]){"{}"},
+                        .file_bytes = 9000,
+                        .complete_at = 700,
+                        .place = place,
+                        .n_places = 2};
+    journal_digest digest[2] = {{.set = 0, .block = 0}, {.set = 1, .block = 0}};
+    journal_bad bad = {3, 2, (char[]){"missing"}};
+    journal_commit c = {
+        .begin = 0, .end = 100, .digest = digest, .n_digests = 2, .bad = &bad, .n_bad = 1};
     journal *j = NULL;
     uint8_t base[4096], copy[4096 + 64];
     size_t n, runs = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
     FILE *f;
     memset(h.metadata, 'a', 64);
-    if (mkstemp(name) < 0 || unlink(name) < 0 || journal_create(&j, name, &h) < 0 || journal_append(j, &c) < 0) return 1;
+    if (mkstemp(name) < 0 || unlink(name) < 0 || journal_create(&j, name, &h) < 0 ||
+        journal_append(j, &c) < 0)
+        return 1;
     c.begin = 100, c.end = 200, c.n_bad = 0;
     if (journal_append(j, &c) < 0) return 1;
     journal_close(&j);
@@ -114,10 +123,18 @@ int main(int argc, char **argv)
         while (edits-- > 0) {
             size_t at = draw() % n;
             switch (draw() % 4) {
-            case 0: copy[at] ^= (uint8_t)(1u << draw() % 8); break;
-            case 1: copy[at] = (uint8_t)draw(); break;
-            case 2: put32(copy + (at & ~3u), draw() % 2 ? (uint32_t)draw() : (uint32_t)(draw() % 300)); break;
-            default: k = draw() % (n + 1); break;
+            case 0:
+                copy[at] ^= (uint8_t)(1u << draw() % 8);
+                break;
+            case 1:
+                copy[at] = (uint8_t)draw();
+                break;
+            case 2:
+                put32(copy + (at & ~3u), draw() % 2 ? (uint32_t)draw() : (uint32_t)(draw() % 300));
+                break;
+            default:
+                k = draw() % (n + 1);
+                break;
             }
         }
         if (i % 3 > 0) mend(copy, k);
