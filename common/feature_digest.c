@@ -115,7 +115,8 @@ static int advance(block_digests *b, size_t n)
 int block_digests_add(block_digests *b, const void *data, size_t n)
 {
     const unsigned char *p = data;
-    if (n > b->rows - b->next) return err_set(ERR_INTERNAL, "block digests: more rows than there are");
+    if (n > b->rows - b->next)
+        return err_set(ERR_INTERNAL, "block digests: more rows than there are");
     while (n > 0) {
         size_t k = rows_left(b);
         int rc;
@@ -131,7 +132,8 @@ int block_digests_add(block_digests *b, const void *data, size_t n)
 
 int block_digests_add_file(block_digests *b, int fd, const char *path, uint64_t base, size_t n)
 {
-    if (n > b->rows - b->next) return err_set(ERR_INTERNAL, "block digests: more rows than there are");
+    if (n > b->rows - b->next)
+        return err_set(ERR_INTERNAL, "block digests: more rows than there are");
     while (n > 0) {
         size_t k = rows_left(b);
         int rc;
@@ -145,10 +147,33 @@ int block_digests_add_file(block_digests *b, int fd, const char *path, uint64_t 
     return 0;
 }
 
+int block_digests_file(block_digests *b, int fd, const char *path, uint64_t base)
+{
+    int bad = 0;
+    const size_t block = (size_t)DIGEST_BLOCK_ROWS * b->row_bytes;
+#pragma omp parallel for schedule(dynamic) reduction(| : bad) if (b->n_blocks > 1)
+    for (size_t k = 0; k < b->n_blocks; k++) {
+        size_t rows = b->rows - k * DIGEST_BLOCK_ROWS;
+        void *state = NULL;
+        if (rows > DIGEST_BLOCK_ROWS) rows = DIGEST_BLOCK_ROWS;
+        if (sha256_new(&state) < 0 ||
+            sha256_add_file(state, fd, path, base + k * block, (uint64_t)rows * b->row_bytes) < 0 ||
+            sha256_end(state, b->digest + k * DIGEST_BYTES) < 0) {
+            err_clear(); /* words belong to one thread: they are found again below */
+            bad = 1;
+        }
+        sha256_free(&state);
+    }
+    if (bad) return block_digests_add_file(b, fd, path, base, b->rows);
+    b->next = b->rows;
+    return 0;
+}
+
 int block_digests_partial(const block_digests *b, unsigned char out[DIGEST_BYTES])
 {
     EVP_MD_CTX *c = EVP_MD_CTX_new();
-    int ok = c != NULL && EVP_MD_CTX_copy_ex(c, b->state) == 1 && EVP_DigestFinal_ex(c, out, NULL) == 1;
+    int ok =
+        c != NULL && EVP_MD_CTX_copy_ex(c, b->state) == 1 && EVP_DigestFinal_ex(c, out, NULL) == 1;
     EVP_MD_CTX_free(c);
     return ok ? 0 : failed();
 }

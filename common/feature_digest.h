@@ -23,6 +23,8 @@ void block_digests_clear(block_digests *b);
 int block_digests_add(block_digests *b, const void *data, size_t n);
 /* Appends n rows of the file, read from base + next * row_bytes on. */
 int block_digests_add_file(block_digests *b, int fd, const char *path, uint64_t base, size_t n);
+/* All blocks from the file at once, several at a time; next must be 0. */
+int block_digests_file(block_digests *b, int fd, const char *path, uint64_t base);
 /* Digest of the rows of the unfinished block up to `next`, without ending it. */
 int block_digests_partial(const block_digests *b, unsigned char out[DIGEST_BYTES]);
 /* Goes to row `next`, the start of a block. */

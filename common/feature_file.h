@@ -19,13 +19,19 @@ enum {
 };
 
 /* F64 is read from files of this project other than feature files; elsewhere f64 becomes f32. */
-typedef enum feature_type { FEATURE_F32, FEATURE_F16, FEATURE_I64, FEATURE_U8, FEATURE_F64 } feature_type;
+typedef enum feature_type {
+    FEATURE_F32,
+    FEATURE_F16,
+    FEATURE_I64,
+    FEATURE_U8,
+    FEATURE_F64
+} feature_type;
 
 /* One per-image dataset: [N, dim...]. */
 typedef struct feature_dataset {
     const char *name; /* "features", "logits", "taps/layer4", "probes/odin/logits" */
     feature_type type;
-    int rank;         /* of one row */
+    int rank; /* of one row */
     size_t dim[FEATURE_RANK_MAX];
 } feature_dataset;
 
@@ -46,7 +52,7 @@ typedef struct feature_spec {
     size_t n_datasets;
     const feature_constant *constants;
     size_t n_constants;
-    const char *provenance;   /* JSON text, stored as /provenance; also the identity that a resume
+    const char *provenance; /* JSON text, stored as /provenance; also the identity that a resume
                                  must match to the byte */
 } feature_spec;
 
@@ -96,9 +102,9 @@ void feature_writer_close(feature_writer **w);
 typedef struct feature_table { /* one dataset as seen by score */
     const char *name;
     feature_type type;
-    int rank;                       /* including the row dimension */
+    int rank; /* including the row dimension */
     size_t dim[FEATURE_RANK_MAX + 1];
-    const void *data;               /* whole dataset, C order, mapped read-only; NULL when empty */
+    const void *data; /* whole dataset, C order, mapped read-only; NULL when empty */
 } feature_table;
 
 typedef struct feature_file feature_file;
@@ -110,7 +116,7 @@ const feature_table *feature_file_at(const feature_file *f, size_t i);
 const feature_table *feature_file_find(const feature_file *f, const char *name);
 /* Row i of /paths as a NUL-terminated string in buf, "" when there is none. */
 const char *feature_file_path(const feature_file *f, size_t row, char *buf, size_t room);
-size_t feature_file_paths(const feature_file *f); /* rows of /paths, 0 when absent */
+size_t feature_file_paths(const feature_file *f);           /* rows of /paths, 0 when absent */
 const char *feature_file_provenance(const feature_file *f); /* JSON text or NULL */
 /* Tells the system that rows [begin,end) of t are not needed for now (keeps RSS bounded). */
 void feature_file_forget(const feature_file *f, const feature_table *t, size_t begin, size_t end);

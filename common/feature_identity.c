@@ -20,7 +20,8 @@ static void say(words *w, const char *key, const json_t *old, const json_t *now)
 {
     size_t k = strlen(key);
     char *a, *b;
-    if (k > 7 && strcmp(key + k - 7, "_sha256") == 0 && old != NULL && now != NULL) { /* no use to a reader */
+    if (k > 7 && strcmp(key + k - 7, "_sha256") == 0 && old != NULL &&
+        now != NULL) { /* no use to a reader */
         if (w->count++ < NAMED_MAX && w->n < sizeof w->text - 64)
             w->n += (size_t)snprintf(w->text + w->n, 64, "%s%.*s differ", w->n > 0 ? "; " : "",
                                      (int)(k - 7 < 40 ? k - 7 : 40), key);
@@ -29,9 +30,9 @@ static void say(words *w, const char *key, const json_t *old, const json_t *now)
     a = old != NULL ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     b = now != NULL ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     if (w->count++ < NAMED_MAX && w->n < sizeof w->text) {
-        int put = snprintf(w->text + w->n, sizeof w->text - w->n, "%s%s is %.*s there and %.*s here",
-                         w->n > 0 ? "; " : "", key, VALUE_MAX, a != NULL ? a : "absent", VALUE_MAX,
-                         b != NULL ? b : "absent");
+        int put = snprintf(w->text + w->n, sizeof w->text - w->n,
+                           "%s%s is %.*s there and %.*s here", w->n > 0 ? "; " : "", key, VALUE_MAX,
+                           a != NULL ? a : "absent", VALUE_MAX, b != NULL ? b : "absent");
         if (put > 0) w->n += (size_t)put;
     }
     free(a);
@@ -47,14 +48,15 @@ static void compare(words *w, const char *prefix, const json_t *old, const json_
         if (!json_equal(old, now)) say(w, prefix[0] != '\0' ? prefix : "provenance", old, now);
         return;
     }
-    json_object_foreach((json_t *)(uintptr_t)old, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)old, key, v)
+    {
         snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key);
         if (json_object_get(now, key) != NULL)
             compare(w, name, v, json_object_get(now, key), depth + 1);
-        else
-            say(w, name, v, NULL);
+        else say(w, name, v, NULL);
     }
-    json_object_foreach((json_t *)(uintptr_t)now, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)now, key, v)
+    {
         snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key);
         if (json_object_get(old, key) == NULL) say(w, name, NULL, v);
     }
@@ -63,7 +65,7 @@ static void compare(words *w, const char *prefix, const json_t *old, const json_
 int feature_identity_differs(const char *file, const char *old_identity, const char *old_provenance,
                              const feature_layout *l, const feature_spec *s)
 {
-    words w = { .n = 0 };
+    words w = {.n = 0};
     json_t *old = old_provenance != NULL ? json_loads(old_provenance, JSON_DECODE_ANY, NULL) : NULL;
     json_t *now = json_loads(s->provenance, JSON_DECODE_ANY, NULL);
     if (old != NULL && now != NULL) compare(&w, "", old, now, 0);
@@ -72,14 +74,15 @@ int feature_identity_differs(const char *file, const char *old_identity, const c
     if (w.n == 0 && old_identity != NULL) {
         old = json_loads(old_identity, 0, NULL);
         now = json_loads(l->identity_text, 0, NULL);
-        static const char *const keys[] = { "rows", "paths_sha256", "labels_sha256", "datasets", "constants",
-                                            "path_width" };
+        static const char *const keys[] = {"rows",     "paths_sha256", "labels_sha256",
+                                           "datasets", "constants",    "path_width"};
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
             compare(&w, keys[i], json_object_get(old, keys[i]), json_object_get(now, keys[i]), 0);
         json_decref(old);
         json_decref(now);
     }
-    if (w.n == 0) snprintf(w.text, sizeof w.text, "the image list, the labels or the datasets differ");
-    return err_set(ERR_INPUT, "%s: made with other settings: %s%s; --force starts over", file, w.text,
-                   w.count > NAMED_MAX ? "; and more" : "");
+    if (w.n == 0)
+        snprintf(w.text, sizeof w.text, "the image list, the labels or the datasets differ");
+    return err_set(ERR_INPUT, "%s: made with other settings: %s%s; --force starts over", file,
+                   w.text, w.count > NAMED_MAX ? "; and more" : "");
 }

@@ -88,10 +88,11 @@ static int no_room(int fd, const char *path, uint64_t bytes, int why)
     struct stat st;
     uint64_t have = 0, avail;
     if (why == EFBIG)
-        return err_set(ERR_ENV,
-                       "%s: needs a file of %" PRIu64
-                       " bytes, more than the file size limit (ulimit -f) or the file system allows",
-                       path, bytes);
+        return err_set(
+            ERR_ENV,
+            "%s: needs a file of %" PRIu64
+            " bytes, more than the file size limit (ulimit -f) or the file system allows",
+            path, bytes);
     if (why == EDQUOT)
         return err_set(ERR_ENV, "%s: disk quota: no room for %" PRIu64 " bytes", path, bytes);
     if (fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fstat(fd, &st) == 0) {
@@ -103,8 +104,7 @@ static int no_room(int fd, const char *path, uint64_t bytes, int why)
                            " are missing",
                            path, bytes, avail, bytes - avail);
     }
-    return err_set(ERR_ENV, "%s: cannot reserve %" PRIu64 " bytes: %s", path, bytes,
-                   strerror(why));
+    return err_set(ERR_ENV, "%s: cannot reserve %" PRIu64 " bytes: %s", path, bytes, strerror(why));
 }
 
 int io_reserve(int fd, const char *path, uint64_t bytes)
@@ -127,8 +127,7 @@ int io_reserve(int fd, const char *path, uint64_t bytes)
 int io_size(int fd, const char *path, uint64_t *bytes)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_set(ERR_ENV, "%s: cannot stat: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0) return err_set(ERR_ENV, "%s: cannot stat: %s", path, strerror(errno));
     *bytes = (uint64_t)st.st_size;
     return 0;
 }

@@ -18,8 +18,8 @@ enum { MAGIC = 0x4a504f4f, HEAD = 16, BODY_MAX = 1 << 30, PLACES_MAX = 1024, REA
 struct journal {
     int fd;
     char *path;
-    uint64_t end;  /* where the next record goes */
-    uint32_t crc;  /* of the last one */
+    uint64_t end; /* where the next record goes */
+    uint32_t crc; /* of the last one */
 };
 
 static void put32(unsigned char *p, uint32_t v)
@@ -93,13 +93,14 @@ static int header_text(const journal_header *h, char **text)
     json_object_set_new(o, "format", json_string("outpost-journal"));
     json_object_set_new(o, "version", json_integer(1));
     json_object_set_new(o, "identity", json_string(h->identity_text));
-    json_object_set_new(o, "provenance", json_stringn_nocheck(h->provenance, strlen(h->provenance)));
+    json_object_set_new(o, "provenance",
+                        json_stringn_nocheck(h->provenance, strlen(h->provenance)));
     json_object_set_new(o, "metadata_sha256", json_string(h->metadata));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)h->file_bytes));
     json_object_set_new(o, "complete_at", json_integer((json_int_t)h->complete_at));
     for (size_t i = 0; i < h->n_places; i++)
-        json_array_append_new(places, json_pack("{s:s, s:I, s:I}", "name", h->place[i].name, "offset",
-                                                (json_int_t)h->place[i].offset, "bytes",
+        json_array_append_new(places, json_pack("{s:s, s:I, s:I}", "name", h->place[i].name,
+                                                "offset", (json_int_t)h->place[i].offset, "bytes",
                                                 (json_int_t)h->place[i].bytes));
     json_object_set_new(o, "datasets", places);
     *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
@@ -242,13 +243,13 @@ done:
 }
 
 /* 1: malformed, although its checksum is right. */
-static int read_commit(const unsigned char *p, size_t n, int (*commit)(void *, const journal_commit *),
-                       void *arg)
+static int read_commit(const unsigned char *p, size_t n,
+                       int (*commit)(void *, const journal_commit *), void *arg)
 {
     int rc = 0;
     journal_digest *digest = NULL;
     journal_bad *bad = NULL;
-    journal_commit c = { 0 };
+    journal_commit c = {0};
     size_t at = 24, n_bad = 0;
     if (n < 24) return 1;
     c.begin = get64(p), c.end = get64(p + 8);
@@ -294,17 +295,15 @@ static int parse(const unsigned char *p, size_t bytes, journal_header **header,
 {
     int rc = 0;
     *header = NULL;
-    *at = (cursor){ 0, 0 };
+    *at = (cursor){0, 0};
     while (bytes - at->used >= HEAD) {
         const unsigned char *r = p + at->used;
         size_t n = get32(r + 8);
         uint32_t kind = get32(r + 4);
         if (get32(r) != MAGIC || n > BODY_MAX || n > bytes - at->used - HEAD) break;
         if (get32(r + 12) != crc_of(at->crc, r, r + HEAD, n)) break;
-        if (*header == NULL)
-            rc = kind == JOURNAL_HEADER ? read_header(r + HEAD, n, header) : 1;
-        else
-            rc = kind == JOURNAL_COMMIT ? read_commit(r + HEAD, n, commit, arg) : 1;
+        if (*header == NULL) rc = kind == JOURNAL_HEADER ? read_header(r + HEAD, n, header) : 1;
+        else rc = kind == JOURNAL_COMMIT ? read_commit(r + HEAD, n, commit, arg) : 1;
         if (rc != 0) break;
         at->used += HEAD + n;
         at->crc = get32(r + 12);
@@ -341,8 +340,8 @@ int journal_open(journal **out, const char *path, journal_header **header,
     TRY(parse(data, bytes, header, commit, arg, &at));
     if (*header == NULL) goto done;
     if (at.used < bytes) {
-        CHECK(ftruncate(j->fd, (off_t)at.used) == 0, ERR_ENV, "%s: cannot cut off a torn record: %s",
-              path, strerror(errno));
+        CHECK(ftruncate(j->fd, (off_t)at.used) == 0, ERR_ENV,
+              "%s: cannot cut off a torn record: %s", path, strerror(errno));
         TRY(io_sync(j->fd, path, 0));
     }
     j->end = at.used;

@@ -30,8 +30,8 @@ size_t feature_rows(const h5_item *item)
     return item->rank == 0 ? 1 : item->dim[0];
 }
 
-static const char *const type_name[] = { "f32", "f16", "i64", "u8" };
-static const enum h5_type type_of[] = { H5_TYPE_F32, H5_TYPE_F16, H5_TYPE_I64, H5_TYPE_U8 };
+static const char *const type_name[] = {"f32", "f16", "i64", "u8"};
+static const enum h5_type type_of[] = {H5_TYPE_F32, H5_TYPE_F16, H5_TYPE_I64, H5_TYPE_U8};
 
 /* Letters, digits and punctuation that no shell, path or terminal takes for something else. */
 static int check_name(const char *name)
@@ -64,7 +64,8 @@ static int add(feature_layout *l, const char *name, enum h5_type type, int rank,
     h5_item *it = &l->item[l->n];
     TRY(check_name(name));
     for (size_t i = 0; i < l->n; i++)
-        CHECK(strcmp(l->item[i].name, name) != 0, ERR_USAGE, "feature file: two datasets named '%s'", name);
+        CHECK(strcmp(l->item[i].name, name) != 0, ERR_USAGE,
+              "feature file: two datasets named '%s'", name);
     snprintf(it->name, sizeof it->name, "%s", name);
     it->type = type;
     it->width = width;
@@ -85,10 +86,11 @@ static int add_data(feature_layout *l, const feature_spec *s)
     l->n_sets = s->n_datasets;
     for (size_t i = 0; i < s->n_datasets; i++) {
         const feature_dataset *d = &s->datasets[i];
-        CHECK(d->rank >= 0 && d->rank <= FEATURE_RANK_MAX, ERR_USAGE, "feature file: '%s' has rank %d",
-              d->name, d->rank);
+        CHECK(d->rank >= 0 && d->rank <= FEATURE_RANK_MAX, ERR_USAGE,
+              "feature file: '%s' has rank %d", d->name, d->rank);
         TRY(add(l, d->name, type_of[d->type], d->rank + 1, s->rows, d->dim, 0));
-        CHECK(feature_row_bytes(&l->item[i]) > 0, ERR_USAGE, "feature file: '%s' has empty rows", d->name);
+        CHECK(feature_row_bytes(&l->item[i]) > 0, ERR_USAGE, "feature file: '%s' has empty rows",
+              d->name);
     }
     l->labels = l->n;
     TRY(add(l, "labels", H5_TYPE_I64, 1, s->rows, NULL, 0));
@@ -99,8 +101,8 @@ static int add_data(feature_layout *l, const feature_spec *s)
     l->constants = l->n;
     for (size_t i = 0; i < s->n_constants; i++) {
         const feature_constant *c = &s->constants[i];
-        CHECK(c->rank >= 1 && c->rank <= FEATURE_RANK_MAX, ERR_USAGE, "feature file: '%s' has rank %d",
-              c->name, c->rank);
+        CHECK(c->rank >= 1 && c->rank <= FEATURE_RANK_MAX, ERR_USAGE,
+              "feature file: '%s' has rank %d", c->name, c->rank);
         TRY(add(l, c->name, H5_TYPE_F32, c->rank, c->dim[0], c->dim + 1, 0));
     }
     l->provenance = l->n;
@@ -152,8 +154,8 @@ static int paths_hex(const feature_spec *s, char hex[65])
     TRY(sha256_new(&state));
     for (size_t i = 0; i < s->rows; i++) {
         size_t len = strlen(s->paths[i]);
-        CHECK(len <= s->path_width, ERR_USAGE, "feature file: path of %zu bytes, room for %zu: %s", len,
-              s->path_width, s->paths[i]);
+        CHECK(len <= s->path_width, ERR_USAGE, "feature file: path of %zu bytes, room for %zu: %s",
+              len, s->path_width, s->paths[i]);
         TRY(sha256_add(state, s->paths[i], len + 1));
     }
     TRY(sha256_end(state, raw));
@@ -192,7 +194,8 @@ static int make_identity(feature_layout *l, const feature_spec *s)
     TRY(hex_of(s->labels, s->rows * sizeof *s->labels, hex));
     json_object_set_new(o, "labels_sha256", json_string(hex));
     for (size_t i = 0; i < l->n_sets; i++)
-        json_array_append_new(sets, shape_json(&l->item[i], 1, type_name[s->datasets[i].type], NULL));
+        json_array_append_new(sets,
+                              shape_json(&l->item[i], 1, type_name[s->datasets[i].type], NULL));
     for (size_t i = 0; i < s->n_constants; i++) {
         const h5_item *it = &l->item[l->constants + i];
         TRY(hex_of(s->constants[i].v, it->bytes, hex));
@@ -210,9 +213,10 @@ int feature_layout_init(feature_layout *l, const feature_spec *s)
 {
     int rc = 0;
     memset(l, 0, sizeof *l);
-    CHECK(s->n_datasets <= FEATURE_DATASETS_MAX && s->n_constants <= FEATURE_DATASETS_MAX, ERR_USAGE,
-          "feature file: more than %d datasets", FEATURE_DATASETS_MAX);
-    TRY(mem_new(&l->item, 2 * (s->n_datasets + s->n_constants + 4) + 1, sizeof *l->item, "feature file"));
+    CHECK(s->n_datasets <= FEATURE_DATASETS_MAX && s->n_constants <= FEATURE_DATASETS_MAX,
+          ERR_USAGE, "feature file: more than %d datasets", FEATURE_DATASETS_MAX);
+    TRY(mem_new(&l->item, 2 * (s->n_datasets + s->n_constants + 4) + 1, sizeof *l->item,
+                "feature file"));
     TRY(add_data(l, s));
     TRY(add_digests(l));
     TRY(make_identity(l, s));
@@ -284,11 +288,11 @@ done:
     return rc;
 }
 
-int feature_metadata_digest(int fd, const char *path, uint64_t file_bytes, const h5_item *item, size_t n,
-                            uint64_t complete_at, unsigned char out[32])
+int feature_metadata_digest(int fd, const char *path, uint64_t file_bytes, const h5_item *item,
+                            size_t n, uint64_t complete_at, unsigned char out[32])
 {
     int rc = 0;
-    gap_hash g = { fd, path, NULL, complete_at };
+    gap_hash g = {fd, path, NULL, complete_at};
     TRY(sha256_new(&g.state));
     TRY(for_gaps(file_bytes, item, n, hash_gap, &g));
     TRY(sha256_end(g.state, out));
@@ -325,31 +329,31 @@ done:
 
 int feature_layout_create(feature_layout *l, const char *path)
 {
-    static const char *const states[] = { "pending", "ok", "unreadable", "decode error",
-                                          "non-finite output" };
+    static const char *const states[] = {"pending", "ok", "unreadable", "decode error",
+                                         "non-finite output"};
     int rc = 0, fd = -1;
     const char *format = FEATURE_FORMAT, *identity = l->identity;
     static const unsigned char zero[8];
-    gap_find find = { .path = path };
+    gap_find find = {.path = path};
     h5_attr attr[5 + 2 * FEATURE_DATASETS_MAX + 5] = {
-        { "/", "format", 1, &format, 0 },
-        { "/", "format_version", 0, NULL, FEATURE_FORMAT_VERSION },
-        { "/", "complete", 0, NULL, COMPLETE_MARK },
-        { "/", "identity", 1, &identity, 0 },
-        { "/status", "status_names", 5, states, 0 },
+        {"/", "format", 1, &format, 0},
+        {"/", "format_version", 0, NULL, FEATURE_FORMAT_VERSION},
+        {"/", "complete", 0, NULL, COMPLETE_MARK},
+        {"/", "identity", 1, &identity, 0},
+        {"/status", "status_names", 5, states, 0},
     };
     size_t n = 5;
     attr[4].object = l->item[l->status].name;
     for (size_t i = l->n_data; i < l->n - 1; i++)
-        attr[n++] = (h5_attr){ l->item[i].name, "block_rows", 0, NULL, DIGEST_BLOCK_ROWS };
+        attr[n++] = (h5_attr){l->item[i].name, "block_rows", 0, NULL, DIGEST_BLOCK_ROWS};
     TRY(h5_create(path, l->item, l->n, attr, n));
     fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     CHECK(fd >= 0, ERR_ENV, "%s: cannot open: %s", path, strerror(errno));
     TRY(io_size(fd, path, &l->file_bytes));
     find.fd = fd;
     TRY(for_gaps(l->file_bytes, l->item, l->n, find_mark, &find));
-    CHECK(find.found == 1, ERR_INTERNAL, "%s: libhdf5 wrote the attribute `complete` %d times", path,
-          find.found);
+    CHECK(find.found == 1, ERR_INTERNAL, "%s: libhdf5 wrote the attribute `complete` %d times",
+          path, find.found);
     l->complete_at = find.at;
     TRY(io_pwrite(fd, path, zero, sizeof zero, find.at));
 done:

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FIELD = 128, TEXT = 1024, TRIES = 100, BREAK_S = 10 };
+enum { FIELD = 128, TEXT = 1024, TRIES = 600, BREAK_S = 2 }; /* 600 naps are some 6 s */
 
 typedef struct holder {
     char host[FIELD], boot[FIELD], space[FIELD], job[FIELD], restart[FIELD];
@@ -74,7 +75,8 @@ static unsigned long long start_of(long pid)
     if (p == NULL) return 0;
     for (int field = 3; p != NULL && field <= 22; field++) {
         p = strchr(p + 1, ' ');
-        if (p != NULL && field == 3 && (p[1] == 'Z' || p[1] == 'X')) return 0; /* dead, not yet reaped */
+        if (p != NULL && field == 3 && (p[1] == 'Z' || p[1] == 'X'))
+            return 0; /* dead, not yet reaped */
     }
     if (p != NULL) start = strtoull(p + 1, NULL, 10);
     return start;
@@ -83,7 +85,8 @@ static unsigned long long start_of(long pid)
 static void who_am_i(holder *h)
 {
     memset(h, 0, sizeof *h);
-    if (gethostname(h->host, sizeof h->host - 1) < 0 || h->host[0] == '\0') snprintf(h->host, FIELD, "-");
+    if (gethostname(h->host, sizeof h->host - 1) < 0 || h->host[0] == '\0')
+        snprintf(h->host, FIELD, "-");
     word_of(h->boot, "/proc/sys/kernel/random/boot_id", 0);
     word_of(h->space, "/proc/self/ns/pid", 1);
     env_of(h->job, "SLURM_JOB_ID");
@@ -94,8 +97,10 @@ static void who_am_i(holder *h)
 
 static int holder_text(const holder *h, char text[TEXT])
 {
-    return snprintf(text, TEXT, "outpost-lock 1 host %s boot %s space %s pid %ld start %llu job %s restart %s\n",
-                    h->host, h->boot, h->space, h->pid, h->start, h->job, h->restart);
+    return snprintf(
+        text, TEXT,
+        "outpost-lock 1 host %s boot %s space %s pid %ld start %llu job %s restart %s\n", h->host,
+        h->boot, h->space, h->pid, h->start, h->job, h->restart);
 }
 
 /* 0: no such file; 1: read; 2: there, but not a lock of ours. */
@@ -110,7 +115,9 @@ static int read_holder(holder *h, const char *name, char raw[TEXT])
     close(fd);
     if (n <= 0) return 2;
     raw[n] = '\0';
-    return sscanf(raw, "outpost-lock 1 host %127s boot %127s space %127s pid %ld start %llu job %127s restart %127s",
+    return sscanf(raw,
+                  "outpost-lock 1 host %127s boot %127s space %127s pid %ld start %llu job %127s "
+                  "restart %127s",
                   h->host, h->boot, h->space, &h->pid, &h->start, h->job, h->restart) == 7
                ? 1
                : 2;
@@ -121,9 +128,12 @@ static int is_stale(const holder *h, const holder *me)
     int same_job = strcmp(h->job, "-") != 0 && strcmp(h->job, me->job) == 0;
     if (same_job && strcmp(h->restart, me->restart) != 0) return 1;
     if (strcmp(h->host, me->host) != 0) return 0;
-    if (strcmp(h->boot, me->boot) != 0) return strcmp(h->boot, "-") != 0 && strcmp(me->boot, "-") != 0;
-    if (strcmp(h->space, me->space) != 0) return 0; /* another container: its pids are not visible */
-    if (h->pid == me->pid && h->start == me->start) return 0; /* this very process, a second writer */
+    if (strcmp(h->boot, me->boot) != 0)
+        return strcmp(h->boot, "-") != 0 && strcmp(me->boot, "-") != 0;
+    if (strcmp(h->space, me->space) != 0)
+        return 0; /* another container: its pids are not visible */
+    if (h->pid == me->pid && h->start == me->start)
+        return 0; /* this very process, a second writer */
     return start_of(h->pid) != h->start;
 }
 
@@ -152,7 +162,9 @@ static int claim(const char *temp, const char *name, const char *text)
         return err_set(ERR_ENV, "%s: cannot create: %s", name, strerror(errno));
     /* a file system without hard links */
     fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd < 0) return errno == EEXIST ? 0 : err_set(ERR_ENV, "%s: cannot create: %s", name, strerror(errno));
+    if (fd < 0)
+        return errno == EEXIST ? 0
+                               : err_set(ERR_ENV, "%s: cannot create: %s", name, strerror(errno));
     if (write(fd, text, n) != (ssize_t)n) {
         close(fd);
         unlink(name);
@@ -171,12 +183,14 @@ static long age_of(const char *name)
 static int refuse(const char *path, const char *name, const holder *h, int kind)
 {
     if (kind == 2)
-        return err_set(ERR_ENV, "%s: %s is in the way and not readable as a lock of this program", path, name);
-    return err_set(ERR_ENV,
-                   "%s: another process is writing it: pid %ld on %s%s%s, last sign of life %ld s ago; if it "
-                   "is gone, remove %s",
-                   path, h->pid, h->host, strcmp(h->job, "-") != 0 ? ", Slurm job " : "",
-                   strcmp(h->job, "-") != 0 ? h->job : "", age_of(name), name);
+        return err_set(ERR_ENV, "%s: %s is in the way and not readable as a lock of this program",
+                       path, name);
+    return err_set(
+        ERR_ENV,
+        "%s: another process is writing it: pid %ld on %s%s%s, last sign of life %ld s ago; if it "
+        "is gone, remove %s",
+        path, h->pid, h->host, strcmp(h->job, "-") != 0 ? ", Slurm job " : "",
+        strcmp(h->job, "-") != 0 ? h->job : "", age_of(name), name);
 }
 
 /* Removes a lock that is stale, under the second lock.  Whoever loses the race just looks again. */
@@ -189,8 +203,10 @@ static int break_stale(const feature_lock *l, const holder *me)
     TRY(claim(l->temp, gate, l->text));
     won = rc;
     rc = 0;
-    if (!won) { /* its holder has it for microseconds, unless it was killed right there */
-        if (age_of(gate) > BREAK_S && read_holder(&h, gate, raw) == 1 && is_stale(&h, me)) unlink(gate);
+    if (!won) { /* its holder has it for microseconds, unless it was killed right there; the wait
+                   keeps two that see it dead from taking each other's */
+        if (age_of(gate) >= BREAK_S && read_holder(&h, gate, raw) == 1 && is_stale(&h, me))
+            unlink(gate);
         goto done;
     }
     if (read_holder(&h, l->name, raw) == 1 && is_stale(&h, me) && !flocked(l->name)) {
@@ -208,21 +224,67 @@ static int take(feature_lock *l, const char *path, const holder *me)
     holder h;
     char raw[TEXT];
     for (int i = 0; i < TRIES; i++) {
-        struct timespec nap = { 0, 1000000L * (1 + (i * 7 + getpid()) % 20) };
+        struct timespec nap = {0, 1000000L * (1 + (i * 7 + getpid()) % 20)};
         int kind, got = claim(l->temp, l->name, l->text);
         if (got != 0) return got < 0 ? got : 0;
         kind = read_holder(&h, l->name, raw);
         if (kind == 0) continue;
         /* without hard links a lock is unfinished for a moment */
-        if (kind == 2 && i < TRIES / 2 && age_of(l->name) < BREAK_S) {
+        if (kind == 2 && i < TRIES - 1 && age_of(l->name) < BREAK_S) {
             nanosleep(&nap, NULL);
             continue;
         }
-        if (kind == 2 || !is_stale(&h, me) || flocked(l->name)) return refuse(path, l->name, &h, kind);
+        if (kind == 2 || !is_stale(&h, me) || flocked(l->name))
+            return refuse(path, l->name, &h, kind);
         if (break_stale(l, me) < 0) return ERR_ENV;
         if (i > 0) nanosleep(&nap, NULL);
     }
     return refuse(path, l->name, &h, 1);
+}
+
+/* A temporary killed before it had its text still has its name: .HOST.PID.START.SERIAL */
+static int is_orphan(const char *tail, const holder *me)
+{
+    holder h = *me;
+    size_t n = strlen(me->host);
+    if (tail[0] != '.' || strncmp(tail + 1, me->host, n) != 0) return 0;
+    if (sscanf(tail + 1 + n, ".%ld.%llu.", &h.pid, &h.start) != 2) return 0;
+    return is_stale(&h, me);
+}
+
+/* Runs killed while they took the lock have left their temporaries, and gates. */
+static void sweep(const feature_lock *l, const holder *me)
+{
+    const char *slash = strrchr(l->name, '/'), *base = slash != NULL ? slash + 1 : l->name;
+    size_t n = strlen(base);
+    int dir = -1;
+    DIR *d = NULL;
+    char *folder = NULL;
+    struct dirent *e;
+    if (mem_strdup(&folder, slash != NULL ? l->name : ".") < 0) return;
+    if (slash != NULL) folder[slash == l->name ? 1 : slash - l->name] = '\0';
+    d = opendir(folder);
+    dir = d != NULL ? dirfd(d) : -1;
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        holder h;
+        char raw[TEXT], *full = NULL;
+        if (strncmp(e->d_name, base, n) != 0 || e->d_name[n] != '.') continue;
+        if (mem_new(&full, strlen(folder) + strlen(e->d_name) + 2, 1, "file name") < 0) break;
+        sprintf(full, "%s/%s", folder, e->d_name);
+        switch (read_holder(&h, full, raw)) {
+        case 1:
+            if (is_stale(&h, me)) unlinkat(dir, e->d_name, 0);
+            break;
+        case 2:
+            if (raw[0] == '\0' && is_orphan(e->d_name + n, me)) unlinkat(dir, e->d_name, 0);
+            break;
+        default:
+            break;
+        }
+        free(full);
+    }
+    if (d != NULL) closedir(d);
+    free(folder);
 }
 
 int feature_lock_take(feature_lock **out, const char *path)
@@ -230,23 +292,26 @@ int feature_lock_take(feature_lock **out, const char *path)
     int rc = 0, n;
     feature_lock *l = NULL;
     holder me;
-    char tail[64];
+    char tail[FIELD + 64];
     static int serial;
     who_am_i(&me);
     TRY(mem_new(&l, 1, sizeof *l, path));
     l->fd = -1;
     n = holder_text(&me, l->text);
     TRY(io_name(&l->name, path, ".lock"));
-    snprintf(tail, sizeof tail, ".%ld.%llu.%d", me.pid, me.start, __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
+    snprintf(tail, sizeof tail, ".%s.%ld.%llu.%d", me.host, me.pid, me.start,
+             __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
     TRY(io_name(&l->temp, l->name, tail));
     l->fd = open(l->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     CHECK(l->fd >= 0, ERR_ENV, "%s: cannot create: %s", l->temp, strerror(errno));
     TRY(io_pwrite(l->fd, l->temp, l->text, (size_t)n, 0));
     (void)flock(l->fd, LOCK_EX | LOCK_NB); /* held from before the name exists */
     TRY(take(l, path, &me));
+    unlink(l->temp);
+    sweep(l, &me);
     *out = l;
 done:
-    if (l != NULL && l->temp != NULL) unlink(l->temp);
+    if (rc < 0 && l != NULL && l->temp != NULL) unlink(l->temp);
     if (rc < 0 && l != NULL) {
         if (l->fd >= 0) close(l->fd);
         free(l->name);

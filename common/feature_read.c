@@ -18,11 +18,13 @@
 
 enum { IN_MEMORY = 256 << 20, ALIGN = 64 };
 
-static const size_t type_bytes[] = { 4, 2, 8, 1, 8 };
-static const char *const type_names[] = { "f32", "f16", "i64", "u8", "f64" };
-static const enum feature_type type_from[] = { [H5_TYPE_F32] = FEATURE_F32, [H5_TYPE_F64] = FEATURE_F64,
-                                               [H5_TYPE_F16] = FEATURE_F16, [H5_TYPE_I64] = FEATURE_I64,
-                                               [H5_TYPE_U8] = FEATURE_U8 };
+static const size_t type_bytes[] = {4, 2, 8, 1, 8};
+static const char *const type_names[] = {"f32", "f16", "i64", "u8", "f64"};
+static const enum feature_type type_from[] = {[H5_TYPE_F32] = FEATURE_F32,
+                                              [H5_TYPE_F64] = FEATURE_F64,
+                                              [H5_TYPE_F16] = FEATURE_F16,
+                                              [H5_TYPE_I64] = FEATURE_I64,
+                                              [H5_TYPE_U8] = FEATURE_U8};
 
 size_t feature_type_size(feature_type t)
 {
@@ -56,15 +58,15 @@ static int check_rows(const feature_file *f)
     const h5_item *first = NULL;
     for (size_t i = 0; i < f->list->n; i++) {
         const h5_item *it = &f->list->item[i];
-        static const char *const known[] = { "features", "labels", "logits", "paths", "status" };
+        static const char *const known[] = {"features", "labels", "logits", "paths", "status"};
         int mine = strncmp(it->name, "taps/", 5) == 0;
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
             mine |= strcmp(it->name, known[k]) == 0;
         if (!mine) continue;
         CHECK(it->rank > 0, ERR_INPUT, "%s: /%s: one value, not one a row", f->path, it->name);
         if (first == NULL) first = it;
-        CHECK(it->dim[0] == first->dim[0], ERR_INPUT, "%s: /%s has %zu rows, /%s has %zu", f->path, first->name,
-              first->dim[0], it->name, it->dim[0]);
+        CHECK(it->dim[0] == first->dim[0], ERR_INPUT, "%s: /%s has %zu rows, /%s has %zu", f->path,
+              first->name, first->dim[0], it->name, it->dim[0]);
     }
 done:
     return rc;
@@ -81,8 +83,10 @@ static int check_strings(const feature_file *f)
             continue;
         }
         CHECK((strcmp(it->name, "paths") == 0 && it->rank == 1) ||
-                  (strcmp(it->name, "provenance") == 0 && (it->rank == 0 || (it->rank == 1 && it->dim[0] == 1))),
-              ERR_INPUT, "%s: /%s: strings belong into /paths, one a row, and /provenance, one", f->path, it->name);
+                  (strcmp(it->name, "provenance") == 0 &&
+                   (it->rank == 0 || (it->rank == 1 && it->dim[0] == 1))),
+              ERR_INPUT, "%s: /%s: strings belong into /paths, one a row, and /provenance, one",
+              f->path, it->name);
     }
 done:
     return rc;
@@ -92,14 +96,15 @@ static int check_ours(const feature_file *f, int partial)
 {
     int rc = 0;
     for (size_t i = 0; i < f->list->n; i++)
-        CHECK(f->list->item[i].direct, ERR_INPUT, "%s: /%s: not stored as this format stores it", f->path,
-              f->list->item[i].name);
+        CHECK(f->list->item[i].direct, ERR_INPUT, "%s: /%s: not stored as this format stores it",
+              f->path, f->list->item[i].name);
     CHECK(f->list->format_version == FEATURE_FORMAT_VERSION, ERR_INPUT,
           "%s: format_version %" PRId64 ", this program reads %d", f->path, f->list->format_version,
           FEATURE_FORMAT_VERSION);
     if (partial) goto done;
     CHECK(f->list->complete == 1 && !ends_with(f->path, ".part"), ERR_INPUT,
-          "%s: extraction has not finished; the same command goes on with it, and gives it its final name",
+          "%s: extraction has not finished; the same command goes on with it, and gives it its "
+          "final name",
           f->path);
     TRY(feature_file_check_metadata(f));
 done:
@@ -108,7 +113,7 @@ done:
 
 static int check_schema(const feature_file *f, int partial)
 {
-    static const char *const any[] = { "features", "logits", "head/weight" };
+    static const char *const any[] = {"features", "logits", "head/weight"};
     int rc = 0, found = 0;
     if (strncmp(f->list->format, "outpost-", 8) == 0) {
         if (feature_file_is_ours(f)) TRY(check_ours(f, partial));
@@ -121,7 +126,8 @@ static int check_schema(const feature_file *f, int partial)
         CHECK((it->type == H5_TYPE_F32 || it->type == H5_TYPE_F16) && it->rank >= 2, ERR_INPUT,
               "%s: /%s: not a matrix of floats", f->path, it->name);
     }
-    CHECK(found, ERR_INPUT, "%s: not a feature file: neither /features nor /logits nor /head/weight", f->path);
+    CHECK(found, ERR_INPUT,
+          "%s: not a feature file: neither /features nor /logits nor /head/weight", f->path);
 done:
     return rc;
 }
@@ -131,11 +137,13 @@ int feature_file_check_metadata(const feature_file *f)
     int rc = 0;
     const h5_item *it = feature_file_item(f, FEATURE_METADATA);
     unsigned char want[DIGEST_BYTES], now[DIGEST_BYTES];
-    CHECK(it != NULL && it->bytes == DIGEST_BYTES, ERR_INPUT, "%s: no digest of its metadata", f->path);
+    CHECK(it != NULL && it->bytes == DIGEST_BYTES, ERR_INPUT, "%s: no digest of its metadata",
+          f->path);
     TRY(io_pread(f->fd, f->path, want, sizeof want, it->offset));
     TRY(feature_metadata_digest(f->fd, f->path, f->bytes, f->list->item, f->list->n, 0, now));
     CHECK(memcmp(want, now, sizeof want) == 0, ERR_INPUT,
-          "%s: its metadata does not match its digest: damaged, or changed by another program", f->path);
+          "%s: its metadata does not match its digest: damaged, or changed by another program",
+          f->path);
 done:
     return rc;
 }
@@ -155,7 +163,8 @@ static int extra_file(int *out, const feature_file *f, uint64_t bytes)
         fd = mkostemp(name, O_CLOEXEC);
         if (fd >= 0) unlink(name);
     }
-    CHECK(fd >= 0, ERR_ENV, "%s: no file in %s for its converted data: %s", f->path, dir, strerror(errno));
+    CHECK(fd >= 0, ERR_ENV, "%s: no file in %s for its converted data: %s", f->path, dir,
+          strerror(errno));
     io_ignore_file_size_signal();
     snprintf(name, sizeof name, "%.200s: converted data in %.200s", f->path, dir);
     TRY(io_reserve(fd, name, bytes));
@@ -176,7 +185,8 @@ static int fill_extra(feature_file *f, int fd, int convert)
 {
     int rc = 0;
     unsigned char *out = mmap(NULL, f->extra_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(out != MAP_FAILED, ERR_ENV, "%s: cannot map converted data: %s", f->path, strerror(errno));
+    CHECK(out != MAP_FAILED, ERR_ENV, "%s: cannot map converted data: %s", f->path,
+          strerror(errno));
     f->extra = out;
     if (convert) TRY(h5_convert(f->list, f->fd, f->path, fd, f->extra_bytes, f->extra_offset));
     for (size_t i = 0; i < f->list->n; i++) {
@@ -243,10 +253,8 @@ static int read_provenance(feature_file *f)
     const h5_item *it = feature_file_item(f, "provenance");
     if (it == NULL || it->bytes == 0) goto done;
     TRY(mem_new(&f->provenance, it->bytes + 1, 1, f->path));
-    if (it->direct)
-        TRY(io_pread(f->fd, f->path, f->provenance, it->bytes, it->offset));
-    else
-        memcpy(f->provenance, f->extra + f->extra_offset[it - f->list->item], it->bytes);
+    if (it->direct) TRY(io_pread(f->fd, f->path, f->provenance, it->bytes, it->offset));
+    else memcpy(f->provenance, f->extra + f->extra_offset[it - f->list->item], it->bytes);
 done:
     return rc;
 }
@@ -261,7 +269,8 @@ static int read_digest(feature_file *f)
     TRY(sha256_new(&state));
     for (size_t i = 0; i < f->list->n; i++)
         if (strncmp(f->list->item[i].name, "digests/", 8) == 0)
-            TRY(sha256_add_file(state, f->fd, f->path, f->list->item[i].offset, f->list->item[i].bytes));
+            TRY(sha256_add_file(state, f->fd, f->path, f->list->item[i].offset,
+                                f->list->item[i].bytes));
     TRY(sha256_end(state, raw));
     sha256_hex(raw, f->digest);
 done:
@@ -278,7 +287,9 @@ static int open_file(feature_file **out, const char *path, int partial)
     f->fd = -1;
     TRY(mem_strdup(&f->path, path));
     f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
-    CHECK(f->fd >= 0, errno == ENOENT || errno == EACCES || errno == ELOOP || errno == ENOTDIR ? ERR_INPUT : ERR_ENV,
+    CHECK(f->fd >= 0,
+          errno == ENOENT || errno == EACCES || errno == ELOOP || errno == ENOTDIR ? ERR_INPUT
+                                                                                   : ERR_ENV,
           "%s: cannot open: %s", path, strerror(errno));
     CHECK(fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", path);
     f->bytes = (uint64_t)st.st_size;

@@ -10,11 +10,11 @@ struct feature_file {
     int fd;
     uint64_t bytes;
     h5_listing *list;
-    feature_table *table;     /* the items that are numbers, by name; names belong to `list` */
+    feature_table *table; /* the items that are numbers, by name; names belong to `list` */
     size_t n_tables;
     unsigned char *map, *extra; /* the file; converted data */
     uint64_t extra_bytes;
-    uint64_t *extra_offset;   /* [list->n] of items that are not mapped from the file */
+    uint64_t *extra_offset; /* [list->n] of items that are not mapped from the file */
     const h5_item *paths;
     const unsigned char *path_text;
     char *provenance;

@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays go to the file as they are in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "arrays go to the file as they are in memory");
 
 enum { PATHS_AT_ONCE = 4096 };
 
@@ -78,7 +79,7 @@ static int header_of(const feature_writer *w, journal_header *h)
     h->complete_at = l->complete_at;
     TRY(mem_new(&h->place, l->n, sizeof *h->place, "journal"));
     for (size_t i = 0; i < l->n; i++)
-        h->place[i] = (journal_place){ l->item[i].name, l->item[i].offset, l->item[i].bytes };
+        h->place[i] = (journal_place){l->item[i].name, l->item[i].offset, l->item[i].bytes};
     h->n_places = l->n;
 done:
     return rc;
@@ -89,7 +90,7 @@ static int start_new(feature_writer *w)
 {
     int rc = 0, made = 0;
     unsigned char raw[DIGEST_BYTES];
-    journal_header h = { 0 };
+    journal_header h = {0};
     TRY(io_remove(w->journal_path));
     TRY(io_remove(w->part));
     TRY(io_sync_dir(w->part)); /* an old journal must not come back beside the new file */
@@ -127,7 +128,8 @@ static int on_commit(void *arg, const journal_commit *c)
     replay *r = arg;
     feature_writer *w = r->w;
     int rc = 0;
-    if (strcmp(r->header->identity_text, w->layout.identity_text) != 0) return 0; /* refused later */
+    if (strcmp(r->header->identity_text, w->layout.identity_text) != 0)
+        return 0; /* refused later */
     if (c->begin > w->committed || c->end > w->spec->rows || c->end <= c->begin) return 1;
     for (size_t i = 0; i < c->n_digests; i++)
         if (c->digest[i].set >= w->n_images ||
@@ -137,7 +139,8 @@ static int on_commit(void *arg, const journal_commit *c)
     for (size_t i = 0; i < c->n_bad; i++)
         TRY(feature_writer_add_bad(w, c->bad[i].row, (uint8_t)c->bad[i].status, c->bad[i].reason));
     for (size_t i = 0; i < c->n_digests; i++)
-        memcpy(feature_writer_digest(w, c->digest[i].set)->digest + c->digest[i].block * DIGEST_BYTES,
+        memcpy(feature_writer_digest(w, c->digest[i].set)->digest +
+                   c->digest[i].block * DIGEST_BYTES,
                c->digest[i].sha256, DIGEST_BYTES);
     w->committed = c->end;
 done:
@@ -170,7 +173,8 @@ static int check_part(feature_writer *w)
     uint64_t bytes;
     TRY(io_size(w->fd, w->part, &bytes));
     if (bytes != w->layout.file_bytes) return 1;
-    TRY(feature_metadata_digest(w->fd, w->part, bytes, w->layout.item, w->layout.n, w->layout.complete_at, raw));
+    TRY(feature_metadata_digest(w->fd, w->part, bytes, w->layout.item, w->layout.n,
+                                w->layout.complete_at, raw));
     sha256_hex(raw, hex);
     rc = strcmp(hex, w->metadata) != 0;
 done:
@@ -182,24 +186,25 @@ done:
 static int check_last_block(feature_writer *w)
 {
     int rc = 0, good = 1;
-    size_t start = w->committed == 0 ? 0 : (w->committed - 1) / DIGEST_BLOCK_ROWS * DIGEST_BLOCK_ROWS;
+    size_t start =
+        w->committed == 0 ? 0 : (w->committed - 1) / DIGEST_BLOCK_ROWS * DIGEST_BLOCK_ROWS;
     for (size_t i = 0; i < w->n_images && w->committed > 0; i++) {
         block_digests *b = feature_writer_digest(w, i);
-        unsigned char now[DIGEST_BYTES], *want = b->digest + start / DIGEST_BLOCK_ROWS * DIGEST_BYTES;
+        unsigned char now[DIGEST_BYTES],
+            *want = b->digest + start / DIGEST_BLOCK_ROWS * DIGEST_BYTES;
         unsigned char promised[DIGEST_BYTES];
         memcpy(promised, want, sizeof promised);
         TRY(block_digests_seek(b, start));
-        TRY(block_digests_add_file(b, w->fd, w->part, feature_writer_item(w, i)->offset, w->committed - start));
-        if (b->next % DIGEST_BLOCK_ROWS == 0 || b->next == b->rows)
-            memcpy(now, want, sizeof now);
-        else
-            TRY(block_digests_partial(b, now));
+        TRY(block_digests_add_file(b, w->fd, w->part, feature_writer_item(w, i)->offset,
+                                   w->committed - start));
+        if (b->next % DIGEST_BLOCK_ROWS == 0 || b->next == b->rows) memcpy(now, want, sizeof now);
+        else TRY(block_digests_partial(b, now));
         if (memcmp(now, promised, sizeof now) != 0) good = 0;
     }
     w->next = w->committed;
     if (good) goto done;
-    log_warn("%s: rows %zu to %zu are not as they were committed; they are done again", w->part, start,
-             w->committed);
+    log_warn("%s: rows %zu to %zu are not as they were committed; they are done again", w->part,
+             start, w->committed);
     for (size_t i = 0; i < w->n_images; i++)
         TRY(block_digests_seek(feature_writer_digest(w, i), start));
     feature_writer_drop_bad(w, start);
@@ -213,12 +218,14 @@ done:
 static int resume(feature_writer *w, int force)
 {
     int rc = 0, fits;
-    replay r = { w, NULL };
+    replay r = {w, NULL};
     TRY(journal_open(&w->journal, w->journal_path, &r.header, on_commit, &r));
     if (w->journal == NULL) goto done;
     if (strcmp(r.header->identity_text, w->layout.identity_text) != 0) {
-        CHECK(force, feature_identity_differs(w->part, r.header->identity_text, r.header->provenance, &w->layout,
-                                              w->spec), "%s", "");
+        CHECK(force,
+              feature_identity_differs(w->part, r.header->identity_text, r.header->provenance,
+                                       &w->layout, w->spec),
+              "%s", "");
         goto over;
     }
     w->fd = open(w->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -231,7 +238,8 @@ static int resume(feature_writer *w, int force)
     if (fits == 0) TRY(fits = check_part(w));
     rc = 0;
     if (fits != 0) {
-        CHECK(force, ERR_INPUT, "%s: not the file that its journal describes; --force starts over", w->part);
+        CHECK(force, ERR_INPUT, "%s: not the file that its journal describes; --force starts over",
+              w->part);
         goto over;
     }
     TRY(feature_writer_known(w, -1));
@@ -264,15 +272,16 @@ static int recognise(feature_writer *w, int force)
         snprintf(why, sizeof why, "%s", rc < 0 ? err_text() : "made by another program");
         err_clear();
         rc = 0;
-        CHECK(force, ERR_INPUT, "%s: exists and is not a finished feature file (%s); --force replaces it", w->path,
+        CHECK(force, ERR_INPUT,
+              "%s: exists and is not a finished feature file (%s); --force replaces it", w->path,
               why);
         goto done;
     }
     if (rc < 0) goto done;
-    if (strcmp(feature_file_identity(f), w->layout.identity) == 0)
-        rc = 1;
+    if (strcmp(feature_file_identity(f), w->layout.identity) == 0) rc = 1;
     else if (!force)
-        rc = feature_identity_differs(w->path, NULL, feature_file_provenance(f), &w->layout, w->spec);
+        rc = feature_identity_differs(w->path, NULL, feature_file_provenance(f), &w->layout,
+                                      w->spec);
 done:
     feature_file_close(&f);
     return rc;

@@ -16,22 +16,25 @@ static int verify_item(const feature_file *f, const h5_item *it)
     int rc = 0;
     char name[H5_NAME_ROOM + 16];
     const h5_item *digests;
-    block_digests b = { 0 };
+    block_digests b = {0};
     unsigned char *want = NULL;
     snprintf(name, sizeof name, "digests/%s", it->name);
     digests = feature_file_item(f, name);
     CHECK(digests != NULL, ERR_INPUT, "%s: /%s has no digests", f->path, it->name);
     TRY(block_digests_init(&b, feature_rows(it), feature_row_bytes(it)));
-    CHECK(digests->bytes == b.n_blocks * DIGEST_BYTES, ERR_INPUT, "%s: /%s has %" PRIu64 " bytes, not %zu digests",
-          f->path, name, digests->bytes, b.n_blocks);
+    CHECK(digests->bytes == b.n_blocks * DIGEST_BYTES, ERR_INPUT,
+          "%s: /%s has %" PRIu64 " bytes, not %zu digests", f->path, name, digests->bytes,
+          b.n_blocks);
     TRY(mem_new(&want, digests->bytes, 1, f->path));
     TRY(io_pread(f->fd, f->path, want, digests->bytes, digests->offset));
+    TRY(block_digests_file(&b, f->fd, f->path, it->offset));
     for (size_t k = 0; k < b.n_blocks; k++) {
-        size_t left = b.rows - b.next, n = left < DIGEST_BLOCK_ROWS ? left : DIGEST_BLOCK_ROWS;
-        TRY(block_digests_add_file(&b, f->fd, f->path, it->offset, n));
-        CHECK(memcmp(b.digest + k * DIGEST_BYTES, want + k * DIGEST_BYTES, DIGEST_BYTES) == 0, ERR_INPUT,
-              "%s: /%s, rows %zu to %zu do not match their digest (block %zu): the file is damaged", f->path,
-              it->name, k * DIGEST_BLOCK_ROWS, b.next - 1, k);
+        size_t left = b.rows - k * DIGEST_BLOCK_ROWS,
+               n = left < DIGEST_BLOCK_ROWS ? left : DIGEST_BLOCK_ROWS;
+        CHECK(memcmp(b.digest + k * DIGEST_BYTES, want + k * DIGEST_BYTES, DIGEST_BYTES) == 0,
+              ERR_INPUT,
+              "%s: /%s, rows %zu to %zu do not match their digest (block %zu): the file is damaged",
+              f->path, it->name, k * DIGEST_BLOCK_ROWS, k * DIGEST_BLOCK_ROWS + n - 1, k);
     }
 done:
     free(want);
@@ -44,9 +47,11 @@ int feature_file_verify(const char *path)
     int rc = 0;
     feature_file *f = NULL;
     TRY(feature_file_open(&f, path)); /* compares the metadata already */
-    CHECK(feature_file_is_ours(f), ERR_INPUT, "%s: not written by this program, so it has no digests", path);
+    CHECK(feature_file_is_ours(f), ERR_INPUT,
+          "%s: not written by this program, so it has no digests", path);
     for (size_t i = 0; i < f->list->n; i++)
-        if (strncmp(f->list->item[i].name, "digests/", 8) != 0) TRY(verify_item(f, &f->list->item[i]));
+        if (strncmp(f->list->item[i].name, "digests/", 8) != 0)
+            TRY(verify_item(f, &f->list->item[i]));
 done:
     feature_file_close(&f);
     return rc;

@@ -29,7 +29,8 @@ block_digests *feature_writer_digest(feature_writer *w, size_t i)
     return &w->digest[i < w->layout.n_sets ? i : w->layout.status];
 }
 
-static const void *source(const feature_writer *w, const void *const *data, const uint8_t *status, size_t i)
+static const void *source(const feature_writer *w, const void *const *data, const uint8_t *status,
+                          size_t i)
 {
     return i < w->layout.n_sets ? data[i] : status;
 }
@@ -51,10 +52,12 @@ static size_t stretch(const uint8_t *status, size_t at, size_t n)
 /* One row that no one takes for data: NaN, the smallest i64, 255. */
 static void fill_absent(unsigned char *row, const h5_item *it)
 {
-    static const unsigned char f32[4] = { 0, 0, 0xc0, 0x7f }, f16[2] = { 0, 0x7e };
-    static const unsigned char i64[8] = { 0, 0, 0, 0, 0, 0, 0, 0x80 }, u8[1] = { 0xff };
-    const unsigned char *v = it->type == H5_TYPE_F32 ? f32 : it->type == H5_TYPE_F16 ? f16
-                           : it->type == H5_TYPE_I64 ? i64 : u8;
+    static const unsigned char f32[4] = {0, 0, 0xc0, 0x7f}, f16[2] = {0, 0x7e};
+    static const unsigned char i64[8] = {0, 0, 0, 0, 0, 0, 0, 0x80}, u8[1] = {0xff};
+    const unsigned char *v = it->type == H5_TYPE_F32   ? f32
+                             : it->type == H5_TYPE_F16 ? f16
+                             : it->type == H5_TYPE_I64 ? i64
+                                                       : u8;
     for (size_t i = 0; i < feature_row_bytes(it); i += it->width)
         memcpy(row + i, v, it->width);
 }
@@ -108,7 +111,8 @@ static void *hash_loop(void *arg)
 }
 
 /* Starts hashing a batch.  0: done here, nothing to wait for; 1: wait with hash_wait. */
-static int hash_begin(feature_writer *w, const void *const *data, const uint8_t *status, size_t n, size_t bytes)
+static int hash_begin(feature_writer *w, const void *const *data, const uint8_t *status, size_t n,
+                      size_t bytes)
 {
     hash_thread *h = &w->hash;
     if (bytes >= INLINE_BYTES && !h->started && pthread_create(&h->thread, NULL, hash_loop, w) == 0)
@@ -150,12 +154,13 @@ int feature_writer_add_bad(feature_writer *w, size_t row, uint8_t status, const 
     char *copy = NULL;
     TRY(mem_grow(&w->bad, &w->bad_room, w->n_bad + 1, sizeof *w->bad, "bad rows"));
     TRY(mem_strdup(&copy, reason != NULL ? reason : ""));
-    w->bad[w->n_bad++] = (feature_bad_row){ row, status, copy };
+    w->bad[w->n_bad++] = (feature_bad_row){row, status, copy};
 done:
     return rc;
 }
 
-static int write_item(feature_writer *w, size_t i, const unsigned char *p, const uint8_t *status, size_t n)
+static int write_item(feature_writer *w, size_t i, const unsigned char *p, const uint8_t *status,
+                      size_t n)
 {
     int rc = 0, plain = i == w->layout.n_sets;
     const h5_item *it = feature_writer_item(w, i);
@@ -185,10 +190,11 @@ static int check_put(const feature_writer *w, size_t row, size_t n, const uint8_
     int rc = 0;
     CHECK(!w->failed, ERR_ENV, "%s: writing failed before", w->part);
     CHECK(row == w->next && n <= w->spec->rows - row, ERR_INTERNAL,
-          "%s: rows %zu to %zu put, row %zu is next of %zu", w->part, row, row + n, w->next, w->spec->rows);
+          "%s: rows %zu to %zu put, row %zu is next of %zu", w->part, row, row + n, w->next,
+          w->spec->rows);
     for (size_t i = 0; i < n; i++)
-        CHECK(status[i] >= ROW_OK && status[i] <= ROW_NONFINITE, ERR_INTERNAL, "%s: row %zu has status %d",
-              w->part, row + i, status[i]);
+        CHECK(status[i] >= ROW_OK && status[i] <= ROW_NONFINITE, ERR_INTERNAL,
+              "%s: row %zu has status %d", w->part, row + i, status[i]);
 done:
     return rc;
 }
@@ -231,10 +237,11 @@ const feature_bad_row *feature_writer_bad(const feature_writer *w, size_t *n)
 static int write_record(feature_writer *w)
 {
     int rc = 0;
-    size_t first = w->committed / DIGEST_BLOCK_ROWS, blocks = (w->next - 1) / DIGEST_BLOCK_ROWS - first + 1;
+    size_t first = w->committed / DIGEST_BLOCK_ROWS,
+           blocks = (w->next - 1) / DIGEST_BLOCK_ROWS - first + 1;
     journal_digest *digest = NULL;
     journal_bad *bad = NULL;
-    journal_commit c = { .begin = w->committed, .end = w->next };
+    journal_commit c = {.begin = w->committed, .end = w->next};
     TRY(mem_new(&digest, blocks * w->n_images, sizeof *digest, "journal record"));
     TRY(mem_new(&bad, w->n_bad - w->bad_committed, sizeof *bad, "journal record"));
     for (size_t i = 0; i < w->n_images; i++) {
@@ -245,8 +252,7 @@ static int write_record(feature_writer *w)
             d->set = (uint32_t)i, d->block = (uint32_t)k;
             if (b->next >= end || b->next == b->rows)
                 memcpy(d->sha256, b->digest + k * DIGEST_BYTES, DIGEST_BYTES);
-            else
-                TRY(block_digests_partial(b, d->sha256));
+            else TRY(block_digests_partial(b, d->sha256));
         }
     }
     for (size_t i = w->bad_committed; i < w->n_bad; i++) {
@@ -292,8 +298,8 @@ static int write_digests(feature_writer *w)
     TRY(feature_metadata_digest(w->fd, w->part, w->layout.file_bytes, w->layout.item, w->layout.n,
                                 w->layout.complete_at, raw));
     sha256_hex(raw, hex);
-    CHECK(strcmp(hex, w->metadata) == 0, ERR_ENV, "%s: its structure changed on disk while rows were written",
-          w->part);
+    CHECK(strcmp(hex, w->metadata) == 0, ERR_ENV,
+          "%s: its structure changed on disk while rows were written", w->part);
     TRY(io_pwrite(w->fd, w->part, raw, DIGEST_BYTES, meta->offset));
     TRY(io_pwrite(w->fd, w->part, &one, 1, w->layout.complete_at));
 done:
@@ -304,22 +310,27 @@ done:
 static int verify(feature_writer *w)
 {
     int rc = 0;
-    block_digests b = { 0 };
+    block_digests b = {0};
     unsigned char raw[DIGEST_BYTES];
     char hex[65];
     (void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
-    TRY(feature_metadata_digest(w->fd, w->part, w->layout.file_bytes, w->layout.item, w->layout.n, 0, raw));
+    TRY(feature_metadata_digest(w->fd, w->part, w->layout.file_bytes, w->layout.item, w->layout.n,
+                                0, raw));
     sha256_hex(raw, hex);
-    CHECK(strcmp(hex, w->metadata) == 0, ERR_ENV, "%s: structure reads back otherwise than written", w->part);
+    CHECK(strcmp(hex, w->metadata) == 0, ERR_ENV, "%s: structure reads back otherwise than written",
+          w->part);
     for (size_t i = 0; i < w->layout.n_data; i++) {
         const h5_item *it = &w->layout.item[i];
         const block_digests *want = &w->digest[i];
         block_digests_clear(&b);
         TRY(block_digests_init(&b, want->rows, want->row_bytes));
-        TRY(block_digests_add_file(&b, w->fd, w->part, it->offset, b.rows));
+        TRY(block_digests_file(&b, w->fd, w->part, it->offset));
         for (size_t k = 0; k < b.n_blocks; k++)
-            CHECK(memcmp(b.digest + k * DIGEST_BYTES, want->digest + k * DIGEST_BYTES, DIGEST_BYTES) == 0, ERR_ENV,
-                  "%s: /%s, rows from %zu on read back otherwise than written; the storage is not to be "
+            CHECK(memcmp(b.digest + k * DIGEST_BYTES, want->digest + k * DIGEST_BYTES,
+                         DIGEST_BYTES) == 0,
+                  ERR_ENV,
+                  "%s: /%s, rows from %zu on read back otherwise than written; the storage is not "
+                  "to be "
                   "trusted; --force starts over",
                   w->part, it->name, k * DIGEST_BLOCK_ROWS);
     }
@@ -342,16 +353,18 @@ done:
 int feature_writer_finish(feature_writer *w)
 {
     int rc = 0;
-    CHECK(w->next == w->spec->rows || w->failed, ERR_INTERNAL, "%s: finished at row %zu of %zu", w->part, w->next,
-          w->spec->rows);
+    CHECK(w->next == w->spec->rows || w->failed, ERR_INTERNAL, "%s: finished at row %zu of %zu",
+          w->part, w->next, w->spec->rows);
     TRY(feature_writer_commit(w));
     TRY(write_digests(w));
     TRY(io_sync(w->fd, w->part, 0));
     TRY(verify(w));
     rc = close(w->fd);
     w->fd = -1;
-    CHECK(rc == 0, ERR_ENV, "%s: close failed: %s", w->part, strerror(errno)); /* NFS says it here */
-    CHECK(rename(w->part, w->path) == 0, ERR_ENV, "%s: cannot rename to %s: %s", w->part, w->path, strerror(errno));
+    CHECK(rc == 0, ERR_ENV, "%s: close failed: %s", w->part,
+          strerror(errno)); /* NFS says it here */
+    CHECK(rename(w->part, w->path) == 0, ERR_ENV, "%s: cannot rename to %s: %s", w->part, w->path,
+          strerror(errno));
     TRY(io_sync_dir(w->path));
     w->finished = 1;
     journal_close(&w->journal);

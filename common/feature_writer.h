@@ -26,17 +26,17 @@ struct feature_writer {
     const feature_spec *spec;
     feature_layout layout;
     char *path, *part, *journal_path;
-    char metadata[65];       /* of the finished file */
+    char metadata[65]; /* of the finished file */
     int fd, failed, finished;
-    size_t next, committed;  /* rows written; rows in the journal */
-    size_t unsynced;         /* bytes since writing to disk was last asked for */
+    size_t next, committed; /* rows written; rows in the journal */
+    size_t unsynced;        /* bytes since writing to disk was last asked for */
     journal *journal;
     feature_lock *lock;
     hash_thread hash;
-    block_digests *digest;   /* [n_data] by item; per-image ones grow with the rows */
-    unsigned char *absent;   /* one row of any dataset as written for an unreadable image */
-    size_t n_images;         /* items that have rows: the spec's and status */
-    feature_bad_row *bad;    /* by row; those before bad_committed are in the journal */
+    block_digests *digest; /* [n_data] by item; per-image ones grow with the rows */
+    unsigned char *absent; /* one row of any dataset as written for an unreadable image */
+    size_t n_images;       /* items that have rows: the spec's and status */
+    feature_bad_row *bad;  /* by row; those before bad_committed are in the journal */
     size_t n_bad, bad_room, bad_committed;
 };
 

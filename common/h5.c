@@ -15,9 +15,10 @@
 #include <unistd.h>
 
 enum {
-    PAGE = 4096,            /* large datasets start on a page, so that they can be mapped well */
-    MEMORY = 1 << 30,       /* what the reading child may allocate */
-    CPU_S = 2, WALL_S = 60, /* for the structure alone */
+    PAGE = 4096,      /* large datasets start on a page, so that they can be mapped well */
+    MEMORY = 1 << 30, /* what the reading child may allocate */
+    CPU_S = 2,
+    WALL_S = 60,            /* for the structure alone */
     CONVERT_RATE = 20 << 20 /* slowest conversion that is still believed, bytes a second */
 };
 
@@ -26,8 +27,7 @@ int h5_start(void)
     static int started;
     if (started) return 0;
     /* After a failed write libhdf5's exit handler crashes; every object is closed by hand here. */
-    if (H5dont_atexit() < 0 || H5open() < 0)
-        return err_set(ERR_ENV, "libhdf5 does not start");
+    if (H5dont_atexit() < 0 || H5open() < 0) return err_set(ERR_ENV, "libhdf5 does not start");
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     started = 1;
     return 0;
@@ -58,8 +58,11 @@ const char *h5_version(void)
 
 int h5_item_size(h5_item *item)
 {
-    static const size_t width[] = { [H5_TYPE_F32] = 4, [H5_TYPE_F64] = 8, [H5_TYPE_F16] = 2,
-                                    [H5_TYPE_I64] = 8, [H5_TYPE_U8] = 1 };
+    static const size_t width[] = {[H5_TYPE_F32] = 4,
+                                   [H5_TYPE_F64] = 8,
+                                   [H5_TYPE_F16] = 2,
+                                   [H5_TYPE_I64] = 8,
+                                   [H5_TYPE_U8] = 1};
     int rc = 0;
     size_t bytes;
     if (item->type != H5_TYPE_STRING) item->width = width[item->type];
@@ -76,7 +79,8 @@ hid_t h5_half(int big_endian)
 {
     hid_t t = H5Tcopy(big_endian ? H5T_IEEE_F32BE : H5T_IEEE_F32LE);
     if (t < 0) return t;
-    if (H5Tset_fields(t, 15, 10, 5, 0, 10) < 0 || H5Tset_size(t, 2) < 0 || H5Tset_ebias(t, 15) < 0) {
+    if (H5Tset_fields(t, 15, 10, 5, 0, 10) < 0 || H5Tset_size(t, 2) < 0 ||
+        H5Tset_ebias(t, 15) < 0) {
         H5Tclose(t);
         return H5I_INVALID_HID;
     }
@@ -87,12 +91,18 @@ hid_t h5_type_of(const h5_item *item)
 {
     hid_t t;
     switch (item->type) {
-    case H5_TYPE_F32: return H5Tcopy(H5T_IEEE_F32LE);
-    case H5_TYPE_F64: return H5Tcopy(H5T_IEEE_F64LE);
-    case H5_TYPE_F16: return h5_half(0);
-    case H5_TYPE_I64: return H5Tcopy(H5T_STD_I64LE);
-    case H5_TYPE_U8: return H5Tcopy(H5T_STD_U8LE);
-    case H5_TYPE_STRING: break;
+    case H5_TYPE_F32:
+        return H5Tcopy(H5T_IEEE_F32LE);
+    case H5_TYPE_F64:
+        return H5Tcopy(H5T_IEEE_F64LE);
+    case H5_TYPE_F16:
+        return h5_half(0);
+    case H5_TYPE_I64:
+        return H5Tcopy(H5T_STD_I64LE);
+    case H5_TYPE_U8:
+        return H5Tcopy(H5T_STD_U8LE);
+    case H5_TYPE_STRING:
+        break;
     }
     t = H5Tcopy(H5T_C_S1);
     if (t < 0) return t;
@@ -167,8 +177,10 @@ static int create_attr(hid_t file, const char *path, const h5_attr *a)
     int rc = 0;
     hid_t on = H5I_INVALID_HID, type = H5I_INVALID_HID, attr = H5I_INVALID_HID;
     hid_t space = H5I_INVALID_HID;
-    h5_item shape = { .type = a->n_texts > 0 ? H5_TYPE_STRING : H5_TYPE_I64,
-                      .rank = a->n_texts > 1, .dim = { a->n_texts }, .width = 1 };
+    h5_item shape = {.type = a->n_texts > 0 ? H5_TYPE_STRING : H5_TYPE_I64,
+                     .rank = a->n_texts > 1,
+                     .dim = {a->n_texts},
+                     .width = 1};
     char *text = NULL;
     for (size_t i = 0; i < a->n_texts; i++)
         if (strlen(a->texts[i]) > shape.width) shape.width = strlen(a->texts[i]);
@@ -256,8 +268,8 @@ static int map_file(job *j, int fd, const char *path)
 {
     int rc = 0;
     struct stat st;
-    static const unsigned char magic[8] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n' };
-    unsigned char head[8] = { 0 };
+    static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    unsigned char head[8] = {0};
     CHECK(fstat(fd, &st) == 0, ERR_ENV, "%s: cannot stat: %s", path, strerror(errno));
     CHECK(S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", path);
     CHECK(pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
@@ -282,7 +294,8 @@ static int check_item(const h5_item *it, const char *path, size_t file_bytes)
     TRY(h5_item_size(&again));
     CHECK(again.bytes == it->bytes && again.width == it->width, ERR_INPUT,
           "%s: /%s: the reading process gave a malformed answer", path, it->name);
-    CHECK(!it->direct || (it->offset <= file_bytes && it->bytes <= file_bytes - it->offset), ERR_INPUT,
+    CHECK(!it->direct || (it->offset <= file_bytes && it->bytes <= file_bytes - it->offset),
+          ERR_INPUT,
           "%s: /%s: %" PRIu64 " bytes at %" PRIu64 " do not fit into the file's %zu bytes", path,
           it->name, it->bytes, it->offset, file_bytes);
 done:
@@ -292,9 +305,9 @@ done:
 int h5_list(h5_listing **out, int fd, const char *path)
 {
     int rc = 0;
-    job j = { .image = MAP_FAILED };
+    job j = {.image = MAP_FAILED};
     h5_listing *l = NULL;
-    sandbox_limits limits = { CPU_S, WALL_S, MEMORY };
+    sandbox_limits limits = {CPU_S, WALL_S, MEMORY};
     j.list = mmap(NULL, sizeof *j.list, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(j.list != MAP_FAILED, ERR_ENV, "%s: no memory for its list of objects", path);
     TRY(start_locked());
@@ -320,8 +333,8 @@ int h5_convert(const h5_listing *l, int fd, const char *path, int out_fd, uint64
                const uint64_t *out_offset)
 {
     int rc = 0;
-    job j = { .image = MAP_FAILED, .out = MAP_FAILED, .out_bytes = out_bytes };
-    sandbox_limits limits = { CPU_S, WALL_S, MEMORY };
+    job j = {.image = MAP_FAILED, .out = MAP_FAILED, .out_bytes = out_bytes};
+    sandbox_limits limits = {CPU_S, WALL_S, MEMORY};
     h5_listing *copy = NULL;
     TRY(mem_new(&copy, 1, sizeof *copy, path));
     memcpy(copy, l, sizeof *copy);

@@ -19,21 +19,21 @@ enum { H5_RANK_MAX = 5, H5_NAME_ROOM = 256, H5_OBJECTS_MAX = 1024, H5_TEXT_ROOM 
 
 enum h5_type { H5_TYPE_F32, H5_TYPE_F64, H5_TYPE_F16, H5_TYPE_I64, H5_TYPE_U8, H5_TYPE_STRING };
 
-typedef struct h5_item {      /* one dataset */
-    char name[H5_NAME_ROOM];  /* full, without the leading slash: "taps/layer4" */
+typedef struct h5_item {     /* one dataset */
+    char name[H5_NAME_ROOM]; /* full, without the leading slash: "taps/layer4" */
     enum h5_type type;
-    size_t width;             /* bytes of one element */
-    int rank;                 /* 0: scalar */
+    size_t width; /* bytes of one element */
+    int rank;     /* 0: scalar */
     size_t dim[H5_RANK_MAX];
-    uint64_t bytes;           /* of the whole dataset as `type` */
-    uint64_t offset;          /* in the file */
-    int direct;               /* reading: the bytes at `offset` are the data; else h5_convert */
+    uint64_t bytes;  /* of the whole dataset as `type` */
+    uint64_t offset; /* in the file */
+    int direct;      /* reading: the bytes at `offset` are the data; else h5_convert */
 } h5_item;
 
 typedef struct h5_attr {
-    const char *object;       /* "/" or a dataset */
+    const char *object; /* "/" or a dataset */
     const char *name;
-    size_t n_texts;           /* 0: an i64; 1: one fixed string; more: an array of them */
+    size_t n_texts; /* 0: an i64; 1: one fixed string; more: an array of them */
     const char *const *texts;
     int64_t value;
 } h5_attr;
@@ -46,7 +46,7 @@ int h5_item_size(h5_item *item);
 int h5_create(const char *path, h5_item *items, size_t n, const h5_attr *attrs, size_t n_attrs);
 
 typedef struct h5_listing {
-    char format[H5_TEXT_ROOM];   /* root attributes, "" or -1 when absent */
+    char format[H5_TEXT_ROOM]; /* root attributes, "" or -1 when absent */
     char identity[H5_TEXT_ROOM];
     int64_t format_version, complete;
     size_t n;

@@ -62,11 +62,17 @@ static void filter_calls(void)
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        PASS(__NR_brk), PASS(__NR_mmap), PASS(__NR_munmap), PASS(__NR_mremap), PASS(__NR_madvise),
-        PASS(__NR_mprotect), PASS(__NR_futex), PASS(__NR_exit_group),
+        PASS(__NR_brk),
+        PASS(__NR_mmap),
+        PASS(__NR_munmap),
+        PASS(__NR_mremap),
+        PASS(__NR_madvise),
+        PASS(__NR_mprotect),
+        PASS(__NR_futex),
+        PASS(__NR_exit_group),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
     };
-    struct sock_fprog prog = { .len = sizeof code / sizeof code[0], .filter = code };
+    struct sock_fprog prog = {.len = sizeof code / sizeof code[0], .filter = code};
     /* an old kernel or a container may not have it; the limits stand without it */
     (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 #undef PASS
@@ -76,7 +82,7 @@ static void filter_calls(void)
 static void limit(int what, rlim_t most)
 {
     /* at the soft limit of processor time comes SIGXCPU, which tells us why; at the hard one SIGKILL */
-    struct rlimit r = { most, what == RLIMIT_CPU ? most + 1 : most };
+    struct rlimit r = {most, what == RLIMIT_CPU ? most + 1 : most};
     (void)setrlimit(what, &r);
 }
 
@@ -132,7 +138,7 @@ static int wait_end(int fd, unsigned seconds)
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (;;) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
+        struct pollfd p = {.fd = fd, .events = POLLIN};
         long left, r;
         clock_gettime(CLOCK_MONOTONIC, &now);
         left = (long)seconds * 1000 - (now.tv_sec - start.tv_sec) * 1000 -
@@ -148,18 +154,19 @@ static int judge(const verdict *v, int status, int in_time, const char *path, co
 {
     if (v->done) return v->code == 0 ? 0 : err_set(v->code, "%s: %.1000s", path, v->text);
     if (!in_time || (WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU)))
-        return err_set(ERR_INPUT, "%s: %s did not come to an end on this file; it is damaged or malicious",
+        return err_set(ERR_INPUT,
+                       "%s: %s did not come to an end on this file; it is damaged or malicious",
                        path, who);
     if (WIFSIGNALED(status))
-        return err_set(ERR_INPUT, "%s: %s crashed on this file (%s); it is damaged or malicious", path,
-                       who, strsignal(WTERMSIG(status)));
+        return err_set(ERR_INPUT, "%s: %s crashed on this file (%s); it is damaged or malicious",
+                       path, who, strsignal(WTERMSIG(status)));
     return err_set(ERR_INPUT, "%s: %s gave up on this file without a word", path, who);
 }
 
 int sandbox_run(int (*work)(void *arg), void *arg, const sandbox_limits *limits, const char *path,
                 const char *who)
 {
-    int rc = 0, ends[2] = { -1, -1 }, status = 0, in_time;
+    int rc = 0, ends[2] = {-1, -1}, status = 0, in_time;
     size_t mapped;
     pid_t pid;
     verdict *v = mmap(NULL, sizeof *v, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

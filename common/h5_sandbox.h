@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 typedef struct sandbox_limits {
-    unsigned cpu_s;     /* seconds of processor time */
-    unsigned wall_s;    /* seconds of waiting */
-    size_t memory;      /* bytes on top of what the parent has mapped */
+    unsigned cpu_s;  /* seconds of processor time */
+    unsigned wall_s; /* seconds of waiting */
+    size_t memory;   /* bytes on top of what the parent has mapped */
 } sandbox_limits;
 
 /* Runs work(arg) in a forked child without files and rights; returns its code, its err_text

@@ -12,16 +12,16 @@
 
 enum {
     DEPTH_MAX = 8,
-    STRING_MAX = 65536,          /* one path */
-    TEXT_MAX = 64 << 20,         /* one scalar string: /provenance */
-    CHUNK_MAX = 256 << 20,       /* what libhdf5 allocates to undo the filters of one chunk */
+    STRING_MAX = 65536,    /* one path */
+    TEXT_MAX = 64 << 20,   /* one scalar string: /provenance */
+    CHUNK_MAX = 256 << 20, /* what libhdf5 allocates to undo the filters of one chunk */
     VLEN_ROWS = 4096
 };
 
 typedef struct walk {
     h5_listing *list;
     hid_t file;
-    uint64_t file_bytes, stored;  /* sum of all storage: an address counted twice shows here */
+    uint64_t file_bytes, stored; /* sum of all storage: an address counted twice shows here */
     size_t links;
     int keep_f64, depth;
     char prefix[H5_NAME_ROOM];
@@ -33,7 +33,8 @@ static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *image)
     (void)size, (void)op;
     return image;
 }
-static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *image)
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op,
+                          void *image)
 {
     (void)from, (void)size, (void)op, (void)image;
     return to;
@@ -61,12 +62,13 @@ static herr_t udata_free(void *image)
 int h5_open_image(hid_t *file, void *image, size_t bytes)
 {
     int rc = 0;
-    H5FD_file_image_callbacks_t cb = { image_malloc, image_memcpy, image_realloc, image_free,
-                                       udata_copy, udata_free, image };
+    H5FD_file_image_callbacks_t cb = {image_malloc, image_memcpy, image_realloc, image_free,
+                                      udata_copy,   udata_free,   image};
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5PLset_loading_state(0); /* a filter plug-in is code out of somebody's folder */
     CHECK(fapl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 &&
-              H5Pset_file_image_callbacks(fapl, &cb) >= 0 && H5Pset_file_image(fapl, image, bytes) >= 0,
+              H5Pset_file_image_callbacks(fapl, &cb) >= 0 &&
+              H5Pset_file_image(fapl, image, bytes) >= 0,
           ERR_INTERNAL, "libhdf5: %s", h5_why());
     *file = H5Fopen("image", H5F_ACC_RDONLY, fapl);
     CHECK(*file >= 0, ERR_INPUT, "damaged or not HDF5: %s", h5_why());
@@ -94,8 +96,7 @@ static int float_type(const walk *w, h5_item *it, hid_t t)
 {
     int f64 = same(t, H5T_IEEE_F64LE) || same(t, H5T_IEEE_F64BE);
     it->type = f64 && w->keep_f64 ? H5_TYPE_F64 : H5_TYPE_F32;
-    if (same(t, H5T_IEEE_F32LE) || (w->keep_f64 && same(t, H5T_IEEE_F64LE)))
-        it->direct = 1;
+    if (same(t, H5T_IEEE_F32LE) || (w->keep_f64 && same(t, H5T_IEEE_F64LE))) it->direct = 1;
     else if (is_half(t, 0) || is_half(t, 1)) {
         it->type = H5_TYPE_F16;
         it->direct = is_half(t, 0);
@@ -116,7 +117,8 @@ static int string_type(h5_item *it, hid_t t)
     }
     it->width = H5Tget_size(t);
     if (vlen < 0 || it->width == 0 || it->width > most)
-        return err_set(ERR_INPUT, "/%s: strings of %zu bytes, more than %zu", it->name, it->width, most);
+        return err_set(ERR_INPUT, "/%s: strings of %zu bytes, more than %zu", it->name, it->width,
+                       most);
     it->direct = H5Tget_strpad(t) != H5T_STR_SPACEPAD;
     return 0;
 }
@@ -125,8 +127,10 @@ static int classify(const walk *w, h5_item *it, hid_t t)
 {
     size_t size = H5Tget_size(t);
     switch (H5Tget_class(t)) {
-    case H5T_FLOAT: return float_type(w, it, t);
-    case H5T_STRING: return string_type(it, t);
+    case H5T_FLOAT:
+        return float_type(w, it, t);
+    case H5T_STRING:
+        return string_type(it, t);
     case H5T_INTEGER:
         if ((size != 1 && size != 2 && size != 4 && size != 8) || H5Tget_offset(t) != 0 ||
             H5Tget_precision(t) != 8 * size)
@@ -134,7 +138,8 @@ static int classify(const walk *w, h5_item *it, hid_t t)
         it->type = same(t, H5T_STD_U8LE) || same(t, H5T_STD_U8BE) ? H5_TYPE_U8 : H5_TYPE_I64;
         it->direct = it->type == H5_TYPE_U8 || same(t, H5T_STD_I64LE);
         return 0;
-    default: break;
+    default:
+        break;
     }
     return err_set(ERR_INPUT, "/%s: type is neither float, integer nor string", it->name);
 }
@@ -149,7 +154,8 @@ static int check_filters(const h5_item *it, hid_t dcpl)
         size_t none = 0;
         H5Z_filter_t f = H5Pget_filter2(dcpl, (unsigned)i, &flags, &none, NULL, 0, NULL, &config);
         if (f != H5Z_FILTER_DEFLATE && f != H5Z_FILTER_SHUFFLE && f != H5Z_FILTER_FLETCHER32)
-            return err_set(ERR_INPUT, "/%s: filter %d; only deflate, shuffle and fletcher32 are read",
+            return err_set(ERR_INPUT,
+                           "/%s: filter %d; only deflate, shuffle and fletcher32 are read",
                            it->name, (int)f);
     }
     return n < 0 ? err_set(ERR_INPUT, "/%s: filters unreadable: %s", it->name, h5_why()) : n;
@@ -159,7 +165,7 @@ static int check_filters(const h5_item *it, hid_t dcpl)
 static int check_chunks(const walk *w, const h5_item *it, hid_t set, hid_t dcpl, size_t element)
 {
     int rc = 0;
-    hsize_t chunk[H5_RANK_MAX] = { 0 }, have = 0;
+    hsize_t chunk[H5_RANK_MAX] = {0}, have = 0;
     hid_t space = H5I_INVALID_HID;
     size_t want = 1, bytes = element, ratio = 1032; /* deflate's utmost */
     CHECK(H5Pget_chunk(dcpl, H5_RANK_MAX, chunk) == it->rank, ERR_INPUT,
@@ -167,16 +173,18 @@ static int check_chunks(const walk *w, const h5_item *it, hid_t set, hid_t dcpl,
     for (int d = 0; d < it->rank; d++) {
         CHECK(chunk[d] > 0, ERR_INPUT, "/%s: empty chunks", it->name);
         TRY(mem_product(&bytes, bytes, chunk[d], it->name));
-        TRY(mem_product(&want, want, it->dim[d] / chunk[d] + (it->dim[d] % chunk[d] != 0), it->name));
+        TRY(mem_product(&want, want, it->dim[d] / chunk[d] + (it->dim[d] % chunk[d] != 0),
+                        it->name));
     }
     CHECK(bytes <= CHUNK_MAX, ERR_INPUT, "/%s: chunks of %zu bytes, more than %d", it->name, bytes,
           CHUNK_MAX);
-    CHECK(want <= w->file_bytes, ERR_INPUT, "/%s: %zu chunks in a file of %" PRIu64 " bytes", it->name,
-          want, w->file_bytes);
+    CHECK(want <= w->file_bytes, ERR_INPUT, "/%s: %zu chunks in a file of %" PRIu64 " bytes",
+          it->name, want, w->file_bytes);
     space = H5Dget_space(set);
     CHECK(space >= 0 && H5Dget_num_chunks(set, space, &have) >= 0, ERR_INPUT,
           "/%s: chunk index unreadable: %s", it->name, h5_why());
-    CHECK(have == want, ERR_INPUT, "/%s: %zu of its %zu chunks are stored", it->name, (size_t)have, want);
+    CHECK(have == want, ERR_INPUT, "/%s: %zu of its %zu chunks are stored", it->name, (size_t)have,
+          want);
     CHECK(want == 0 || bytes / ratio <= w->file_bytes / want, ERR_INPUT,
           "/%s: its shape is not backed by the file's %" PRIu64 " bytes", it->name, w->file_bytes);
 done:
@@ -195,8 +203,8 @@ static int check_storage(walk *w, h5_item *it, hid_t set, size_t element)
     CHECK(layout != H5D_VIRTUAL, ERR_INPUT, "/%s: a virtual dataset; its data is in other files",
           it->name);
     CHECK(dcpl >= 0 && layout >= 0, ERR_INPUT, "/%s: layout unreadable: %s", it->name, h5_why());
-    CHECK(H5Pget_external_count(dcpl) == 0, ERR_INPUT, "/%s: external storage; its data is in other files",
-          it->name);
+    CHECK(H5Pget_external_count(dcpl) == 0, ERR_INPUT,
+          "/%s: external storage; its data is in other files", it->name);
     TRY(check_filters(it, dcpl));
     filters = rc;
     rc = 0;
@@ -209,8 +217,8 @@ static int check_storage(walk *w, h5_item *it, hid_t set, size_t element)
         it->direct = 0;
         TRY(check_chunks(w, it, set, dcpl, element));
     } else {
-        CHECK(filters == 0 && stored >= need, ERR_INPUT, "/%s: %" PRIu64 " bytes stored, its shape needs %" PRIu64,
-              it->name, stored, need);
+        CHECK(filters == 0 && stored >= need, ERR_INPUT,
+              "/%s: %" PRIu64 " bytes stored, its shape needs %" PRIu64, it->name, stored, need);
         if (layout != H5D_CONTIGUOUS) it->direct = 0;
     }
     if (it->direct && need > 0) {
@@ -237,13 +245,14 @@ static int vlen_width(h5_item *it, hid_t set, size_t rows)
         n = rows - row < VLEN_ROWS ? rows - row : VLEN_ROWS;
         count = n;
         mem = H5Screate_simple(1, &count, NULL);
-        CHECK((it->rank == 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL) >= 0) &&
+        CHECK((it->rank == 0 ||
+               H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL) >= 0) &&
                   H5Dread(set, type, mem, space, H5P_DEFAULT, text) >= 0,
               ERR_INPUT, "/%s: cannot read row %zu: %s", it->name, row, h5_why());
         for (size_t i = 0; i < n; i++) {
             size_t len = text[i] != NULL ? strlen(text[i]) : 0;
-            CHECK(len <= most, ERR_INPUT, "/%s: row %zu has %zu bytes, more than %zu", it->name, row + i,
-                  len, most);
+            CHECK(len <= most, ERR_INPUT, "/%s: row %zu has %zu bytes, more than %zu", it->name,
+                  row + i, len, most);
             if (len > it->width) it->width = len;
         }
         H5Dvlen_reclaim(type, mem, H5P_DEFAULT, text);
@@ -260,13 +269,13 @@ static int describe(walk *w, h5_item *it, hid_t set)
 {
     int rc = 0;
     hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    hsize_t dim[H5S_MAX_RANK] = { 0 };
+    hsize_t dim[H5S_MAX_RANK] = {0};
     H5S_class_t kind = space >= 0 ? H5Sget_simple_extent_type(space) : H5S_NO_CLASS;
     CHECK(type >= 0 && (kind == H5S_SCALAR || kind == H5S_SIMPLE), ERR_INPUT,
           "/%s: neither a scalar nor a simple shape", it->name);
     it->rank = H5Sget_simple_extent_ndims(space);
-    CHECK(it->rank >= 0 && it->rank <= H5_RANK_MAX, ERR_INPUT, "/%s: rank %d, more than %d", it->name,
-          it->rank, H5_RANK_MAX);
+    CHECK(it->rank >= 0 && it->rank <= H5_RANK_MAX, ERR_INPUT, "/%s: rank %d, more than %d",
+          it->name, it->rank, H5_RANK_MAX);
     H5Sget_simple_extent_dims(space, dim, NULL);
     for (int d = 0; d < it->rank; d++)
         it->dim[d] = dim[d];
@@ -276,7 +285,8 @@ static int describe(walk *w, h5_item *it, hid_t set)
         CHECK(it->rank <= 1, ERR_INPUT, "/%s: variable strings of rank %d", it->name, it->rank);
         /* a stored reference has 16 bytes */
         CHECK(it->rank == 0 || it->dim[0] <= w->file_bytes / 16, ERR_INPUT,
-              "/%s: %zu strings in a file of %" PRIu64 " bytes", it->name, it->dim[0], w->file_bytes);
+              "/%s: %zu strings in a file of %" PRIu64 " bytes", it->name, it->dim[0],
+              w->file_bytes);
         TRY(vlen_width(it, set, it->rank == 0 ? 1 : it->dim[0]));
     }
     TRY(h5_item_size(it));
@@ -298,15 +308,16 @@ static int walk_object(walk *w, hid_t group, const char *name)
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     H5I_type_t kind = object >= 0 ? H5Iget_type(object) : H5I_BADID;
     int n = snprintf(here, sizeof here, "%s%s%s", w->prefix, w->prefix[0] != '\0' ? "/" : "", name);
-    CHECK(n > 0 && (size_t)n < sizeof here, ERR_INPUT, "/%s: a name of more than %d bytes", w->prefix,
-          H5_NAME_ROOM - 1);
+    CHECK(n > 0 && (size_t)n < sizeof here, ERR_INPUT, "/%s: a name of more than %d bytes",
+          w->prefix, H5_NAME_ROOM - 1);
     CHECK(kind == H5I_GROUP || kind == H5I_DATASET, ERR_INPUT, "/%s: %s", here,
           object >= 0 ? "neither a group nor a dataset" : h5_why());
     if (kind == H5I_GROUP) {
         char before[H5_NAME_ROOM];
         memcpy(before, w->prefix, sizeof before);
         memcpy(w->prefix, here, sizeof here);
-        CHECK(++w->depth <= DEPTH_MAX, ERR_INPUT, "/%s: groups nested deeper than %d", here, DEPTH_MAX);
+        CHECK(++w->depth <= DEPTH_MAX, ERR_INPUT, "/%s: groups nested deeper than %d", here,
+              DEPTH_MAX);
         TRY(walk_group(w, object));
         w->depth--;
         memcpy(w->prefix, before, sizeof before);
@@ -329,10 +340,10 @@ static herr_t walk_link(hid_t group, const char *name, const H5L_info_t *info, v
     if (++w->links > 4 * H5_OBJECTS_MAX)
         w->rc = err_set(ERR_INPUT, "more than %d links", 4 * H5_OBJECTS_MAX);
     else if (info->type != H5L_TYPE_HARD)
-        w->rc = err_set(ERR_INPUT, "/%s%s%s: %s link", w->prefix, w->prefix[0] != '\0' ? "/" : "", name,
-                        info->type == H5L_TYPE_SOFT ? "a soft" : "an external or user-defined");
-    else
-        w->rc = walk_object(w, group, name);
+        w->rc =
+            err_set(ERR_INPUT, "/%s%s%s: %s link", w->prefix, w->prefix[0] != '\0' ? "/" : "", name,
+                    info->type == H5L_TYPE_SOFT ? "a soft" : "an external or user-defined");
+    else w->rc = walk_object(w, group, name);
     return w->rc < 0 ? -1 : 0;
 }
 
@@ -343,117 +354,22 @@ static int walk_group(walk *w, hid_t group)
     return err_set(ERR_INPUT, "/%s: group unreadable: %s", w->prefix, h5_why());
 }
 
-/* --- root attributes -------------------------------------------------------------------------- */
-
-static int read_text(hid_t file, const char *name, char text[H5_TEXT_ROOM])
-{
-    int rc = 0;
-    hid_t attr = H5I_INVALID_HID, type = H5I_INVALID_HID, space = H5I_INVALID_HID;
-    char *p = NULL;
-    if (H5Aexists(file, name) <= 0) goto done;
-    attr = H5Aopen(file, name, H5P_DEFAULT);
-    type = attr >= 0 ? H5Aget_type(attr) : H5I_INVALID_HID;
-    space = attr >= 0 ? H5Aget_space(attr) : H5I_INVALID_HID;
-    CHECK(type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING &&
-              H5Sget_simple_extent_npoints(space) == 1,
-          ERR_INPUT, "attribute %s: not one string", name);
-    if (H5Tis_variable_str(type) > 0) {
-        CHECK(H5Aread(attr, type, &p) >= 0, ERR_INPUT, "attribute %s: %s", name, h5_why());
-        snprintf(text, H5_TEXT_ROOM, "%s", p != NULL ? p : "");
-    } else {
-        CHECK(H5Tget_size(type) < H5_TEXT_ROOM, ERR_INPUT, "attribute %s: longer than %d bytes", name,
-              H5_TEXT_ROOM - 1);
-        CHECK(H5Aread(attr, type, text) >= 0, ERR_INPUT, "attribute %s: %s", name, h5_why());
-    }
-done:
-    if (space >= 0) H5Sclose(space);
-    if (type >= 0) H5Tclose(type);
-    if (attr >= 0) H5Aclose(attr);
-    return rc;
-}
-
-static int read_int(hid_t file, const char *name, int64_t *value)
-{
-    int rc = 0;
-    hid_t attr = H5I_INVALID_HID, type = H5I_INVALID_HID, space = H5I_INVALID_HID;
-    *value = -1;
-    if (H5Aexists(file, name) <= 0) goto done;
-    attr = H5Aopen(file, name, H5P_DEFAULT);
-    type = attr >= 0 ? H5Aget_type(attr) : H5I_INVALID_HID;
-    space = attr >= 0 ? H5Aget_space(attr) : H5I_INVALID_HID;
-    CHECK(type >= 0 && space >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) <= 8 &&
-              H5Sget_simple_extent_npoints(space) == 1 && H5Aread(attr, H5T_NATIVE_INT64, value) >= 0,
-          ERR_INPUT, "attribute %s: not one integer", name);
-done:
-    if (space >= 0) H5Sclose(space);
-    if (type >= 0) H5Tclose(type);
-    if (attr >= 0) H5Aclose(attr);
-    return rc;
-}
-
 int h5_scan(h5_listing *l, void *image, size_t bytes)
 {
     int rc = 0;
     hid_t file = H5I_INVALID_HID, root = H5I_INVALID_HID;
-    walk w = { .list = l, .file_bytes = bytes };
+    walk w = {.list = l, .file_bytes = bytes};
     TRY(h5_open_image(&file, image, bytes));
     root = H5Gopen2(file, "/", H5P_DEFAULT);
     CHECK(root >= 0, ERR_INPUT, "root group unreadable: %s", h5_why());
-    TRY(read_text(root, "format", l->format));
-    TRY(read_text(root, "identity", l->identity));
-    TRY(read_int(root, "format_version", &l->format_version));
-    TRY(read_int(root, "complete", &l->complete));
+    TRY(h5_read_text(root, "format", l->format));
+    TRY(h5_read_text(root, "identity", l->identity));
+    TRY(h5_read_int(root, "format_version", &l->format_version));
+    TRY(h5_read_int(root, "complete", &l->complete));
     w.keep_f64 = strncmp(l->format, "outpost-", 8) == 0;
     TRY(walk_group(&w, root));
 done:
     return rc; /* the process ends here: closing would only walk damaged structures again */
-}
-
-/* --- conversion ------------------------------------------------------------------------------- */
-
-static int read_vlen(const h5_item *it, hid_t set, unsigned char *out)
-{
-    int rc = 0;
-    hid_t type = H5Dget_type(set), space = H5Dget_space(set), mem = H5I_INVALID_HID;
-    size_t rows = it->rank == 0 ? 1 : it->dim[0], n;
-    char **text = NULL;
-    TRY(mem_new(&text, VLEN_ROWS, sizeof *text, it->name));
-    for (size_t row = 0; row < rows; row += n) {
-        hsize_t start = row, count;
-        n = rows - row < VLEN_ROWS ? rows - row : VLEN_ROWS;
-        count = n;
-        mem = H5Screate_simple(1, &count, NULL);
-        CHECK((it->rank == 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL) >= 0) &&
-                  H5Dread(set, type, mem, space, H5P_DEFAULT, text) >= 0,
-              ERR_INPUT, "/%s: cannot read row %zu: %s", it->name, row, h5_why());
-        for (size_t i = 0; i < n; i++) /* the target is zero-filled: NUL padding is there */
-            if (text[i] != NULL)
-                memcpy(out + (row + i) * it->width, text[i], strnlen(text[i], it->width));
-        H5Dvlen_reclaim(type, mem, H5P_DEFAULT, text);
-        H5Sclose(mem);
-    }
-done:
-    free(text);
-    return rc;
-}
-
-static int read_item(const h5_item *it, hid_t file, unsigned char *out)
-{
-    int rc = 0;
-    hid_t set = H5Dopen2(file, it->name, H5P_DEFAULT), type, file_type;
-    CHECK(set >= 0, ERR_INPUT, "/%s: %s", it->name, h5_why());
-    file_type = H5Dget_type(set);
-    if (it->type == H5_TYPE_STRING && H5Tis_variable_str(file_type) > 0) {
-        TRY(read_vlen(it, set, out));
-        goto done;
-    }
-    type = h5_type_of(it);
-    if (it->type == H5_TYPE_STRING) H5Tset_cset(type, H5Tget_cset(file_type));
-    /* straight into the target: libhdf5 goes chunk by chunk and touches each once */
-    CHECK(type >= 0 && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0, ERR_INPUT,
-          "/%s: cannot read: %s", it->name, h5_why());
-done:
-    return rc;
 }
 
 int h5_read_items(const h5_listing *l, void *image, size_t bytes, unsigned char *out,
@@ -462,14 +378,14 @@ int h5_read_items(const h5_listing *l, void *image, size_t bytes, unsigned char 
     int rc = 0;
     hid_t file = H5I_INVALID_HID;
     h5_listing *again = NULL;
-    walk w = { .file_bytes = bytes };
+    walk w = {.file_bytes = bytes};
     TRY(mem_new(&again, 1, sizeof *again, "list of objects"));
     w.list = again;
     w.keep_f64 = strncmp(l->format, "outpost-", 8) == 0;
     TRY(h5_open_image(&file, image, bytes));
     for (size_t i = 0; i < l->n; i++) {
         const h5_item *it = &l->item[i];
-        h5_item now = { .rank = 0 };
+        h5_item now = {.rank = 0};
         hid_t set;
         if (it->direct) continue;
         CHECK(out_offset[i] <= out_bytes && it->bytes <= out_bytes - out_offset[i], ERR_INTERNAL,
@@ -482,7 +398,7 @@ int h5_read_items(const h5_listing *l, void *image, size_t bytes, unsigned char 
         CHECK(now.type == it->type && now.width == it->width && now.bytes == it->bytes &&
                   now.rank == it->rank && memcmp(now.dim, it->dim, sizeof now.dim) == 0,
               ERR_INPUT, "/%s: changed while it was read", it->name);
-        TRY(read_item(it, file, out + out_offset[i]));
+        TRY(h5_read_item(it, file, out + out_offset[i]));
     }
 done:
     free(again);

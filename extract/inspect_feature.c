@@ -15,7 +15,8 @@
 
 enum { STATES = 5, JOURNAL_MAX = 1 << 30 };
 
-static const char *const state_name[STATES] = { "pending", "ok", "unreadable", "decode_error", "nonfinite" };
+static const char *const state_name[STATES] = {"pending", "ok", "unreadable", "decode_error",
+                                               "nonfinite"};
 
 typedef struct facts {
     const feature_file *file;
@@ -47,7 +48,8 @@ static int read_journal(facts *x)
     memcpy(name, x->path, n - (sizeof part - 1));
     memcpy(name + n - (sizeof part - 1), tail, sizeof tail);
     f = fopen(name, "rbe");
-    if (f == NULL || fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > JOURNAL_MAX) goto done;
+    if (f == NULL || fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > JOURNAL_MAX)
+        goto done;
     TRY(mem_new(&data, (size_t)st.st_size, 1, name));
     n = fread(data, 1, (size_t)st.st_size, f);
     TRY(journal_parse(data, n, name, &h, on_commit, &x->committed, &used));
@@ -65,10 +67,8 @@ static void gather(facts *x)
     const h5_listing *l = x->file->list;
     const feature_table *s = feature_file_find(x->file, "status");
     for (size_t i = 0; i < l->n; i++) {
-        if (strncmp(l->item[i].name, "digests/", 8) == 0)
-            x->digests += l->item[i].dim[0];
-        else
-            x->datasets++;
+        if (strncmp(l->item[i].name, "digests/", 8) == 0) x->digests += l->item[i].dim[0];
+        else x->datasets++;
     }
     x->rows = feature_file_paths(x->file);
     if (s == NULL || s->type != FEATURE_U8 || s->rank != 1) return;
@@ -82,7 +82,7 @@ static void gather(facts *x)
 
 static const char *type_of(const h5_item *it)
 {
-    static const char *const name[] = { "f32", "f64", "f16", "i64", "u8", "string" };
+    static const char *const name[] = {"f32", "f64", "f16", "i64", "u8", "string"};
     return name[it->type];
 }
 
@@ -90,14 +90,20 @@ static const char *type_of(const h5_item *it)
 
 static void print_provenance(FILE *f, const feature_file *file)
 {
-    json_t *o = feature_file_provenance(file) != NULL ? json_loads(feature_file_provenance(file), 0, NULL) : NULL;
+    json_t *o = feature_file_provenance(file) != NULL
+                    ? json_loads(feature_file_provenance(file), 0, NULL)
+                    : NULL;
     const char *key;
     json_t *v;
     char clean[512];
-    json_object_foreach(o, key, v) {
-        char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    json_object_foreach(o, key, v)
+    {
+        char *text = json_is_string(v)
+                         ? NULL
+                         : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
         fprintf(f, "  %s", log_printable(clean, sizeof clean, key));
-        fprintf(f, ": %s\n", log_printable(clean, sizeof clean, text != NULL ? text : json_string_value(v)));
+        fprintf(f, ": %s\n",
+                log_printable(clean, sizeof clean, text != NULL ? text : json_string_value(v)));
         free(text);
     }
     json_decref(o);
@@ -108,15 +114,16 @@ static void print_state(FILE *f, const facts *x)
     const feature_file *file = x->file;
     char clean[256];
     if (!feature_file_is_ours(file))
-        fprintf(f, "HDF5 file of another program%s%s\n", feature_file_format(file)[0] != '\0' ? ", format " : "",
+        fprintf(f, "HDF5 file of another program%s%s\n",
+                feature_file_format(file)[0] != '\0' ? ", format " : "",
                 log_printable(clean, sizeof clean, feature_file_format(file)));
     else if (feature_file_is_complete(file))
         fprintf(f, "feature file, format_version %" PRId64 ", complete, %zu digests, digest %s\n",
                 file->list->format_version, x->digests, feature_file_digest(file));
     else if (x->committed >= 0)
-        fprintf(f, "unfinished feature file: %" PRId64 " of %zu rows committed\n", x->committed, x->rows);
-    else
-        fprintf(f, "unfinished feature file without a journal\n");
+        fprintf(f, "unfinished feature file: %" PRId64 " of %zu rows committed\n", x->committed,
+                x->rows);
+    else fprintf(f, "unfinished feature file without a journal\n");
 }
 
 static void print_words(FILE *f, const facts *x)
@@ -175,7 +182,9 @@ static int print_json(FILE *f, const facts *x)
     json_t *o = json_object(), *p = NULL;
     json_object_set_new(o, "format", json_string(feature_file_format(file)));
     json_object_set_new(o, "format_version", json_integer(file->list->format_version));
-    json_object_set_new(o, "complete", json_boolean(feature_file_is_ours(file) ? feature_file_is_complete(file) : 1));
+    json_object_set_new(
+        o, "complete",
+        json_boolean(feature_file_is_ours(file) ? feature_file_is_complete(file) : 1));
     json_object_set_new(o, "rows", json_integer((json_int_t)x->rows));
     if (x->committed >= 0) json_object_set_new(o, "rows_committed", json_integer(x->committed));
     json_object_set_new(o, "digests", json_integer((json_int_t)x->digests));
@@ -187,9 +196,11 @@ static int print_json(FILE *f, const facts *x)
             json_object_set_new(s, state_name[i], json_integer((json_int_t)x->status[i]));
         json_object_set_new(o, "status", s);
     }
-    if (feature_file_provenance(file) != NULL) p = json_loads(feature_file_provenance(file), JSON_DECODE_ANY, NULL);
+    if (feature_file_provenance(file) != NULL)
+        p = json_loads(feature_file_provenance(file), JSON_DECODE_ANY, NULL);
     json_object_set_new(o, "provenance", p != NULL ? p : json_null());
-    CHECK(json_dumpf(o, f, JSON_INDENT(2)) == 0 && fputc('\n', f) != EOF, ERR_ENV, "cannot write the description");
+    CHECK(json_dumpf(o, f, JSON_INDENT(2)) == 0 && fputc('\n', f) != EOF, ERR_ENV,
+          "cannot write the description");
 done:
     json_decref(o);
     return rc;
@@ -199,15 +210,13 @@ int inspect_feature(FILE *f, const char *path, int json)
 {
     int rc = 0;
     feature_file *file = NULL;
-    facts x = { .path = path, .committed = -1 };
+    facts x = {.path = path, .committed = -1};
     TRY(feature_file_open_partial(&file, path));
     x.file = file;
     gather(&x);
     if (!feature_file_is_complete(file)) TRY(read_journal(&x));
-    if (json)
-        TRY(print_json(f, &x));
-    else
-        print_words(f, &x);
+    if (json) TRY(print_json(f, &x));
+    else print_words(f, &x);
 done:
     feature_file_close(&file);
     return rc;
@@ -217,14 +226,15 @@ int check_feature(FILE *f, const char *path)
 {
     int rc = 0;
     feature_file *file = NULL;
-    facts x = { .path = path };
+    facts x = {.path = path};
     char clean[4200];
     TRY(feature_file_verify(path));
     TRY(feature_file_open(&file, path));
     x.file = file;
     gather(&x);
     fprintf(f, "%s: ok, %zu rows, %zu datasets, %zu digests match, digest %s\n",
-            log_printable(clean, sizeof clean, path), x.rows, x.datasets, x.digests, feature_file_digest(file));
+            log_printable(clean, sizeof clean, path), x.rows, x.datasets, x.digests,
+            feature_file_digest(file));
 done:
     feature_file_close(&file);
     return rc;

@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 enum { PWRITE, WRITE, FSYNC, FDATASYNC, RENAME, FALLOCATE, FTRUNCATE, OPEN, LINK, CLOSE, KINDS };
-static const char *const kind_name[KINDS] = { "pwrite", "write", "fsync", "fdatasync", "rename", "fallocate",
-                                              "ftruncate", "open", "link", "close" };
+static const char *const kind_name[KINDS] = {"pwrite", "write",     "fsync",     "fdatasync",
+                                             "rename", "fallocate", "ftruncate", "open",
+                                             "link",   "close"};
 static long count[KINDS], total;
 
 enum { PASS, FAIL, SHORT };
@@ -33,10 +34,8 @@ static int decide(int kind)
     if (f == NULL || sscanf(f, "%31[^:]:%ld%n", call, &at, &k) != 2) return PASS;
     int sticky = f[k] == '+';
     snprintf(what, sizeof what, "%s", f + k + sticky + 1);
-    if (strcmp(call, "any") == 0)
-        n = all;
-    else if (strcmp(call, kind_name[kind]) != 0)
-        return PASS;
+    if (strcmp(call, "any") == 0) n = all;
+    else if (strcmp(call, kind_name[kind]) != 0) return PASS;
     if (n != at && !(sticky && n > at)) return PASS;
     if (strcmp(what, "kill") == 0) kill(getpid(), SIGKILL);
     if (strcmp(what, "short") == 0) return SHORT;

@@ -36,7 +36,8 @@ static int show(const char *path, int sums)
         char text[4096];
         printf(" path=%s", feature_file_path(f, i, text, sizeof text));
     }
-    if (sums && feature_file_provenance(f) != NULL) printf(" provenance=%s", feature_file_provenance(f));
+    if (sums && feature_file_provenance(f) != NULL)
+        printf(" provenance=%s", feature_file_provenance(f));
     printf("\n");
     feature_file_close(&f);
     return 0;

@@ -29,7 +29,7 @@ static int write_same(feature_writer *w, const fixture *x, size_t row, size_t n,
     static uint16_t half[12 * 65536];
     static int64_t top[65536];
     static float logits[10 * 65536];
-    const void *data[5] = { v, logits, half, top, bits };
+    const void *data[5] = {v, logits, half, top, bits};
     (void)x;
     memset(status, ROW_OK, n);
     return feature_writer_put(w, row, n, data, status, NULL);
@@ -58,7 +58,8 @@ static int run(const fixture *x, const config *c, int measure, float *v)
         size_t n = c->stop - row < c->batch ? c->stop - row : c->batch;
         rc = measure ? write_same(w, x, row, n, v) : fixture_put(x, w, row, n);
         row += n;
-        if (c->nap > 0) nanosleep(&(struct timespec){ c->nap / 1000000, c->nap % 1000000 * 1000 }, NULL);
+        if (c->nap > 0)
+            nanosleep(&(struct timespec){c->nap / 1000000, c->nap % 1000000 * 1000}, NULL);
         if (rc == 0 && ++batches % c->every == 0) rc = feature_writer_commit(w);
     }
     if (rc == 0 && state != FEATURE_COMPLETE)
@@ -66,7 +67,10 @@ static int run(const fixture *x, const config *c, int measure, float *v)
     feature_writer_close(&w);
     if (rc < 0) log_error("%s", err_text());
     if (rc == 0)
-        printf("%s %zu %.3f %zu\n", state == FEATURE_NEW ? "new" : state == FEATURE_RESUMED ? "resumed" : "complete",
+        printf("%s %zu %.3f %zu\n",
+               state == FEATURE_NEW       ? "new"
+               : state == FEATURE_RESUMED ? "resumed"
+                                          : "complete",
                done, now() - start, x->spec.rows * (x->set[0].dim[0] * 4 + 78));
     return err_exit_status(rc);
 }
@@ -74,7 +78,7 @@ static int run(const fixture *x, const config *c, int measure, float *v)
 int main(int argc, char **argv)
 {
     fixture x;
-    config c = { .batch = 16, .every = 2, .stop = SIZE_MAX };
+    config c = {.batch = 16, .every = 2, .stop = SIZE_MAX};
     int status, measure = 0;
     float *v;
     if (argc < 4) return 2;
@@ -85,7 +89,8 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "--every") == 0) c.every = strtoul(value, NULL, 10);
         if (strcmp(argv[i], "--stop") == 0) c.stop = strtoul(value, NULL, 10);
         if (strcmp(argv[i], "--nap") == 0) c.nap = strtol(value, NULL, 10);
-        if (strcmp(argv[i], "--model") == 0) snprintf(c.provenance, sizeof c.provenance, "{\"model\":\"%s\"}", value);
+        if (strcmp(argv[i], "--model") == 0)
+            snprintf(c.provenance, sizeof c.provenance, "{\"model\":\"%s\"}", value);
         if (strcmp(argv[i], "--force") == 0) c.force = 1;
         if (strcmp(argv[i], "--plain") == 0) c.plain = 1;
         if (strcmp(argv[i], "--measure") == 0) measure = 1;

@@ -46,25 +46,26 @@ static inline uint8_t fixture_status(size_t row)
 static inline void fixture_init(fixture *x, size_t rows, size_t d, const char *provenance)
 {
     /* memory where there is: what is tested here is not the speed of a disk's sync */
-    const char *tmp = getenv("TMPDIR") != NULL ? getenv("TMPDIR")
-                      : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    const char *tmp = getenv("TMPDIR") != NULL        ? getenv("TMPDIR")
+                      : access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+                                                      : "/tmp";
     memset(x, 0, sizeof *x);
     snprintf(x->dir, sizeof x->dir, "%s/outpost-test-XXXXXX", tmp);
     if (mkdtemp(x->dir) == NULL) abort();
     snprintf(x->file, sizeof x->file, "%s/out.h5", x->dir);
-    x->set[0] = (feature_dataset){ "features", FEATURE_F32, 1, { d } };
-    x->set[1] = (feature_dataset){ "logits", FEATURE_F32, 1, { 10 } };
-    x->set[2] = (feature_dataset){ "taps/layer4", FEATURE_F16, 3, { 3, 2, 2 } };
-    x->set[3] = (feature_dataset){ "probes/odin/top", FEATURE_I64, 0, { 0 } };
-    x->set[4] = (feature_dataset){ "probes/odin/bits", FEATURE_U8, 1, { 5 } };
+    x->set[0] = (feature_dataset){"features", FEATURE_F32, 1, {d}};
+    x->set[1] = (feature_dataset){"logits", FEATURE_F32, 1, {10}};
+    x->set[2] = (feature_dataset){"taps/layer4", FEATURE_F16, 3, {3, 2, 2}};
+    x->set[3] = (feature_dataset){"probes/odin/top", FEATURE_I64, 0, {0}};
+    x->set[4] = (feature_dataset){"probes/odin/bits", FEATURE_U8, 1, {5}};
     x->weight = calloc(10 * d, sizeof *x->weight);
     x->bias = calloc(10, sizeof *x->bias);
     for (size_t i = 0; i < 10 * d; i++)
         x->weight[i] = fixture_value(90, i, 0);
     for (size_t i = 0; i < 10; i++)
         x->bias[i] = fixture_value(91, i, 0);
-    x->constant[0] = (feature_constant){ "head/weight", 2, { 10, d }, x->weight };
-    x->constant[1] = (feature_constant){ "head/bias", 1, { 10 }, x->bias };
+    x->constant[0] = (feature_constant){"head/weight", 2, {10, d}, x->weight};
+    x->constant[1] = (feature_constant){"head/bias", 1, {10}, x->bias};
     x->paths = calloc(rows + 1, sizeof *x->paths);
     x->labels = calloc(rows + 1, sizeof *x->labels);
     for (size_t i = 0; i < rows; i++) {
@@ -73,9 +74,15 @@ static inline void fixture_init(fixture *x, size_t rows, size_t d, const char *p
         snprintf(text, sizeof text, "val/n%05u/image_%zu.JPEG", fixture_hash(i) % 1000, i);
         x->paths[i] = strdup(text);
     }
-    x->spec = (feature_spec){ .rows = rows, .paths = (const char *const *)x->paths, .path_width = 40,
-                              .labels = x->labels, .datasets = x->set, .n_datasets = 5,
-                              .constants = x->constant, .n_constants = 2, .provenance = provenance };
+    x->spec = (feature_spec){.rows = rows,
+                             .paths = (const char *const *)x->paths,
+                             .path_width = 40,
+                             .labels = x->labels,
+                             .datasets = x->set,
+                             .n_datasets = 5,
+                             .constants = x->constant,
+                             .n_constants = 2,
+                             .provenance = provenance};
 }
 
 static inline void fixture_clear(fixture *x)
@@ -100,7 +107,7 @@ static inline int fixture_put(const fixture *x, feature_writer *w, size_t row, s
     int64_t *e = calloc(n, 8);
     uint8_t *f = calloc(n * 5, 1), *status = calloc(n, 1);
     const char **reason = calloc(n, sizeof *reason);
-    const void *data[5] = { a, b, c, e, f };
+    const void *data[5] = {a, b, c, e, f};
     int rc;
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < d; k++)

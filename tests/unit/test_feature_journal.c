@@ -68,7 +68,7 @@ static void stopped_clear(stopped *s)
 static void go_on(const stopped *s, const unsigned char *j, size_t nj)
 {
     journal_header *h = NULL;
-    seen got = { 0 };
+    seen got = {0};
     size_t used, n;
     unsigned char *p = malloc(s->np), *have;
     memcpy(p, s->p, s->np);
@@ -94,7 +94,7 @@ static void go_on(const stopped *s, const unsigned char *j, size_t nj)
 static void torn_at_every_byte(void **unused)
 {
     stopped s;
-    seen got = { 0 };
+    seen got = {0};
     journal_header *h = NULL;
     size_t used, steps = 0;
     (void)unused;

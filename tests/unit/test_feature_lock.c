@@ -33,7 +33,8 @@ static char dir[64], out[128], name[160];
 static int setup(void **unused)
 {
     (void)unused;
-    snprintf(dir, sizeof dir, "%s/outpost-lock-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(dir, sizeof dir, "%s/outpost-lock-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (mkdtemp(dir) == NULL) return -1;
     snprintf(out, sizeof out, "%s/out.h5", dir);
     snprintf(name, sizeof name, "%s.lock", out);
@@ -61,7 +62,8 @@ static void refused(const char *words)
 {
     feature_lock *l = NULL;
     int rc = feature_lock_take(&l, out);
-    if (rc != ERR_ENV || strstr(err_text(), words) == NULL) print_message("# rc %d: %s\n", rc, err_text());
+    if (rc != ERR_ENV || strstr(err_text(), words) == NULL)
+        print_message("# rc %d: %s\n", rc, err_text());
     assert_int_equal(rc, ERR_ENV);
     assert_non_null(strstr(err_text(), words));
     assert_null(l);
@@ -114,8 +116,8 @@ static void who_is_stale(void **unused)
     for (flock_broken = 0; flock_broken <= ENOLCK; flock_broken += ENOLCK) {
         snprintf(pid, sizeof pid, "%ld", dead_pid());
         taken();
-        plant("pid", pid), taken();                 /* nobody has that number */
-        plant("pid", "1"), taken();                 /* somebody has, but started at another time */
+        plant("pid", pid), taken(); /* nobody has that number */
+        plant("pid", "1"), taken(); /* somebody has, but started at another time */
         plant("start", "1"), taken();
         plant("boot", "00000000-0000-0000-0000-000000000000"), taken();
         plant("host", "elsewhere"), refused("on elsewhere"), unlink(name);
@@ -130,9 +132,9 @@ static void requeued_job_takes_over(void **unused)
     (void)unused;
     setenv("SLURM_JOB_ID", "4711", 1);
     plant("host", "othernode");
-    refused("Slurm job 4711");              /* another step of the same run */
+    refused("Slurm job 4711"); /* another step of the same run */
     setenv("SLURM_RESTART_COUNT", "1", 1);
-    taken();                                /* the run before the requeue has ended */
+    taken(); /* the run before the requeue has ended */
     plant("host", "othernode");
     setenv("SLURM_JOB_ID", "4712", 1);
     refused("Slurm job 4711");
@@ -170,12 +172,27 @@ static void live_ones_hold(void **unused)
     close(ready[0]), close(ready[1]);
 }
 
-/* K processes at once before a stale lock, a fresh name, or a stale lock with a stale breaker. */
+/* Killed while it broke a stale lock: the next one gets through all the same. */
+static void killed_breaker_is_no_obstacle(void **unused)
+{
+    char pid[32], gate[176];
+    size_t n;
+    (void)unused;
+    snprintf(gate, sizeof gate, "%s.break", name);
+    snprintf(pid, sizeof pid, "%ld", dead_pid());
+    plant("pid", pid);
+    unsigned char *p = fixture_read(name, &n);
+    fixture_save(gate, p, n);
+    free(p);
+    taken();
+    assert_int_not_equal(access(gate, F_OK), 0);
+}
+
+/* K processes at once before a fresh name or a stale lock. */
 static void race(int kind, size_t rounds)
 {
     enum { K = 6 };
-    char stale[32], gate[176];
-    snprintf(gate, sizeof gate, "%s.break", name);
+    char stale[32];
     for (size_t r = 0; r < rounds; r++) {
         int go[2], said[2], hold[2], won = 0;
         pid_t pid[K];
@@ -227,9 +244,8 @@ static void one_of_many_wins(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_is_stale),
-        cmocka_unit_test(requeued_job_takes_over),
-        cmocka_unit_test(live_ones_hold),
+        cmocka_unit_test(who_is_stale),     cmocka_unit_test(requeued_job_takes_over),
+        cmocka_unit_test(live_ones_hold),   cmocka_unit_test(killed_breaker_is_no_obstacle),
         cmocka_unit_test(one_of_many_wins),
     };
     return cmocka_run_group_tests_name("feature_lock", tests, setup, teardown);

@@ -13,7 +13,8 @@
 #include "common/log.h"
 #include "feature_fixture.h"
 
-static const char *const provenance = "{\"model\":\"resnet50\",\"precision\":\"fp32\",\"prep\":{\"resize\":256}}";
+static const char *const provenance =
+    "{\"model\":\"resnet50\",\"precision\":\"fp32\",\"prep\":{\"resize\":256}}";
 
 static void ok(int rc)
 {
@@ -42,9 +43,12 @@ static void check_content(const fixture *x)
     feature_file *f = NULL;
     char text[64];
     ok(feature_file_open(&f, x->file));
-    const feature_table *a = feature_file_find(f, "features"), *c = feature_file_find(f, "taps/layer4");
-    const feature_table *s = feature_file_find(f, "status"), *w = feature_file_find(f, "head/weight");
-    const feature_table *l = feature_file_find(f, "labels"), *e = feature_file_find(f, "probes/odin/top");
+    const feature_table *a = feature_file_find(f, "features"),
+                        *c = feature_file_find(f, "taps/layer4");
+    const feature_table *s = feature_file_find(f, "status"),
+                        *w = feature_file_find(f, "head/weight");
+    const feature_table *l = feature_file_find(f, "labels"),
+                        *e = feature_file_find(f, "probes/odin/top");
     assert_true(a != NULL && c != NULL && s != NULL && w != NULL && l != NULL && e != NULL);
     assert_true(feature_file_is_ours(f) && feature_file_is_complete(f));
     assert_int_equal(feature_file_count(f), 9);
@@ -78,7 +82,7 @@ static void check_content(const fixture *x)
 
 static void round_trip(void **unused)
 {
-    static const size_t rows[] = { 0, 1, 2, 1023, 1024, 1025, 2500 };
+    static const size_t rows[] = {0, 1, 2, 1023, 1024, 1025, 2500};
     (void)unused;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fixture x;
@@ -95,7 +99,7 @@ static void round_trip(void **unused)
 /* Large batches go through the hashing thread, small ones do not: the same bytes. */
 static void batches_do_not_matter(void **unused)
 {
-    static const size_t batch[] = { 1, 7, 1000, 3000 };
+    static const size_t batch[] = {1, 7, 1000, 3000};
     unsigned char *first = NULL;
     size_t n = 0;
     (void)unused;
@@ -169,7 +173,8 @@ static void states_and_bad_rows(void **unused)
         assert_true(bad < n);
         assert_int_equal(b[bad].row, i);
         assert_int_equal(b[bad].status, fixture_status(i));
-        assert_string_equal(b[bad].reason, fixture_status(i) == ROW_DECODE_ERROR ? "truncated at byte 12" : "");
+        assert_string_equal(b[bad].reason,
+                            fixture_status(i) == ROW_DECODE_ERROR ? "truncated at byte 12" : "");
         bad++;
     }
     assert_int_equal(bad, n);
@@ -195,13 +200,16 @@ static void other_settings_are_refused(void **unused)
         fixture_init(&x, 300, 20, provenance);
         ok(fixture_run(&x, finished ? 300 : 100, 50, 1));
         other = x.spec;
-        other.provenance = "{\"model\":\"resnet50\",\"precision\":\"bf16\",\"prep\":{\"resize\":232}}";
-        refused(feature_writer_open(&w, x.file, &other, 0, &state, &done), ERR_INPUT,
-                "precision is \"fp32\" there and \"bf16\" here; prep.resize is 256 there and 232 here");
+        other.provenance =
+            "{\"model\":\"resnet50\",\"precision\":\"bf16\",\"prep\":{\"resize\":232}}";
+        refused(
+            feature_writer_open(&w, x.file, &other, 0, &state, &done), ERR_INPUT,
+            "precision is \"fp32\" there and \"bf16\" here; prep.resize is 256 there and 232 here");
         other = x.spec;
         other.rows = 299;
         refused(feature_writer_open(&w, x.file, &other, 0, &state, &done), ERR_INPUT,
-                finished ? "list, the labels or the datasets differ" : "rows is 300 there and 299 here");
+                finished ? "list, the labels or the datasets differ"
+                         : "rows is 300 there and 299 here");
         x.labels[5]++;
         refused(feature_writer_open(&w, x.file, &x.spec, 0, &state, &done), ERR_INPUT, "labels");
         x.labels[5]--;
@@ -215,7 +223,8 @@ static void other_settings_are_refused(void **unused)
         assert_int_equal(state, FEATURE_NEW);
         assert_int_equal(done, 0);
         feature_writer_close(&w);
-        assert_int_equal(exists(x.dir, ""), finished); /* an old result stays until the new one is whole */
+        assert_int_equal(exists(x.dir, ""),
+                         finished); /* an old result stays until the new one is whole */
         fixture_clear(&x);
     }
 }
@@ -229,7 +238,8 @@ static void other_files_are_in_the_way(void **unused)
     (void)unused;
     fixture_init(&x, 30, 20, provenance);
     fixture_save(x.file, "precious", 8);
-    refused(feature_writer_open(&w, x.file, &x.spec, 0, &state, &done), ERR_INPUT, "not a finished feature file");
+    refused(feature_writer_open(&w, x.file, &x.spec, 0, &state, &done), ERR_INPUT,
+            "not a finished feature file");
     assert_false(exists(x.dir, ".part"));
     assert_false(exists(x.dir, ".lock"));
     ok(feature_writer_open(&w, x.file, &x.spec, 1, &state, &done));
@@ -239,8 +249,9 @@ static void other_files_are_in_the_way(void **unused)
 
 static void bad_specs_are_refused(void **unused)
 {
-    static const char *const names[] = { "", "/a", "a/", "a//b", "..", "a/../b", "a\nb", "digests", "digests/x",
-                                         "labels", "features" };
+    static const char *const names[] = {"",          "/a",     "a/",      "a//b",
+                                        "..",        "a/../b", "a\nb",    "digests",
+                                        "digests/x", "labels", "features"};
     fixture x;
     feature_writer *w = NULL;
     enum feature_state state;
@@ -249,7 +260,8 @@ static void bad_specs_are_refused(void **unused)
     fixture_init(&x, 30, 20, provenance);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         x.set[1].name = names[i];
-        refused(feature_writer_open(&w, x.file, &x.spec, 0, &state, &done), ERR_USAGE, "feature file: ");
+        refused(feature_writer_open(&w, x.file, &x.spec, 0, &state, &done), ERR_USAGE,
+                "feature file: ");
     }
     x.set[1].name = "logits";
     x.spec.path_width = 5;
