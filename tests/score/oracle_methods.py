@@ -207,7 +207,7 @@ def auroc(a, b):
 
 # With a condition of 1e11 the oracles are no better than this: f64 covariances keep five digits, and the
 # residual of f32 features about as many; the script's f32 eigenvectors keep two.
-SECOND_MOMENTS = "vim residual gen-residual mahalanobis".split()
+SENSITIVE = "vim residual gen-residual mahalanobis kl-matching".split()
 NARROW = {"exact": 50, "script": 500}
 
 
@@ -258,7 +258,7 @@ def compare(tap, case, what, ours, truth):
         values = [t[name].astype(np.float64) for t in truth]
         spread = np.concatenate(values).std()
         worst = max(np.max(np.abs(o - v) / np.maximum(np.abs(v), spread)) for o, v in zip(ours[i], values))
-        tol = TOLERANCE[what][name] * (NARROW[what] if "singular" in case and name in SECOND_MOMENTS else 1)
+        tol = TOLERANCE[what][name] * (NARROW[what] if "singular" in case and name in SENSITIVE else 1)
         used = worst / tol
         moved = max(abs(auroc(ours[i][0], ours[i][s]) - auroc(values[0], values[s])) for s in range(1, len(values)))
         pairs = min(len(values[0]) * len(v) for v in values[1:])
