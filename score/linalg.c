@@ -12,10 +12,16 @@ enum { TILE_ROWS = LINALG_TILE_ROWS, TILE_COLUMNS = 256 };
 
 /* Not in every cblas.h; weak so that another BLAS links too. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 
 void linalg_open(void)
 {
     if (openblas_set_num_threads != NULL) openblas_set_num_threads(1);
+}
+
+const char *linalg_kernels(void)
+{
+    return openblas_get_corename != NULL ? openblas_get_corename() : "unknown";
 }
 
 static size_t least(size_t a, size_t b)

@@ -11,10 +11,12 @@
 
 /* Rows of a tile: a caller that cuts rows into blocks at multiples of it gets the same bytes however
  * large the blocks are. */
-enum { LINALG_TILE_ROWS = 128 };
+enum { LINALG_TILE_ROWS = 256 };
 
 /* Sets the library to one thread; before the first call of the others. */
 void linalg_open(void);
+/* The kernels that the library chose for this processor (or OPENBLAS_CORETYPE for it): "SkylakeX". */
+const char *linalg_kernels(void);
 
 /* c[m,n] = a[m,k] b[n,k]' + beta c, f32: rows of a against rows of b. */
 void linalg_gemm_abt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,

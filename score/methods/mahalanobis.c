@@ -74,21 +74,52 @@ static double nearest(const whitening *w, const float *y, const float *dot)
     return best;
 }
 
+/* y [n,r] = whitened rows, f32 products after centring. */
+static int whiten(const whitening *w, const score_block *b, float *y)
+{
+    int rc = 0;
+    size_t d = w->d;
+    float *x;
+    TRY(block_work(b, 0, b->cache->rows * d, &x));
+#pragma omp parallel for
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t j = 0; j < d; j++)
+            x[i * d + j] = b->h[i * d + j] - w->centre[j];
+    if (w->triangular) linalg_gemm_lower(b->n, d, x, w->a, y);
+    else linalg_gemm_abt(b->n, w->r, d, x, d, w->a, d, 0, y, w->r);
+done:
+    return rc;
+}
+
+/* The same in f64, a tile of rows at a time. */
+static int whiten_exactly(const whitening *w, const score_block *b, float *y)
+{
+    int rc = 0;
+    size_t d = w->d, r = w->r;
+    float *room;
+    TRY(block_work(b, 0, 2 * LINALG_TILE_ROWS * (d + r), &room));
+    double *x = (double *)(void *)room, *v = x + LINALG_TILE_ROWS * d;
+    for (size_t i = 0; i < b->n; i += LINALG_TILE_ROWS) {
+        size_t n = b->n - i < LINALG_TILE_ROWS ? b->n - i : LINALG_TILE_ROWS;
+        for (size_t k = 0; k < n * d; k++)
+            x[k] = (double)b->h[i * d + k] - (double)w->centre[k % d];
+        linalg_dgemm_abt(n, r, d, x, d, w->exact, d, 0, v, r);
+        for (size_t k = 0; k < n * r; k++)
+            y[i * r + k] = (float)v[k];
+    }
+done:
+    return rc;
+}
+
 static int score(void *state, const method_params *p, const score_block *b, float *out)
 {
     int rc = 0;
     const whitening *w = &((state_type *)state)->w;
-    float *x, *y, *dot;
+    float *y, *dot;
     (void)p;
-    TRY(block_work(b, 0, b->cache->rows * w->d, &x));
     TRY(block_work(b, 1, b->cache->rows * w->r, &y));
     TRY(block_work(b, 2, b->cache->rows * w->k, &dot));
-#pragma omp parallel for
-    for (size_t i = 0; i < b->n; i++)
-        for (size_t j = 0; j < w->d; j++)
-            x[i * w->d + j] = b->h[i * w->d + j] - w->centre[j];
-    if (w->triangular) linalg_gemm_lower(b->n, w->d, x, w->a, y);
-    else linalg_gemm_abt(b->n, w->r, w->d, x, w->d, w->a, w->d, 0, y, w->r);
+    TRY(w->exact != NULL ? whiten_exactly(w, b, y) : whiten(w, b, y));
     linalg_gemm_abt(b->n, w->k, w->r, y, w->r, w->mean, w->r, 0, dot, w->k);
 #pragma omp parallel for
     for (size_t i = 0; i < b->n; i++)

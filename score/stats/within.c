@@ -110,7 +110,7 @@ static double rounding_variance(const scatter *m)
 }
 
 /* Rows of a become eigenvectors over the root of their eigenvalue; returns how many are kept. */
-static size_t keep_directions(double *a, const double *w, size_t d, double zero)
+static size_t keep_directions(double *a, const double *w, size_t d, double zero, double *rcond)
 {
     double top = 0, cut;
     size_t kept = 0;
@@ -122,7 +122,7 @@ static size_t keep_directions(double *a, const double *w, size_t d, double zero)
         if (!(w[i] > cut)) continue; /* a negative one above the cut is rounding too */
         for (size_t j = 0; j < d; j++)
             a[kept * d + j] = a[i * d + j] / sqrt(w[i]);
-        kept++;
+        if (kept++ == 0) *rcond = w[i] / top;
     }
     return kept;
 }
@@ -146,7 +146,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     TRY(budget_new(mem, &values, d, sizeof *values, "eigenvalues"));
     TRY(budget_new(mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
     TRY(linalg_eigh(d, a, values, 0, d, scratch));
-    w->r = keep_directions(a, values, d, rounding_variance(&f->moments));
+    w->r = keep_directions(a, values, d, rounding_variance(&f->moments), &w->rcond);
     if (w->r == 0)
         rc = fit_refuse(f, "the within-class covariance of the train features is zero");
 done:
@@ -231,11 +231,16 @@ int within_fit(fit_context *f, whitening *w)
     TRY(budget_new(mem, &w->centre, d, sizeof *w->centre, "train mean"));
     TRY(budget_new(mem, &w->mean, w->k * w->r, sizeof *w->mean, "class means"));
     TRY(budget_new(mem, &w->norm, w->k, sizeof *w->norm, "class means"));
-    TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
     for (size_t j = 0; j < d; j++)
         w->centre[j] = (float)(f->moments.shift[j] + f->moments.sum[j] / (double)f->moments.n);
     w->unit = normalise(a, w->r * d);
     TRY(whiten_means(f, w, a));
+    if (w->rcond < WHITEN_F32) {
+        w->exact = a;
+        a = NULL;
+        goto done;
+    }
+    TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
     for (size_t i = 0; i < w->r * d; i++)
         w->a[i] = (float)a[i];
 done:
@@ -250,6 +255,7 @@ void within_clear(whitening *w, budget *mem)
 {
     budget_free(mem, &w->centre);
     budget_free(mem, &w->a);
+    budget_free(mem, &w->exact);
     budget_free(mem, &w->mean);
     budget_free(mem, &w->norm);
 }

@@ -16,13 +16,18 @@
 typedef struct whitening {
     size_t d, r, k;
     int triangular;     /* a is lower triangular, r == d */
-    double rcond;       /* of Sigma scaled to unit diagonal; 0: not positive definite */
+    double rcond;       /* smallest over largest kept eigenvalue; estimated, and of Sigma scaled to unit
+                           diagonal, when triangular */
     float *centre;      /* [d] */
-    float *a;           /* [r,d] */
+    float *a;           /* [r,d], or NULL and */
+    double *exact;      /* [r,d] when rcond is below WHITEN_F32, so that f32 products would be noise in
+                           the narrowest directions */
     float *mean;        /* [k,r] */
     double *norm;       /* [k] */
     double unit;
 } whitening;
+
+#define WHITEN_F32 1e-7
 
 /* FIT_REFUSED when no row has a label or Sigma is zero. */
 int within_fit(fit_context *f, whitening *w);

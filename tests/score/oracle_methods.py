@@ -205,6 +205,12 @@ def auroc(a, b):
     return (less + (np.searchsorted(b, a, "right").sum() - less) / 2) / (len(a) * len(b))
 
 
+# With a condition of 1e11 the oracles are no better than this: f64 covariances keep five digits, and the
+# residual of f32 features about as many; the script's f32 eigenvectors keep two.
+SENSITIVE = "vim residual gen-residual mahalanobis kl-matching".split()
+NARROW = {"exact": 50, "script": 500}
+
+
 class Tap:
     n = bad = 0
 
@@ -252,21 +258,22 @@ def compare(tap, case, what, ours, truth):
         values = [t[name].astype(np.float64) for t in truth]
         spread = np.concatenate(values).std()
         worst = max(np.max(np.abs(o - v) / np.maximum(np.abs(v), spread)) for o, v in zip(ours[i], values))
-        tol = TOLERANCE[what][name]
+        tol = TOLERANCE[what][name] * (NARROW[what] if "singular" in case and name in SENSITIVE else 1)
         used = worst / tol
         moved = max(abs(auroc(ours[i][0], ours[i][s]) - auroc(values[0], values[s])) for s in range(1, len(values)))
         pairs = min(len(values[0]) * len(v) for v in values[1:])
-        tap.check(np.isfinite(used) and used <= 1 and moved <= 1e-4,
+        tap.check(np.isfinite(used) and used <= 1 and moved <= 1e-4 + 1e-3 * (tol > 1e-3),
                   f"{case}, {name}: as {what}, {worst:.1e} of {tol:.0e} allowed ({100 * used:.0f} %), "
                   f"AUROC moves by {moved * pairs:.0f} of {pairs} pairs")
 
 
-# name: train rows, test rows, width, classes, what happens to the labels
+# name: train rows, test rows, width, classes, what is done to the data
 CASES = {
     "tall": (3000, 400, 96, 24, None),
     "more classes than features": (6000, 200, 64, 130, None),
     "fewer rows than features": (150, 100, 200, 12, None),
     "wide": (2500, 150, 800, 10, None),
+    "nearly singular covariance": (1200, 200, 40, 10, "narrow"),
     "absent class, unknown labels": (1200, 150, 48, 30, "holes"),
 }
 
@@ -274,6 +281,9 @@ CASES = {
 def run_case(tap, tool, case, seed):
     n_train, n_test, d, c, labels = CASES[case]
     train, y, sets, w, b = make_data(np.random.default_rng(seed), n_train, n_test, d, c)
+    if labels == "narrow":  # condition of the covariance about 1e11
+        factor = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0] * np.logspace(0, -5.5, d)
+        train, *sets = [(x @ factor).astype(np.float32) for x in (train, *sets)]
     if labels == "holes":
         y[y == 5] = 6
         y[::17] = -1

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "score/engine.h"
+#include "score/linalg.h"
 #include "tests/memory_source.h"
 
 #include <math.h>
@@ -175,7 +176,7 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
     printf("wall %.3f s  cpu %.3f s  engine peak %.1f MB  rss before %.1f MB, grown by %.1f MB\n", wall,
            cpu, (double)result.peak_bytes / 1e6, (double)before.ru_maxrss / 1e3,
            (double)(after.ru_maxrss - before.ru_maxrss) / 1e3);
-    printf("train pass %.3f s  test logits and softmax %.3f s\n", result.pass_seconds,
+    printf("kernels %s  train pass %.3f s  test logits and softmax %.3f s\n", linalg_kernels(), result.pass_seconds,
            result.logits_seconds);
     for (size_t i = 0; i < n; i++) {
         printf("%-16s fit %7.3f s  score %7.3f s%s%s\n", uses[i].m->name, uses[i].fit_seconds,

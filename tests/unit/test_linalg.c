@@ -296,5 +296,6 @@ int main(void)
         cmocka_unit_test(pinv_of_zero_is_zero),
     };
     linalg_open();
+    print_message("# kernels %s\n", linalg_kernels());
     return cmocka_run_group_tests_name("linalg", tests, NULL, NULL);
 }
