@@ -130,6 +130,9 @@ refuse 4 "no head in it" "features for a head" run --id id.npy --ood far.npy --h
 refuse 4 "far.txt has 40 labels, train.npy has 150 rows" "labels of another set" \
     run --id id.npy --ood far.npy --train train.npy -l far.txt
 refuse 4 "no label" "a list without labels" run --id id.npy --ood far.npy --train far.npy -l far.txt
+{ tac id.txt; yes far/x.jpg 0 | head -n 6; } >"$tmp/mixed.txt"
+refuse 4 "row [0-9]* is 'id/0.*, but .*mixed.txt has 'id/0.* there; --force" "labels in another order" \
+    run --id id_bad.h5 --ood far.h5 --id-labels "$tmp/mixed.txt"
 refuse 2 "nothing could be run: msp: .*head" "methods without what they need" \
     run --id id.npy --ood far.npy -m msp
 
@@ -158,6 +161,9 @@ done
     --ood texture.npy far.npz --csv "$tmp/other.csv" >"$tmp/other" 2>"$tmp/err"
 cmp -s "$tmp/table" "$tmp/other" && cmp -s "$tmp/a.csv" "$tmp/other.csv"
 ok $? "and so does a mixture, with labels from .npz and .h5"
+"$score" run -q --train train.h5 --id id_bad.h5 --ood texture.h5 far.h5 --csv "$tmp/other.csv" >"$tmp/other" 2>"$tmp/err"
+cmp -s "$tmp/table" "$tmp/other" && cmp -s "$tmp/a.csv" "$tmp/other.csv"
+ok $? "rows flagged bad, and NaN, change nothing"
 for n in 1 3; do
     table h5 "$tmp/other" --threads $n --csv "$tmp/other.csv" --scores "$tmp/other.h5"
     cmp -s "$tmp/table" "$tmp/other" && cmp -s "$tmp/a.csv" "$tmp/other.csv" &&
@@ -181,6 +187,13 @@ run run --id id.h5 --ood far.h5 -m msp
 [ $rc -eq 0 ] && has "$tmp/err" "^score: id: id.h5: 80 rows, 16 features, labels" &&
     has "$tmp/err" "^score: 1 method in [0-9.]* s"
 ok $? "the phases are told on standard error"
+run run --id id_bad.h5 --ood far.h5 -m msp
+[ $rc -eq 0 ] && has "$tmp/err" "warning: id_bad.h5: 6 of 86 rows are flagged bad and left out"
+ok $? "rows left out are counted on standard error"
+run run -q --id id.h5 --ood texture.h5 huge.npy -m msp,gradnorm
+[ $rc -eq 1 ] && has "$tmp/out" "^msp  " && has "$tmp/out" "gradnorm: on huge: [0-9]* of 40 scores are NaN or" &&
+    has "$tmp/err" "1 method gave scores that are not finite"
+ok $? "scores that are not finite are no result (exit 1)"
 run run -q --id id.h5 --ood far.h5 -m gen,gen:gamma=0.5
 [ $rc -eq 0 ] && has "$tmp/out" "^gen  " && has "$tmp/out" "^gen:gamma=0.5  "
 ok $? "one method with two settings has two rows"
