@@ -174,6 +174,14 @@ run run -q --train train.h5 --id id.h5 --ood a=far.h5 b=far.h5 --ood c=texture.h
 [ $rc -eq 0 ] && [ "$(awk '{ if (length($0) > 80) n++ } END { print n + 0 }' "$tmp/out")" -eq 0 ] &&
     [ "$(grep -c '^method' "$tmp/out")" -eq 2 ]
 ok $? "many sets are wrapped at 80 columns"
+run run -q --id id_logits.npz --ood texture=texture_logits.npz far=far_logits.npz -m msp,maxlogit,energy
+cp "$tmp/out" "$tmp/other"
+run run -q --id id.h5 --ood texture.h5 far.h5 -m msp,maxlogit,energy
+[ $rc -eq 0 ] && [ -s "$tmp/other" ] && cmp -s "$tmp/out" "$tmp/other"
+ok $? "logits alone (numpy's) give the table of features and head"
+run run -q --id id_logits.npz --ood far.h5 -m msp
+[ $rc -eq 4 ] && has "$tmp/err" "far.h5 has features, id_logits.npz has none"
+ok $? "features here and only logits there are refused"
 run run -q --id id.h5 --ood far.h5 texture.h5 --near texture --far far -m msp
 [ $rc -eq 0 ] && has "$tmp/out" "far  *texture  *near mean  *far mean" && has "$tmp/out" "^  *mean$"
 ok $? "near and far have means of their own"
