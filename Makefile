@@ -129,12 +129,42 @@ MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/c
 $(BUILD)/libcudamock.a: $(MOCK_OBJ)
 $(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
+# The CUDA twins on that device: launches rewritten as loops over blocks and threads (tests/emu).
+EMU_CXX := $(shell command -v $(CXX) 2>/dev/null)
+$(BUILD)/emu/%.cu.o: %.cu tests/emu/cuda_runtime_api.h $(wildcard kernels/*.h kernels/*.def) $(BUILD)/flags
+	$(call say,EMU,$<)mkdir -p $(@D); sed -E 's/(\w+)<<<(.*), BLOCK, 0, (.*)>>>\(/emu::launch(\2, BLOCK, \3, \1, /' $< > $(@:.o=.cpp); \
+	  $(EMU_CXX) -std=c++17 -O2 -g -fPIC -ffp-contract=off -fno-exceptions -fno-rtti -fno-threadsafe-statics $(SANFLAGS) -w \
+	  -D__CUDACC__ $$(grep -q __syncthreads $< && echo -DEMU_BARRIERS) -Itests/emu -I. -include cuda_runtime_api.h -c -o $@ $(@:.o=.cpp)
+$(BUILD)/emu/mock.o: tests/mock/cuda.c $(BUILD)/flags
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DMOCK_TWINS=kernels_cuda -c -o $@ $<
+$(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$(MOCK_OBJ)) $(patsubst %,$(BUILD)/emu/%.o,$(KERNEL_SRC)) $(BUILD)/libcommon.a
+	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
+$(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so)
 $(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
+$(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
+
+# Shell and Python tests need no build of their own; each is one TAP stream.
+CLI_TESTS := $(sort $(wildcard tests/cli/*.t))
+deps: ## install the Debian packages that building and testing need
+	$(Q)tests/deps.sh
+demo: ## images, features and the GEN table on an embedded default; no download, no GPU
+	$(Q)tests/deps.sh
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/demo-images
+	$(Q)datalists/demo/demo.sh $(BUILD) outputs/demo
+test: ## set up, build and run every test
+	$(Q)tests/deps.sh
+	$(Q)$(MAKE) --no-print-directory check
+check: all $(UNIT_BIN) $(TOOL_BIN) $(BUILD)/demo-images $(BUILD)/bench/ab ## build and run every test; what a commit must pass
+	$(Q)tests/run.sh $(BUILD) $(UNIT_BIN) $(CLI_TESTS)
+check-long: ## the heavy suites: kill tests, every prefix and bit flip, all golden networks
+	$(Q)OUTPOST_LONG=1 $(MAKE) --no-print-directory check
+asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan
+	$(Q)$(MAKE) --no-print-directory check SAN=address,undefined BUILD=$(BUILD)/asan CUDA=0
 
 # --- benchmarks: ours against peers, never a test ------------------------------------------------
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
@@ -142,6 +172,16 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
 bench: $(PROGRAMS) $(BENCH_BIN) ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
+
+install: all ## install under $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(datadir)/doc/outpost
+	install -m 755 $(BUILD)/extract $(DESTDIR)$(bindir)/outpost-extract
+	install -m 755 $(BUILD)/score $(DESTDIR)$(bindir)/outpost-score
+	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost
+	$(if $(PLUGIN),install -d $(DESTDIR)$(libexecdir) && install -m 755 $(PLUGIN) $(DESTDIR)$(libexecdir))
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(bindir)/outpost-extract $(DESTDIR)$(bindir)/outpost-score
+	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/doc/outpost
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -151,5 +191,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all bench clean print-config FORCE
+.PHONY: help all deps demo test check check-long asan bench install uninstall clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

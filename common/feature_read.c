@@ -278,7 +278,8 @@ static int open_file(feature_file **out, const char *path, int partial)
     f->fd = -1;
     TRY(mem_strdup(&f->path, path));
     f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold us up */
-    CHECK(f->fd >= 0, ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    CHECK(f->fd >= 0, errno == ENOENT || errno == EACCES || errno == ELOOP || errno == ENOTDIR ? ERR_INPUT : ERR_ENV,
+          "%s: cannot open: %s", path, strerror(errno));
     CHECK(fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", path);
     f->bytes = (uint64_t)st.st_size;
     TRY(h5_list(&f->list, f->fd, path));

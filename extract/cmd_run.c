@@ -33,6 +33,8 @@ typedef struct run { /* everything of one run under way */
     list *images;
     char *provenance;
     feature_dataset *datasets;
+    feature_constant head[2];
+    feature_spec spec; /* the writer borrows it */
     feature_writer *writer;
     loader *loader;
     progress *progress;
@@ -99,19 +101,18 @@ static int open_writer(run *r, enum feature_state *state)
 {
     int rc = 0;
     size_t c = (size_t)r->s.classes, d = 0;
-    feature_constant head[2];
     const float *w = session_head(&r->s, 0), *b = session_head(&r->s, 1);
-    feature_spec spec = { .rows = r->rows, .paths = r->images->path,
-                          .path_width = r->images->path_max, .labels = r->images->label,
-                          .datasets = r->datasets, .n_datasets = r->s.p->n_outputs,
-                          .constants = head, .provenance = r->provenance };
+    r->spec = (feature_spec){ .rows = r->rows, .paths = r->images->path,
+                              .path_width = r->images->path_max, .labels = r->images->label,
+                              .datasets = r->datasets, .n_datasets = r->s.p->n_outputs,
+                              .constants = r->head, .provenance = r->provenance };
     if (w != NULL) {
         d = (size_t)graph_node(r->s.g, graph_features(r->s.g))->out.c;
-        head[0] = (feature_constant){ "head/weight", 2, { c, d }, w };
-        head[1] = (feature_constant){ "head/bias", 1, { c }, b };
-        spec.n_constants = 2;
+        r->head[0] = (feature_constant){ "head/weight", 2, { c, d }, w };
+        r->head[1] = (feature_constant){ "head/bias", 1, { c }, b };
+        r->spec.n_constants = 2;
     }
-    TRY(feature_writer_open(&r->writer, r->c->out, &spec, r->c->force, state, &r->done));
+    TRY(feature_writer_open(&r->writer, r->c->out, &r->spec, r->c->force, state, &r->done));
 done:
     return rc;
 }

@@ -55,10 +55,15 @@ static const char *name_of_format(const uint8_t *b, size_t n)
 
 int image_decode(image *im, const uint8_t *bytes, size_t n, const char *name)
 {
+    return image_decode_part(im, bytes, n, name, NULL);
+}
+
+int image_decode_part(image *im, const uint8_t *bytes, size_t n, const char *name, const image_wish *wish)
+{
     static const uint8_t png[8] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n' };
     const char *what;
     if (n >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff)
-        return jpeg_decode(im, bytes, n, name);
+        return jpeg_decode(im, bytes, n, name, wish);
     if (n >= 8 && memcmp(bytes, png, 8) == 0) return png_decode(im, bytes, n, name);
     if (n == 0) return err_set(ERR_INPUT, "%s: empty file", name);
     what = name_of_format(bytes, n);
@@ -76,7 +81,8 @@ int image_reserve(image *im, size_t w, size_t h, const char *name)
                        (int)IMAGE_PIXELS_MAX);
     need = w * h * 3;
     if (im->room < need || (im->room > ROOM_KEPT && need < im->room / 4)) {
-        image_clear(im);
+        free(im->rgb);
+        im->room = 0;
         im->rgb = malloc(need + RESIZE_SLACK);
         if (im->rgb == NULL)
             return err_set(ERR_ENV, "%s: no memory for an image of %zu x %zu pixels", name, w, h);
@@ -90,5 +96,6 @@ int image_reserve(image *im, size_t w, size_t h, const char *name)
 void image_clear(image *im)
 {
     free(im->rgb);
+    free(im->work);
     *im = (image){ 0 };
 }

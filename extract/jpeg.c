@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "extract/image_parts.h"
+#include "extract/jpeg_fast.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -167,16 +168,31 @@ done:
     return rc;
 }
 
-int jpeg_decode(image *im, const uint8_t *bytes, size_t n, const char *name)
+static int decode_known(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head, const char *name)
+{
+    int rc;
+    session s;
+    session_open(&s, bytes, n, name);
+    rc = decode(&s, im, head);
+    jpeg_destroy_decompress(&s.c);
+    free(s.cmyk);
+    return rc;
+}
+
+int jpeg_decode_plain(image *im, const uint8_t *bytes, size_t n, const char *name)
+{
+    jpeg_head head;
+    int rc = jpeg_head_read(&head, bytes, n, name);
+    return rc < 0 ? rc : decode_known(im, bytes, n, &head, name);
+}
+
+int jpeg_decode(image *im, const uint8_t *bytes, size_t n, const char *name, const image_wish *wish)
 {
     int rc = 0;
     jpeg_head head;
-    session s;
     TRY(jpeg_head_read(&head, bytes, n, name));
-    session_open(&s, bytes, n, name);
-    rc = decode(&s, im, &head);
-    jpeg_destroy_decompress(&s.c);
-    free(s.cmyk);
+    TRY(jpeg_fast_decode(im, bytes, n, &head, wish, name));
+    rc = rc == 1 ? 0 : decode_known(im, bytes, n, &head, name);
 done:
     return rc;
 }

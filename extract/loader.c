@@ -147,9 +147,8 @@ static int decode_row(const loader *l, worker *k, slot *t, size_t row)
     rc = read_file(k, l->root, name, &size);
     if (rc == 0) {
         status = ROW_DECODE_ERROR;
-        rc = image_decode(&k->im, k->file, size, name);
+        rc = prep_decode(l->o.prep, k->scratch, &k->im, k->file, size, name, dst);
     }
-    if (rc == 0) rc = prep_apply(l->o.prep, k->scratch, &k->im, dst);
     if (rc == 0) {
         t->b.status[i] = ROW_OK;
         return 0;

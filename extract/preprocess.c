@@ -374,3 +374,32 @@ int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst)
 done:
     return rc;
 }
+
+typedef struct wanted {
+    const prep *p;
+    prep_scratch *s;
+} wanted;
+
+/* The pixels that the plan reads.  Where there is no plan, prep_apply says why. */
+static void window_of(void *ctx, int w, int h, image_window *out)
+{
+    const wanted *k = ctx;
+    resize_shape shape;
+    resize_plan *plan;
+    int x, y;
+    if (prep_window(k->p, w, h, &shape, &x, &y) < 0 || find_plan(k->s, &shape, &plan) < 0) return;
+    resize_plan_columns(plan, &out->x0, &out->x1);
+    resize_plan_rows(plan, &out->y0, &out->y1);
+}
+
+int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes, size_t n, const char *name,
+                uint8_t *dst)
+{
+    int rc = 0;
+    wanted k = { p, s };
+    image_wish wish = { window_of, &k };
+    TRY(image_decode_part(im, bytes, n, name, &wish));
+    TRY(prep_apply(p, s, im, dst));
+done:
+    return rc;
+}

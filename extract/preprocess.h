@@ -43,5 +43,9 @@ void prep_scratch_free(prep_scratch **s);
 int prep_window(const prep *p, int w, int h, resize_shape *shape, int *x, int *y);
 /* Decoded image -> out_h*out_w*3 bytes HWC RGB at dst. */
 int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst);
+/* Bytes of an image file -> the same; decodes only the pixels that the resize looks at, so *im holds
+ * a part of the picture afterwards. */
+int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes, size_t n, const char *name,
+                uint8_t *dst);
 
 #endif

@@ -3,7 +3,7 @@
  *   S = -min_k (h - m_k)' P (h - m_k), P = pinvh(Sigma), Sigma = 1/N sum (x - m_y)(x - m_y)'
  * True labels; rows without one are left out, and so are classes without rows.  Features are whitened
  * once, a product gives all distances, and the classes that may be the nearest are measured again
- * without the expansion, which cancels. */
+ * without the expansion, which cancels.  A distance beyond f32 gives minus infinity. */
 #include "common/err.h"
 #include "common/mem.h"
 #include "score/linalg.h"
@@ -47,25 +47,28 @@ static double distance(const float *y, const float *m, size_t r)
     return sum;
 }
 
-/* Smallest distance of one whitened row; dot [k] are its products with the means. */
+/* Smallest distance of one whitened row; dot [k] are its products with the means.  Infinite when the
+ * row is too far for f32. */
 static double nearest(const whitening *w, const float *y, const float *dot)
 {
-    double yy = 0, best = INFINITY, margin;
+    double yy = 0, least = INFINITY, best, margin;
     size_t first = 0;
     for (size_t j = 0; j < w->r; j++)
         yy += (double)y[j] * (double)y[j];
+    if (!(yy < INFINITY)) return INFINITY;
     for (size_t k = 0; k < w->k; k++) {
-        double v = (double)w->norm[k] - 2 * (double)dot[k];
-        if (v < best) {
-            best = v;
+        double v = w->norm[k] - 2 * (double)dot[k];
+        if (v < least) {
+            least = v;
             first = k;
         }
     }
     /* f32 products of length r: the error stays far below this */
-    margin = 1e-5 * (yy + (double)w->norm[first]);
+    margin = 1e-5 * (yy + w->norm[first]);
     best = distance(y, w->mean + first * w->r, w->r);
     for (size_t k = 0; k < w->k; k++) {
-        if (k == first || yy + (double)w->norm[k] - 2 * (double)dot[k] > best + margin) continue;
+        double v = yy + w->norm[k] - 2 * (double)dot[k];
+        if (k == first || (v > best + margin && v < INFINITY)) continue;
         best = fmin(best, distance(y, w->mean + k * w->r, w->r));
     }
     return best;
@@ -89,7 +92,7 @@ static int score(void *state, const method_params *p, const score_block *b, floa
     linalg_gemm_abt(b->n, w->k, w->r, y, w->r, w->mean, w->r, 0, dot, w->k);
 #pragma omp parallel for
     for (size_t i = 0; i < b->n; i++)
-        out[i] = (float)-nearest(w, y + i * w->r, dot + i * w->k);
+        out[i] = (float)-(w->unit * nearest(w, y + i * w->r, dot + i * w->k));
 done:
     return rc;
 }

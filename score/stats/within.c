@@ -99,13 +99,24 @@ static int add_centred(void *arg, size_t begin, size_t n, size_t d, const float 
     return 0;
 }
 
+/* Variance that rounding of the means can leave where there is none: f32 data that differ at all
+ * do so by 6e-8 of their size in one row of n, which is far more for any n. */
+static double rounding_variance(const scatter *m)
+{
+    double top = 0;
+    for (size_t j = 0; j < m->d; j++)
+        top = fmax(top, m->second[j * m->d + j] / (double)m->n + m->shift[j] * m->shift[j]);
+    return 1e-26 * top;
+}
+
 /* Rows of a become eigenvectors over the root of their eigenvalue; returns how many are kept. */
-static size_t keep_directions(double *a, const double *w, size_t d)
+static size_t keep_directions(double *a, const double *w, size_t d, double zero)
 {
     double top = 0, cut;
     size_t kept = 0;
     for (size_t i = 0; i < d; i++)
         top = fmax(top, fabs(w[i]));
+    if (top <= zero) return 0;
     cut = (double)d * DBL_EPSILON * top;
     for (size_t i = 0; i < d; i++) {
         if (!(w[i] > cut)) continue; /* a negative one above the cut is rounding too */
@@ -135,7 +146,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     TRY(budget_new(mem, &values, d, sizeof *values, "eigenvalues"));
     TRY(budget_new(mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
     TRY(linalg_eigh(d, a, values, 0, d, scratch));
-    w->r = keep_directions(a, values, d);
+    w->r = keep_directions(a, values, d, rounding_variance(&f->moments));
     if (w->r == 0)
         rc = fit_refuse(f, "the within-class covariance of the train features is zero");
 done:
@@ -169,7 +180,7 @@ static int whiten_means(fit_context *f, whitening *w, const double *a)
                 w->mean[(begin + i) * r + j] = v;
                 sum += (double)v * (double)v;
             }
-            w->norm[begin + i] = (float)sum;
+            w->norm[begin + i] = sum;
         }
     }
 done:
@@ -185,6 +196,19 @@ static void unscale(double *a, const double *scale, size_t d)
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < d; j++)
             a[i * d + j] = j <= i && scale[i] != 0 ? a[i * d + j] * scale[j] : 0;
+}
+
+/* a *= 2^-e with the largest |a| in [2^(e-1), 2^e); returns 4^e. */
+static double normalise(double *a, size_t n)
+{
+    double top = 0;
+    int e;
+    for (size_t i = 0; i < n; i++)
+        top = fmax(top, fabs(a[i]));
+    frexp(top, &e);
+    for (size_t i = 0; i < n; i++)
+        a[i] = ldexp(a[i], -e);
+    return ldexp(1, 2 * e);
 }
 
 int within_fit(fit_context *f, whitening *w)
@@ -210,6 +234,7 @@ int within_fit(fit_context *f, whitening *w)
     TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
     for (size_t j = 0; j < d; j++)
         w->centre[j] = (float)(f->moments.shift[j] + f->moments.sum[j] / (double)f->moments.n);
+    w->unit = normalise(a, w->r * d);
     TRY(whiten_means(f, w, a));
     for (size_t i = 0; i < w->r * d; i++)
         w->a[i] = (float)a[i];

@@ -1,6 +1,7 @@
 /* Class means and the whitening of the within-class covariance (Mahalanobis).
- *   a [r,d]     (x - centre) -> y = a (x - centre); ||y||^2 = (x - centre)' P (x - centre),
+ *   a [r,d]     (x - centre) -> y = a (x - centre); unit * ||y||^2 = (x - centre)' P (x - centre),
  *               P = pinvh(Sigma), Sigma = 1/N sum (x - m_y)(x - m_y)'
+ *   unit        a power of 4 that brings the largest |a| into [0.5, 1): features of any size fit f32
  *   mean [k,r]  whitened class means, norm [k] their squares
  * P drops eigenvalues up to d * 2.2e-16 of the largest, as scipy's pinvh does.
  * Well-conditioned Sigma (no eigenvalue near that cut): from the sums of the shared pass, by the inverse
@@ -19,7 +20,8 @@ typedef struct whitening {
     float *centre;      /* [d] */
     float *a;           /* [r,d] */
     float *mean;        /* [k,r] */
-    float *norm;        /* [k] */
+    double *norm;       /* [k] */
+    double unit;
 } whitening;
 
 /* FIT_REFUSED when no row has a label or Sigma is zero. */

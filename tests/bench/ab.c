@@ -248,7 +248,7 @@ static int metrics(setup *s, char *value)
         if (m > RSS) return 1;
         s->metric[m] = 1;
     }
-    return 0;
+    return !s->metric[CPU] && !s->metric[WALL] && !s->metric[RSS];
 }
 
 static int option(setup *s, int c, char *value)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # extract run -d cuda where there is no device: exit status, one line, no output left behind.
 # With the mock plugin (build/mock) also what a machine with a device or a broken one would say.
-build=${BUILD:-build}
+build=${OUTPOST_BUILD:-build}
 case $build in /*) ;; *) build=$PWD/$build ;; esac
 if [ ! -x "$build/extract" ]; then echo "1..0 # SKIP no $build/extract"; exit 0; fi
 tmp=$(mktemp -d) || exit 1

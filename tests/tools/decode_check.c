@@ -4,14 +4,21 @@
  *     [--differences TSV]             a table of known ones
  *   decode_check rgb LIST             per file of LIST: sha256 of w, h and RGB, or the refusal
  *   decode_check prep LIST SIDE FILTER CROP   per file: sha256 after resizing (SIDE "256" or "224x224",
- *                                     FILTER bilinear or bicubic, CROP a side or none) */
+ *                                     FILTER bilinear or bicubic, CROP a side or none)
+ *   decode_check same LIST            our JPEG decoder against libjpeg-turbo alone: every file of
+ *                                     LIST, whole and through three windows
+ *   decode_check bench LIST ROUNDS WHAT   images per second of one core; WHAT libjpeg, decode,
+ *                                     resize (libjpeg + resize 256, crop 224) or all (what extract does) */
 #include "common/err.h"
 #include "extract/image.h"
+#include "extract/image_parts.h"
+#include "extract/jpeg_fast.h"
 #include "extract/preprocess.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/evp.h>
 
@@ -39,7 +46,8 @@ static int read_file(const char *path, uint8_t **bytes, size_t *n)
     return *bytes != NULL && *n == (size_t)size ? 0 : -1;
 }
 
-static int decode_file(image *im, const char *path)
+/* Decodes a file; with p also through prep_decode, into out. */
+static int decode_file(image *im, const char *path, const prep *p, prep_scratch *s, uint8_t *out)
 {
     uint8_t *bytes;
     size_t n;
@@ -49,7 +57,7 @@ static int decode_file(image *im, const char *path)
         free(bytes);
         return err_set(ERR_INPUT, "%s: cannot be read", path);
     }
-    rc = image_decode(im, bytes, n, path);
+    rc = p != NULL ? prep_decode(p, s, im, bytes, n, path, out) : image_decode(im, bytes, n, path);
     free(bytes);
     return rc;
 }
@@ -78,7 +86,7 @@ static void check_row(tally *t, image *im, const char *dir, char *const *col, co
     char path[4096], hex[65];
     int rc, want = strcmp(col[5], "ok") == 0;
     snprintf(path, sizeof path, "%s/%s", dir, col[0]);
-    rc = decode_file(im, path);
+    rc = decode_file(im, path, NULL, NULL, NULL);
     t->files++;
     if (rc == 0 && want) {
         t->both_decode++;
@@ -150,8 +158,7 @@ static int each(const char *list, const prep *p)
     while (fgets(line, sizeof line, f) != NULL) {
         int rc;
         line[strcspn(line, "\n")] = '\0';
-        rc = decode_file(&im, line);
-        if (rc == 0 && p != NULL) rc = prep_apply(p, s, &im, out);
+        rc = decode_file(&im, line, p, s, out);
         if (p != NULL) print_image(line, rc, p->out_w, p->out_h, out);
         else print_image(line, rc, im.w, im.h, im.rgb);
     }
@@ -175,13 +182,150 @@ static int prep_list(char **argv)
     return each(argv[2], &p);
 }
 
+/* ---- our JPEG decoder against libjpeg-turbo ----------------------------------------------------- */
+
+typedef struct fixed_wish {
+    int part; /* 0: all, 1..3 */
+    image_window w;
+} fixed_wish;
+
+static void fixed_window(void *ctx, int w, int h, image_window *out)
+{
+    fixed_wish *k = ctx;
+    if (k->part == 1) *out = (image_window){ w / 5, w - w / 7, h / 4, h - h / 9 };
+    if (k->part == 2) *out = (image_window){ w / 3, w / 3 + 1, h / 2, h / 2 + 1 };
+    if (k->part == 3) *out = (image_window){ w - 1, w, 0, h };
+    k->w = *out;
+}
+
+typedef struct same_tally {
+    int files, ours, refused, differ;
+} same_tally;
+
+static void same_file(same_tally *t, const char *path)
+{
+    uint8_t *bytes;
+    size_t n;
+    image a = { 0 }, b = { 0 };
+    int rc_a, rc_b;
+    if (read_file(path, &bytes, &n) != 0 || n < 3 || memcmp(bytes, "\xff\xd8\xff", 3) != 0) {
+        free(bytes);
+        return;
+    }
+    t->files++;
+    err_clear();
+    rc_a = jpeg_decode_plain(&a, bytes, n, path);
+    t->refused += rc_a < 0;
+    for (int part = 0; part < 4; part++) {
+        fixed_wish k = { .part = part };
+        image_wish wish = { fixed_window, &k };
+        jpeg_head head;
+        int same;
+        err_clear();
+        if (part == 0 && jpeg_head_read(&head, bytes, n, path) == 0)
+            t->ours += jpeg_fast_decode(&b, bytes, n, &head, NULL, path) == 1;
+        err_clear();
+        rc_b = image_decode_part(&b, bytes, n, path, &wish);
+        same = rc_a == rc_b && (rc_a < 0 || (a.w == b.w && a.h == b.h));
+        if (rc_a == 0 && k.w.x1 == 0) k.w = (image_window){ 0, a.w, 0, a.h };
+        for (int y = k.w.y0; same && rc_a == 0 && y < k.w.y1; y++) {
+            size_t at = ((size_t)y * (size_t)a.w + (size_t)k.w.x0) * 3;
+            same = memcmp(a.rgb + at, b.rgb + at, 3 * (size_t)(k.w.x1 - k.w.x0)) == 0;
+        }
+        if (!same) {
+            t->differ++;
+            printf("differs\t%s\tpart %d\n", path, part);
+        }
+    }
+    image_clear(&a);
+    image_clear(&b);
+    free(bytes);
+}
+
+static int same(const char *list)
+{
+    char line[4096];
+    same_tally t = { 0 };
+    FILE *f = fopen(list, "r");
+    if (f == NULL) return 2;
+    while (fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        same_file(&t, line);
+    }
+    fclose(f);
+    printf("JPEG files %d: our decoder took %d, libjpeg-turbo refuses %d, differences %d\n", t.files, t.ours,
+           t.refused, t.differ);
+    return t.files == 0 || t.differ != 0;
+}
+
+/* ---- bench ------------------------------------------------------------------------------------ */
+
+typedef struct loaded {
+    uint8_t *bytes;
+    size_t n;
+} loaded;
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void bench_one(const loaded *k, const char *what, image *im, const prep *p, prep_scratch *s, uint8_t *out)
+{
+    err_clear();
+    if (strcmp(what, "all") == 0) {
+        prep_decode(p, s, im, k->bytes, k->n, "bench", out);
+        return;
+    }
+    if (strcmp(what, "decode") == 0) image_decode(im, k->bytes, k->n, "bench");
+    else jpeg_decode_plain(im, k->bytes, k->n, "bench");
+    if (strcmp(what, "resize") == 0) prep_apply(p, s, im, out);
+}
+
+static int bench(const char *list, int rounds, const char *what)
+{
+    static loaded files[10000];
+    static uint8_t out[224 * 224 * 3];
+    prep_native native = { .side = 224, .preset = "gen", .std = { 1, 1, 1 } };
+    char line[4096];
+    prep p;
+    prep_scratch *s = NULL;
+    image im = { 0 };
+    int n = 0;
+    FILE *f = fopen(list, "r");
+    if (f == NULL || prep_resolve(&p, "gen:resize=256,crop=224", &native) < 0 || prep_scratch_new(&s) < 0) return 2;
+    while (n < 10000 && fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (read_file(line, &files[n].bytes, &files[n].n) == 0) n++;
+    }
+    fclose(f);
+    for (int i = 0; i < n; i++) /* caches, tables, page faults */
+        bench_one(&files[i], what, &im, &p, s, out);
+    for (int r = 0; r < rounds; r++) {
+        double start = cpu_seconds();
+        for (int i = 0; i < n; i++)
+            bench_one(&files[i], what, &im, &p, s, out);
+        printf("%.2f\n", n / (cpu_seconds() - start));
+    }
+    image_clear(&im);
+    prep_scratch_free(&s);
+    for (int i = 0; i < n; i++)
+        free(files[i].bytes);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "same") == 0) return same(argv[2]);
+    if (argc == 5 && strcmp(argv[1], "bench") == 0) return bench(argv[2], atoi(argv[3]), argv[4]);
     if (argc >= 3 && strcmp(argv[1], "hostile") == 0)
         return hostile(argv[2], argc >= 5 && strcmp(argv[3], "--differences") == 0 ? argv[4] : NULL);
     if (argc == 3 && strcmp(argv[1], "rgb") == 0) return each(argv[2], NULL);
     if (argc == 6 && strcmp(argv[1], "prep") == 0) return prep_list(argv);
-    fputs("usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER CROP\n",
+    fputs("usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER CROP |\n"
+          "       same LIST | bench LIST ROUNDS libjpeg|decode|resize|all\n",
           stderr);
     return 2;
 }

@@ -1,0 +1,161 @@
+/* The driver of our own baseline decoder: scratch, the walk over MCUs, the rows of the window. */
+#include "extract/jpeg_fast.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "extract/jpeg_scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+
+enum {
+    WORK_KEPT = 64 << 20,  /* scratch above this is not kept for the next image */
+    PIXELS_MAX = 32 << 20, /* larger images go to libjpeg, which needs no planes */
+    MARGIN = 4             /* pixels that upsampling may look beyond the window */
+};
+
+/* Scratch in image.work: tables, rows of upsampled chroma, planes, the scan without stuffing. */
+typedef struct layout {
+    jpeg_tables *tables;
+    uint8_t *up[2];
+    uint8_t *clean;
+    size_t bytes;
+} layout;
+
+static uint8_t *part(uint8_t *base, size_t *at, size_t bytes)
+{
+    uint8_t *p = base + *at;
+    *at += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+/* Places everything; called once with base NULL for the size, once for good. */
+static void place(layout *l, jpeg_frame *f, uint8_t *base)
+{
+    size_t at = 0;
+    l->tables = (jpeg_tables *)(void *)part(base, &at, sizeof *l->tables);
+    for (int i = 0; i < 2; i++)
+        l->up[i] = part(base, &at, (size_t)f->mcus_x * (size_t)f->hmax * 8 + 64);
+    for (int i = 0; i < f->n; i++) {
+        jpeg_component *c = &f->c[i];
+        size_t rows = (size_t)f->mcus_y * (size_t)c->v * 8;
+        c->stride = ((size_t)c->blocks_wide * 8 + 2 * JPEG_PLANE_PAD + 63) / 64 * 64;
+        c->plane = part(base, &at, rows * c->stride + 64) + JPEG_PLANE_PAD;
+    }
+    l->clean = part(base, &at, f->scan_bytes + JPEG_SCAN_PAD);
+    l->bytes = at;
+}
+
+static void measure(jpeg_frame *f)
+{
+    f->mcus_x = (f->w + 8 * f->hmax - 1) / (8 * f->hmax);
+    f->mcus_y = (f->h + 8 * f->vmax - 1) / (8 * f->vmax);
+    for (int i = 0; i < f->n; i++) {
+        jpeg_component *c = &f->c[i];
+        c->blocks_wide = f->mcus_x * c->h;
+        c->width = (f->w * c->h + f->hmax - 1) / f->hmax;
+        c->height = (f->h * c->v + f->vmax - 1) / f->vmax;
+    }
+}
+
+/* Which MCUs have pixels in or near the window. */
+static void mcus_of(const jpeg_frame *f, const image_window *w, jpeg_range *r)
+{
+    int sx = 8 * f->hmax, sy = 8 * f->vmax;
+    r->x0 = w->x0 > MARGIN ? (w->x0 - MARGIN) / sx : 0;
+    r->x1 = (w->x1 + MARGIN + sx - 1) / sx;
+    r->y0 = w->y0 > MARGIN ? (w->y0 - MARGIN) / sy : 0;
+    r->y1 = (w->y1 + MARGIN + sy - 1) / sy;
+    if (r->x1 > f->mcus_x) r->x1 = f->mcus_x;
+    if (r->y1 > f->mcus_y) r->y1 = f->mcus_y;
+}
+
+/* ---- rows of pixels --------------------------------------------------------------------------- */
+
+/* Row r of a component, clamped to the real rows, its ends repeated outwards. */
+static uint8_t *sample_row(const jpeg_component *c, int r)
+{
+    uint8_t *s;
+    if (r < 0) r = 0;
+    if (r >= c->height) r = c->height - 1;
+    s = c->plane + (size_t)r * c->stride;
+    s[-1] = s[0];
+    s[c->width] = s[c->width - 1];
+    return s;
+}
+
+/* Chroma samples for pixels x0 (a multiple of 2) to x1 of row y: in place, or upsampled to `up`. */
+static const uint8_t *chroma(const jpeg_frame *f, const jpeg_component *c, int y, int x0, int x1, uint8_t *up)
+{
+    int near = y / f->vmax, far = y % 2 == 0 ? near - 1 : near + 1;
+    if (f->hmax == 1 && f->vmax == 1) return sample_row(c, y) + x0;
+    if (f->vmax == 1) jpeg_up_h2v1_avx2(sample_row(c, y), x0 / 2, (x1 + 1) / 2, up);
+    else if (f->hmax == 2) jpeg_up_h2v2_avx2(sample_row(c, near), sample_row(c, far), x0 / 2, (x1 + 1) / 2, up);
+    else jpeg_up_h1v2_avx2(sample_row(c, near) + x0, sample_row(c, far) + x0, x1 - x0, y % 2 == 0 ? 1 : 2, up);
+    return up;
+}
+
+static void make_rows(const jpeg_frame *f, const layout *l, const image_window *w, image *im)
+{
+    int x0 = w->x0 / 2 * 2, n = w->x1 - x0;
+    for (int y = w->y0; y < w->y1; y++) {
+        uint8_t *rgb = im->rgb + ((size_t)y * (size_t)im->w + (size_t)x0) * 3;
+        const uint8_t *luma = f->c[0].plane + (size_t)y * f->c[0].stride + x0, *cb, *cr;
+        if (f->n == 1) {
+            jpeg_grey_avx2(luma, n, rgb);
+            continue;
+        }
+        cb = chroma(f, &f->c[1], y, x0, w->x1, l->up[0]);
+        cr = chroma(f, &f->c[2], y, x0, w->x1, l->up[1]);
+        jpeg_rgb_avx2(luma, cb, cr, n, rgb);
+    }
+}
+
+int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head,
+                     const image_wish *wish, const char *name)
+{
+    int rc = 0;
+    jpeg_frame f;
+    layout l;
+    image_window w;
+    jpeg_range r;
+    size_t room = im->work_room;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) return 0;
+    if (head->layers == 4 || (size_t)head->w * (size_t)head->h > PIXELS_MAX) return 0;
+    if (room < sizeof(jpeg_tables)) {
+        TRY(mem_grow(&im->work, &im->work_room, sizeof(jpeg_tables), 1, name));
+        memset(im->work, 0, sizeof(jpeg_tables));
+    }
+    if (!jpeg_fast_head(&f, (jpeg_tables *)(void *)im->work, bytes, n)) return 0;
+    if (f.w != head->w || f.h != head->h) return 0;
+    measure(&f);
+    place(&l, &f, im->work);
+    TRY(mem_grow(&im->work, &im->work_room, l.bytes, 1, name));
+    place(&l, &f, im->work);
+    TRY(image_reserve(im, (size_t)f.w, (size_t)f.h, name));
+    w = (image_window){ 0, f.w, 0, f.h };
+    if (wish != NULL) wish->window(wish->ctx, f.w, f.h, &w);
+    mcus_of(&f, &w, &r);
+    if (!jpeg_scan_decode(&f, l.tables, &r, l.clean)) goto done;
+    make_rows(&f, &l, &w, im);
+    rc = 1;
+done:
+    if (im->work_room > WORK_KEPT) {
+        free(im->work);
+        im->work = NULL;
+        im->work_room = 0;
+    }
+    return rc;
+}
+
+#else
+
+int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head,
+                     const image_wish *wish, const char *name)
+{
+    (void)im, (void)bytes, (void)n, (void)head, (void)wish, (void)name;
+    return 0;
+}
+
+#endif

@@ -1,0 +1,560 @@
+/* The engine as a whole: what is skipped and refused, accuracy, memory, and a table of degenerate
+ * statistics with the documented outcome of each. */
+#include "common/err.h"
+#include "score/engine.h"
+#include "tests/memory_source.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { D = 12, C = 5, N = 200, TEST = 40, ALL = 15 };
+
+static uint64_t state;
+
+static double uniform(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (double)(state >> 11) / 9007199254740992.0 - 0.5;
+}
+
+/* A small benchmark that each test bends. */
+typedef struct bench {
+    float train[N * D], id[TEST * D], ood[TEST * D], w[C * D], b[C], id_logits[TEST * C];
+    int64_t train_labels[N], id_labels[TEST];
+    memory_rows rows[3];
+    source sets[3]; /* train, id, ood */
+    const source *oods[1];
+    head h;
+    engine_options o;
+    method_use *uses;
+    size_t n;
+    engine_result result;
+    const char *what;
+} bench;
+
+static void make_bench(bench *x)
+{
+    memset(x, 0, sizeof *x);
+    x->what = "plain";
+    state = 88172645463325252u;
+    for (int i = 0; i < C * D; i++)
+        x->w[i] = (float)uniform();
+    for (int i = 0; i < C; i++)
+        x->b[i] = (float)uniform();
+    for (int i = 0; i < N; i++) {
+        x->train_labels[i] = i % C;
+        for (int j = 0; j < D; j++)
+            x->train[i * D + j] = (float)(1 + uniform() + 2 * (double)x->w[(i % C) * D + j]);
+    }
+    for (int i = 0; i < TEST; i++)
+        for (int j = 0; j < D; j++) {
+            x->id[i * D + j] = (float)(1 + uniform() + 2 * (double)x->w[(i % C) * D + j]);
+            x->ood[i * D + j] = (float)(1 + 3 * uniform());
+        }
+    x->rows[0] = (memory_rows){ x->train, NULL, 0 };
+    x->rows[1] = (memory_rows){ x->id, NULL, 0 };
+    x->rows[2] = (memory_rows){ x->ood, NULL, 1 };
+    x->sets[0] = memory_source("train", &x->rows[0], N, D, C, x->train_labels);
+    x->sets[1] = memory_source("id", &x->rows[1], TEST, D, C, NULL);
+    x->sets[2] = memory_source("texture", &x->rows[2], TEST, D, C, NULL);
+    x->oods[0] = &x->sets[2];
+    x->h = (head){ C, D, x->w, x->b };
+    x->o = (engine_options){ .head = &x->h, .train = &x->sets[0], .id = &x->sets[1], .ood = x->oods, .n_ood = 1 };
+}
+
+static int run_bench(bench *x, const char *spec)
+{
+    err_clear();
+    int rc = engine_resolve(&x->uses, &x->n, spec, NULL, 0);
+    if (rc < 0) return rc;
+    return engine_run(&x->o, x->uses, x->n, &x->result);
+}
+
+static void clear_bench(bench *x)
+{
+    engine_clear_result(&x->result);
+    engine_free_uses(&x->uses, x->n, 2);
+    err_clear();
+}
+
+static const method_use *use_of(const bench *x, const char *name)
+{
+    for (size_t i = 0; i < x->n; i++)
+        if (strcmp(x->uses[i].m->name, name) == 0) return &x->uses[i];
+    fail_msg("no use of %s", name);
+    return NULL;
+}
+
+/* All scores of all methods that ran are finite; returns how many were skipped.  KL matching may be
+ * minus infinite: a prediction that every template gives probability 0; so may Mahalanobis: test
+ * rows of size 1 after train rows of 1e-40. */
+static int count_skipped(const bench *x)
+{
+    int skipped = 0;
+    for (size_t i = 0; i < x->n; i++) {
+        const method_use *u = &x->uses[i];
+        if (u->skipped != NULL) {
+            assert_null(u->scores);
+            assert_true(u->skipped[0] != '\0');
+            skipped++;
+            continue;
+        }
+        int far = strcmp(u->m->name, "kl-matching") == 0 ||
+                  (strcmp(u->m->name, "mahalanobis") == 0 && strcmp(x->what, "denormal features") == 0);
+        for (int s = 0; s < 2; s++)
+            for (int k = 0; k < TEST && (size_t)k < x->sets[1 + s].n; k++)
+                if (!isfinite(u->scores[s][k]) && !(far && u->scores[s][k] < 0))
+                    fail_msg("%s: %s: set %d row %d is %g", x->what, u->m->name, s, k, (double)u->scores[s][k]);
+    }
+    return skipped;
+}
+
+static void all_methods_run(void **unused)
+{
+    (void)unused;
+    static bench x;
+    make_bench(&x);
+    if (run_bench(&x, "gen") != 0) fail_msg("%s", err_text());
+    assert_int_equal(x.n, ALL);
+    assert_int_equal(count_skipped(&x), 0);
+    assert_true(x.result.peak_bytes > 0);
+    for (size_t i = 0; i < x.n; i++) { /* the sets are easy to tell apart for Mahalanobis */
+        const method_use *u = &x.uses[i];
+        double id = 0, ood = 0;
+        for (int k = 0; k < TEST; k++) {
+            id += (double)u->scores[0][k];
+            ood += (double)u->scores[1][k];
+        }
+        if (strcmp(u->m->name, "mahalanobis") == 0) assert_true(id > ood);
+    }
+    clear_bench(&x);
+}
+
+static void missing_inputs_are_said(void **unused)
+{
+    (void)unused;
+    static bench x;
+    make_bench(&x);
+    x.o.train = NULL;
+    assert_int_equal(run_bench(&x, "gen"), 0);
+    assert_int_equal(count_skipped(&x), 7); /* energy-react vim residual gen-residual gen-react maha kl */
+    assert_non_null(strstr(use_of(&x, "vim")->skipped, "--train"));
+    assert_null(use_of(&x, "local-react")->skipped);
+    clear_bench(&x);
+
+    make_bench(&x);
+    x.sets[0].labels = NULL;
+    assert_int_equal(run_bench(&x, "gen"), 0);
+    assert_int_equal(count_skipped(&x), 1);
+    assert_non_null(strstr(use_of(&x, "mahalanobis")->skipped, "true labels"));
+    clear_bench(&x);
+
+    make_bench(&x);
+    x.o.head = NULL;
+    assert_int_equal(run_bench(&x, "gen"), 0);
+    assert_int_equal(count_skipped(&x), ALL - 1); /* only Mahalanobis needs neither head nor logits */
+    assert_null(use_of(&x, "mahalanobis")->skipped);
+    assert_non_null(strstr(use_of(&x, "msp")->skipped, "no logits"));
+    clear_bench(&x);
+}
+
+static void stored_logits_serve(void **unused)
+{
+    (void)unused;
+    static bench x;
+    static float logits[3][N * C];
+    make_bench(&x);
+    const float *features[] = { x.train, x.id, x.ood };
+    for (int s = 0; s < 3; s++)
+        for (size_t i = 0; i < x.sets[s].n; i++)
+            for (int c = 0; c < C; c++) {
+                double sum = (double)x.b[c];
+                for (int j = 0; j < D; j++)
+                    sum += (double)features[s][i * D + (size_t)j] * (double)x.w[c * D + j];
+                logits[s][i * C + (size_t)c] = (float)sum;
+            }
+    assert_int_equal(run_bench(&x, "gen"), 0);
+    static float before[ALL][TEST];
+    for (int m = 0; m < ALL; m++)
+        memcpy(before[m], x.uses[m].scores[1], sizeof before[m]);
+    clear_bench(&x);
+    for (int without = 0; without < 2; without++) { /* beside features; alone */
+        make_bench(&x);
+        for (int s = 0; s < 3; s++) {
+            x.rows[s].logits = logits[s];
+            x.sets[s].c = C;
+            if (without) x.sets[s].d = 0;
+        }
+        x.o.stored_logits = 1;
+        if (without) x.o.head = NULL;
+        if (run_bench(&x, "gen") != 0) fail_msg("%s", err_text());
+        assert_int_equal(count_skipped(&x), without ? 9 : 0);
+        for (int m = 0; m < ALL; m++)
+            for (int k = 0; x.uses[m].skipped == NULL && k < TEST; k++)
+                assert_true(fabs((double)(x.uses[m].scores[1][k] - before[m][k])) <=
+                            2e-5 * (1 + fabs((double)before[m][k])));
+        clear_bench(&x);
+    }
+}
+
+static void bad_rows_are_named(void **unused)
+{
+    (void)unused;
+    static const float bad[] = { NAN, INFINITY, -INFINITY };
+    static bench x;
+    for (int s = 0; s < 3; s++)
+        for (int k = 0; k < 3; k++) {
+            make_bench(&x);
+            float *rows[] = { x.train, x.id, x.ood };
+            rows[s][17 * D + 3] = bad[k];
+            assert_int_equal(run_bench(&x, "gen"), ERR_INPUT);
+            assert_non_null(strstr(err_text(), x.sets[s].name));
+            assert_non_null(strstr(err_text(), "row 17"));
+            assert_null(x.result.predictions);
+            clear_bench(&x);
+        }
+    make_bench(&x);
+    for (int j = 0; j < D; j++)
+        x.id[5 * D + j] = 3e38f; /* finite features, infinite logits */
+    assert_int_equal(run_bench(&x, "msp"), ERR_INPUT);
+    assert_non_null(strstr(err_text(), "logits"));
+    assert_non_null(strstr(err_text(), "row 5"));
+    clear_bench(&x);
+    make_bench(&x);
+    x.w[7] = NAN;
+    assert_int_equal(run_bench(&x, "msp"), ERR_INPUT);
+    assert_non_null(strstr(err_text(), "weight"));
+    clear_bench(&x);
+}
+
+static void shapes_are_compared(void **unused)
+{
+    (void)unused;
+    static bench x;
+    make_bench(&x);
+    x.sets[2].d = D - 1;
+    assert_int_equal(run_bench(&x, "msp"), ERR_INPUT);
+    assert_non_null(strstr(err_text(), "texture"));
+    clear_bench(&x);
+    make_bench(&x);
+    x.sets[1].n = 0;
+    assert_int_equal(run_bench(&x, "msp"), ERR_INPUT);
+    assert_non_null(strstr(err_text(), "no usable rows"));
+    clear_bench(&x);
+}
+
+static void accuracy_counts_known_labels(void **unused)
+{
+    (void)unused;
+    static bench x;
+    make_bench(&x);
+    assert_int_equal(run_bench(&x, "msp"), 0);
+    assert_int_equal(x.result.counted, 0);
+    int64_t predicted[TEST];
+    memcpy(predicted, x.result.predictions, sizeof predicted);
+    clear_bench(&x);
+    make_bench(&x);
+    for (int i = 0; i < TEST; i++)
+        x.id_labels[i] = i < 10 ? -1 : i < 14 ? predicted[i] + 1 : predicted[i];
+    x.sets[1].labels = x.id_labels;
+    assert_int_equal(run_bench(&x, "msp"), 0);
+    assert_int_equal(x.result.counted, TEST - 10);
+    assert_int_equal(x.result.correct, TEST - 14);
+    clear_bench(&x);
+}
+
+static void too_little_memory_is_said(void **unused)
+{
+    (void)unused;
+    static bench x;
+    make_bench(&x);
+    x.o.memory = 20000;
+    assert_int_equal(run_bench(&x, "gen"), ERR_USAGE);
+    assert_non_null(strstr(err_text(), "--memory"));
+    clear_bench(&x);
+}
+
+/* ---- degenerate statistics ------------------------------------------------------------------- */
+
+static void flat(bench *x) /* every train row the same */
+{
+    for (int i = D; i < N * D; i++)
+        x->train[i] = x->train[i % D];
+}
+
+static void rank_one(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < D; j++)
+            x->train[i * D + j] = (float)(i % 37) * 0.01f * (float)(j + 1);
+}
+
+static void few_rows(bench *x) { x->sets[0].n = 7; }
+static void one_row(bench *x) { x->sets[0].n = 1; }
+
+static void dead_channel(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train[i * D + 4] = 0;
+}
+
+static void constant_channel(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train[i * D + 4] = 0.3f;
+}
+
+static void all_dead(bench *x) { memset(x->train, 0, sizeof x->train); }
+
+static void duplicate_channel(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train[i * D + 4] = x->train[i * D + 5];
+}
+
+static void collapsed_classes(bench *x) /* no variance within a class */
+{
+    for (int i = C; i < N; i++)
+        for (int j = 0; j < D; j++)
+            x->train[i * D + j] = x->train[(i % C) * D + j];
+}
+
+static void class_gives_channel(bench *x) /* one channel is constant within every class */
+{
+    for (int i = 0; i < N; i++)
+        x->train[i * D + 2] = (float)(i % C) + 0.1f;
+}
+
+static void one_class(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train_labels[i] = 3;
+}
+
+static void class_per_row(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train_labels[i] = i;
+}
+
+static void no_labels(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train_labels[i] = -1;
+}
+
+static void some_unknown(bench *x)
+{
+    for (int i = 0; i < N; i += 3)
+        x->train_labels[i] = -1;
+}
+
+static void sparse_labels(bench *x)
+{
+    for (int i = 0; i < N; i++)
+        x->train_labels[i] = INT64_MAX - x->train_labels[i] * 1000;
+}
+
+static void huge(bench *x)
+{
+    for (int i = 0; i < N * D; i++)
+        x->train[i] *= 1e15f;
+}
+
+static void tiny(bench *x)
+{
+    for (int i = 0; i < N * D; i++)
+        x->train[i] *= 1e-15f;
+}
+
+static void denormal(bench *x)
+{
+    for (int i = 0; i < N * D; i++)
+        x->train[i] *= 1e-40f;
+}
+
+static void scales_apart(bench *x) /* channels of variance 1e-16 to 1e16 */
+{
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < D; j++)
+            x->train[i * D + j] *= powf(10, (float)(j - 6));
+}
+
+static void zero_head(bench *x)
+{
+    memset(x->w, 0, sizeof x->w);
+}
+
+static void rows_of_head_equal(bench *x)
+{
+    for (int i = D; i < C * D; i++)
+        x->w[i] = x->w[i % D];
+}
+
+static void head_sums_to_zero(bench *x)
+{
+    for (int j = 0; j < D; j++) {
+        double sum = 0;
+        for (int c = 0; c < C - 1; c++)
+            sum += (double)x->w[c * D + j];
+        x->w[(C - 1) * D + j] = (float)-sum;
+    }
+}
+
+static void sharp_head(bench *x) /* softmax underflows, templates have zeros */
+{
+    for (int i = 0; i < C * D; i++)
+        x->w[i] *= 300;
+}
+
+static void test_rows_equal(bench *x)
+{
+    for (int i = D; i < TEST * D; i++)
+        x->id[i] = x->id[i % D];
+}
+
+static void test_row_is_class_mean(bench *x)
+{
+    one_class(x);
+    for (int j = 0; j < D; j++) {
+        double sum = 0;
+        for (int i = 0; i < N; i++)
+            sum += (double)x->train[i * D + j];
+        x->id[j] = (float)(sum / N);
+    }
+}
+
+static void minus_zero(bench *x)
+{
+    for (int i = 0; i < N * D; i += 2)
+        x->train[i] = -0.0f;
+}
+
+static void heavy_tail(bench *x) /* the clip takes most of every test row */
+{
+    for (int i = 0; i < TEST * D; i++)
+        x->id[i] *= 1e6f;
+}
+
+static const struct {
+    const char *what;
+    void (*bend)(bench *);
+    const char *skipped; /* the methods that are, in order */
+} degenerate[] = {
+    { "every train row the same", flat, "mahalanobis" },
+    { "covariance of rank one", rank_one, "" },
+    { "fewer rows than features", few_rows, "" },
+    { "one train row", one_row, "mahalanobis" },
+    { "a dead channel", dead_channel, "" },
+    { "a constant channel", constant_channel, "" },
+    { "all channels dead", all_dead, "mahalanobis" },
+    { "a duplicated channel", duplicate_channel, "" },
+    { "no variance within classes", collapsed_classes, "mahalanobis" },
+    { "a channel that tells the class", class_gives_channel, "" },
+    { "one class", one_class, "" },
+    { "a class per row", class_per_row, "mahalanobis" },
+    { "no labels but -1", no_labels, "mahalanobis" },
+    { "some labels unknown", some_unknown, "" },
+    { "labels near the largest integer", sparse_labels, "" },
+    { "features of 1e15", huge, "" },
+    { "features of 1e-15", tiny, "" },
+    { "denormal features", denormal, "" },
+    { "variances from 1e-12 to 1e10", scales_apart, "" },
+    { "a head of zeros", zero_head, "" },
+    { "equal rows in the head", rows_of_head_equal, "" },
+    { "a head that sums to zero", head_sums_to_zero, "" },
+    { "a head so sharp that softmax underflows", sharp_head, "" },
+    { "equal test rows", test_rows_equal, "" },
+    { "a test row at the class mean", test_row_is_class_mean, "" },
+    { "minus zeros", minus_zero, "" },
+    { "test features of 1e6", heavy_tail, "" },
+};
+
+static void degenerate_cases(void **unused)
+{
+    (void)unused;
+    static bench x;
+    int n = (int)(sizeof degenerate / sizeof degenerate[0]);
+    for (int i = 0; i < n; i++) {
+        char skipped[400] = "";
+        make_bench(&x);
+        x.what = degenerate[i].what;
+        degenerate[i].bend(&x);
+        if (run_bench(&x, "gen") != 0) fail_msg("%s: %s", degenerate[i].what, err_text());
+        count_skipped(&x);
+        for (size_t m = 0; m < x.n; m++)
+            if (x.uses[m].skipped != NULL) {
+                strcat(skipped, skipped[0] != '\0' ? " " : "");
+                strcat(skipped, x.uses[m].m->name);
+            }
+        if (strcmp(skipped, degenerate[i].skipped) != 0)
+            fail_msg("%s: skipped '%s', expected '%s'", degenerate[i].what, skipped, degenerate[i].skipped);
+        clear_bench(&x);
+    }
+    print_message("# %d degenerate cases, 15 methods each\n", n);
+}
+
+static void dims_that_leave_nothing(void **unused)
+{
+    (void)unused;
+    static bench x;
+    make_bench(&x);
+    assert_int_equal(run_bench(&x, "vim:dim=gen,residual:dim=12,residual:dim=11"), 0);
+    assert_non_null(x.uses[0].skipped); /* 512 of 12 */
+    assert_non_null(strstr(x.uses[0].skipped, "nothing is left"));
+    assert_non_null(x.uses[1].skipped);
+    assert_null(x.uses[2].skipped);
+    clear_bench(&x);
+}
+
+/* Different options side by side share what they can and nothing else. */
+static void uses_do_not_disturb_each_other(void **unused)
+{
+    (void)unused;
+    static bench x, y;
+    static const char *const alone[] = { "vim:dim=3", "vim:dim=9", "residual:dim=6",
+                                         "energy-react:quantile=0.5", "energy-react:quantile=0.7",
+                                         "energy-react:quantile=0.8", "energy-react:quantile=0.9",
+                                         "gen-react:quantile=0.5", "residual:dim=3", "residual:dim=5",
+                                         "residual:dim=7", "residual:dim=4" };
+    char all[1000] = "";
+    for (int i = 0; i < 12; i++)
+        sprintf(all + strlen(all), "%s%s", i > 0 ? "," : "", alone[i]);
+    make_bench(&x);
+    if (run_bench(&x, all) != 0) fail_msg("%s", err_text());
+    for (int i = 0; i < 12; i++) {
+        make_bench(&y);
+        assert_int_equal(run_bench(&y, alone[i]), 0);
+        for (int s = 0; s < 2; s++)
+            for (int k = 0; k < TEST; k++)
+                if (fabs((double)(x.uses[i].scores[s][k] - y.uses[0].scores[s][k])) > 1e-5)
+                    fail_msg("%s: %g beside others, %g alone", alone[i], (double)x.uses[i].scores[s][k],
+                             (double)y.uses[0].scores[s][k]);
+        clear_bench(&y);
+    }
+    clear_bench(&x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_methods_run),
+        cmocka_unit_test(missing_inputs_are_said),
+        cmocka_unit_test(stored_logits_serve),
+        cmocka_unit_test(bad_rows_are_named),
+        cmocka_unit_test(shapes_are_compared),
+        cmocka_unit_test(accuracy_counts_known_labels),
+        cmocka_unit_test(too_little_memory_is_said),
+        cmocka_unit_test(degenerate_cases),
+        cmocka_unit_test(dims_that_leave_nothing),
+        cmocka_unit_test(uses_do_not_disturb_each_other),
+    };
+    return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
+}
