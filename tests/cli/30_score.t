@@ -1,13 +1,13 @@
 #!/bin/sh
 # The command line of score: tables, files, formats, refusals.  TAP; needs a built program.
-#   BUILD=build          where the program is
+#   OUTPOST_BUILD=build  where the program is
 #   REGEN=1              rewrites tests/cli/expected/score_* (make regen)
 # The data are those of make_score_inputs.py.
 LC_ALL=C
 export LC_ALL
 unset NO_COLOR
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
-score=$(cd "$root" && cd "${BUILD:-build}" 2>/dev/null && pwd)/score
+score=$(cd "$root" && cd "${OUTPOST_BUILD:-build}" 2>/dev/null && pwd)/score
 data=$root/tests/cli/data/score
 expected=$root/tests/cli/expected
 [ -x "$score" ] || { echo "1..0 # SKIP no $score"; exit 0; }
