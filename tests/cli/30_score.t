@@ -174,6 +174,15 @@ run run -q --train train.h5 --id id.h5 --ood a=far.h5 b=far.h5 --ood c=texture.h
 [ $rc -eq 0 ] && [ "$(awk '{ if (length($0) > 80) n++ } END { print n + 0 }' "$tmp/out")" -eq 0 ] &&
     [ "$(grep -c '^method' "$tmp/out")" -eq 2 ]
 ok $? "many sets are wrapped at 80 columns"
+refuse 4 "far_a.h5 and far_b.h5 come from different checkpoints: .*--force" "sets of two models" \
+    run --id far_a.h5 --ood far_b.h5 --head fc.pkl -m msp
+run run --id far_a.h5 --ood far_b.h5 --head fc.pkl -m msp --force
+[ $rc -eq 0 ] && has "$tmp/out" "model  *resnet50" && has "$tmp/err" "warning: .*different checkpoints"
+ok $? "--force combines them and says so"
+refuse 2 "'id' is the name of the ID set" "an OOD set called id" run --id far.npy --ood id.h5
+run run -q --train train.h5 --id id.h5 --ood same=id.h5 --csv "$tmp/same.csv"
+[ $rc -eq 0 ] && [ "$(cut -d, -f 4 "$tmp/same.csv" | sort -u | tr '\n' ' ')" = "0.5 auroc " ]
+ok $? "a set against itself has AUROC one half, by every method"
 run run -q --id id_logits.npz --ood texture=texture_logits.npz far=far_logits.npz -m msp,maxlogit,energy
 cp "$tmp/out" "$tmp/other"
 run run -q --id id.h5 --ood texture.h5 far.h5 -m msp,maxlogit,energy

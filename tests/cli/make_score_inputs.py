@@ -77,6 +77,12 @@ with h5py.File(path("id_bad.h5"), "w", track_order=False) as f:
     for key, a in (("features", all_x), ("labels", all_y), ("status", status),
                    ("paths", np.array(names, "S14")), ("head/weight", w), ("head/bias", b)):
         f.create_dataset(key, data=a, track_times=False)
+# one set from two checkpoints
+for which in "ab":
+    with h5py.File(path(f"far_{which}.h5"), "w", track_order=False) as f:
+        f.create_dataset("features", data=sets["far"][0], track_times=False)
+        f.create_dataset("provenance", track_times=False, data=np.bytes_(
+            '{"model": "resnet50", "checkpoint": {"sha256": "%s"}}' % (which * 64)))
 with open(path("fc.pkl"), "wb") as f:
     pickle.dump([w, b], f, protocol=4)
 for name, (x, y) in sets.items():
