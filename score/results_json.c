@@ -7,6 +7,21 @@
 #include "common/err.h"
 #include "score/results.h"
 
+/* A value that could not be made, or stored, is remembered: a key must not be missing in silence. */
+typedef struct maker {
+    int failed;
+} maker;
+
+static void put(maker *k, json_t *o, const char *key, json_t *v)
+{
+    if (v == NULL || json_object_set_new(o, key, v) != 0) k->failed = 1;
+}
+
+static void append(maker *k, json_t *a, json_t *v)
+{
+    if (v == NULL || json_array_append_new(a, v) != 0) k->failed = 1;
+}
+
 /* A string whatever its bytes: control bytes and what is not UTF-8 become \xNN. */
 static json_t *text(const char *s)
 {
@@ -57,75 +72,76 @@ static json_t *count(size_t n)
     return json_integer((json_int_t)n);
 }
 
-static json_t *params(const method_params *p)
+static json_t *params(maker *k, const method_params *p)
 {
     json_t *o = json_object();
     if (p == NULL || p->opts == NULL) return o;
     for (size_t i = 0; p->opts[i].name != NULL; i++)
-        if (p->value[i] != NULL) json_object_set_new(o, p->opts[i].name, value(p->value[i]));
+        if (p->value[i] != NULL) put(k, o, p->opts[i].name, value(p->value[i]));
     return o;
 }
 
-static json_t *row(const results *r, const result_method *m, size_t s)
+static json_t *row(maker *k, const results *r, const result_method *m, size_t s)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "method", text(m->label));
-    json_object_set_new(o, "params", params(m->params));
-    json_object_set_new(o, "ood", text(r->ood[s].name));
-    json_object_set_new(o, "group", text(r->ood[s].group));
+    put(k, o, "method", text(m->label));
+    put(k, o, "params", params(k, m->params));
+    put(k, o, "ood", text(r->ood[s].name));
+    put(k, o, "group", text(r->ood[s].group));
     for (const metric_field *f = metric_fields; f->name != NULL; f++) {
-        json_object_set_new(o, f->name, number(metric_value(&m->m[s], f)));
-        if (f == metric_fields) json_object_set_new(o, "auroc_ci", json_null());
+        put(k, o, f->name, number(metric_value(&m->m[s], f)));
+        if (f == metric_fields) put(k, o, "auroc_ci", json_null());
     }
-    json_object_set_new(o, "n_id", count(r->n_id));
-    json_object_set_new(o, "n_ood", count(r->ood[s].n));
-    json_object_set_new(o, "seconds", number(m->fit_seconds + m->score_seconds));
+    put(k, o, "n_id", count(r->n_id));
+    put(k, o, "n_ood", count(r->ood[s].n));
+    put(k, o, "seconds", number(m->fit_seconds + m->score_seconds));
     return o;
 }
 
-static json_t *mean(const results *r, const result_method *m, const char *group)
+static json_t *mean(maker *k, const results *r, const result_method *m, const char *group)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "method", text(m->label));
-    json_object_set_new(o, "group", text(group));
+    put(k, o, "method", text(m->label));
+    put(k, o, "group", text(group));
     for (const metric_field *f = metric_fields; f->name != NULL; f++)
-        json_object_set_new(o, f->name, number(results_mean(r, m, f, group)));
+        put(k, o, f->name, number(results_mean(r, m, f, group)));
     return o;
 }
 
-static void add_methods(const results *r, json_t *rows, json_t *means, json_t *skipped)
+static void add_methods(maker *k, const results *r, json_t *rows, json_t *means,
+                        json_t *skipped)
 {
     static const char *const groups[] = { NULL, "near", "far" };
     for (size_t i = 0; i < r->n_methods; i++) {
         const result_method *m = &r->method[i];
         if (m->skipped != NULL) {
             json_t *o = json_object();
-            json_object_set_new(o, "method", text(m->label));
-            json_object_set_new(o, "reason", text(m->skipped));
-            json_array_append_new(skipped, o);
+            put(k, o, "method", text(m->label));
+            put(k, o, "reason", text(m->skipped));
+            append(k, skipped, o);
             continue;
         }
         for (size_t s = 0; s < r->n_ood; s++)
-            json_array_append_new(rows, row(r, m, s));
+            append(k, rows, row(k, r, m, s));
         for (size_t g = 0; g < 3; g++)
             if (!isnan(results_mean(r, m, metric_fields, groups[g])))
-                json_array_append_new(means, mean(r, m, groups[g]));
+                append(k, means, mean(k, r, m, groups[g]));
     }
 }
 
-static json_t *inputs(const results *r)
+static json_t *inputs(maker *k, const results *r)
 {
     json_t *a = json_array();
     for (size_t i = 0; i < r->n_inputs; i++) {
         const result_input *in = &r->input[i];
         json_t *o = json_object();
-        json_object_set_new(o, "role", text(in->role));
-        json_object_set_new(o, "name", text(in->name));
-        json_object_set_new(o, "path", text(in->path));
-        json_object_set_new(o, "sha256", text(in->sha256));
-        json_object_set_new(o, "rows", count(in->rows));
-        json_object_set_new(o, "left_out", count(in->left_out));
-        json_array_append_new(a, o);
+        put(k, o, "role", text(in->role));
+        put(k, o, "name", text(in->name));
+        put(k, o, "path", text(in->path));
+        put(k, o, "sha256", text(in->sha256));
+        put(k, o, "rows", count(in->rows));
+        put(k, o, "left_out", count(in->left_out));
+        append(k, a, o);
     }
     return a;
 }
@@ -135,20 +151,21 @@ int results_write_json(FILE *f, const results *r)
     int rc = 0;
     json_t *o = json_object(), *rows = json_array(), *means = json_array(), *skipped = json_array();
     char *dump = NULL;
-    add_methods(r, rows, means, skipped);
-    json_object_set_new(o, "format", json_string("outpost-results"));
-    json_object_set_new(o, "version", json_integer(1));
-    json_object_set_new(o, "outpost", json_string(OUTPOST_VERSION));
-    json_object_set_new(o, "model", text(r->model));
-    json_object_set_new(o, "rows", rows);
-    json_object_set_new(o, "mean", means);
-    json_object_set_new(o, "skipped", skipped);
-    json_object_set_new(o, "id_accuracy",
+    maker made = { 0 }, *k = &made;
+    add_methods(k, r, rows, means, skipped);
+    put(k, o, "format", json_string("outpost-results"));
+    put(k, o, "version", json_integer(1));
+    put(k, o, "outpost", json_string(OUTPOST_VERSION));
+    put(k, o, "model", text(r->model));
+    put(k, o, "rows", rows);
+    put(k, o, "mean", means);
+    put(k, o, "skipped", skipped);
+    put(k, o, "id_accuracy",
                         r->counted > 0 ? json_real((double)r->correct / (double)r->counted)
                                        : json_null());
-    json_object_set_new(o, "inputs", inputs(r));
-    json_object_set_new(o, "seconds", number(r->seconds));
-    dump = o != NULL ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    put(k, o, "inputs", inputs(k, r));
+    put(k, o, "seconds", number(r->seconds));
+    if (!made.failed) dump = json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     CHECK(dump != NULL, ERR_ENV, "no memory for the JSON results");
     CHECK(fputs(dump, f) >= 0 && fputc('\n', f) != EOF, ERR_ENV, "cannot write the JSON file");
 done:

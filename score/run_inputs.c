@@ -70,6 +70,8 @@ static int name_sets(run_inputs *in, const run_config *c, const char **path)
         TRY(split_set(c->ood.v[s], &in->name[s], &path[s]));
     for (size_t s = 0; s < in->n_ood; s++) {
         in->set[s].name = in->name[s];
+        CHECK(strcmp(in->name[s], "id") != 0, ERR_USAGE,
+              "--ood: 'id' is the name of the ID set; write NAME=FILE");
         for (size_t k = 0; k < s; k++)
             CHECK(strcmp(in->name[s], in->name[k]) != 0, ERR_USAGE,
                   "--ood: two sets are called '%s'; write NAME=FILE", in->name[s]);

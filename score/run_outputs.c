@@ -25,10 +25,10 @@ static int evaluate(metrics *m, const method_use *u, const run_inputs *in)
     int rc = 0;
     char what[300];
     score_set id = { 0 }, ood = { 0 };
-    snprintf(what, sizeof what, "%s on the ID set", u->m->name);
+    snprintf(what, sizeof what, "on the ID set");
     TRY(score_set_init(&id, u->scores[0], in->id->n, what));
     for (size_t s = 0; s < in->n_ood; s++) {
-        snprintf(what, sizeof what, "%s on %s", u->m->name, in->name[s]);
+        snprintf(what, sizeof what, "on %s", in->name[s]);
         score_set_clear(&ood);
         TRY(score_set_init(&ood, u->scores[1 + s], in->ood[s]->n, what));
         TRY(metrics_compute(&m[s], &id, &ood));

@@ -1,13 +1,13 @@
 #!/bin/sh
 # The command line of score: tables, files, formats, refusals.  TAP; needs a built program.
-#   BUILD=build          where the program is
+#   OUTPOST_BUILD=build  where the program is
 #   REGEN=1              rewrites tests/cli/expected/score_* (make regen)
 # The data are those of make_score_inputs.py.
 LC_ALL=C
 export LC_ALL
 unset NO_COLOR
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
-score=$(cd "$root" && cd "${BUILD:-build}" 2>/dev/null && pwd)/score
+score=$(cd "$root" && cd "${OUTPOST_BUILD:-build}" 2>/dev/null && pwd)/score
 data=$root/tests/cli/data/score
 expected=$root/tests/cli/expected
 [ -x "$score" ] || { echo "1..0 # SKIP no $score"; exit 0; }
@@ -130,6 +130,9 @@ refuse 4 "no head in it" "features for a head" run --id id.npy --ood far.npy --h
 refuse 4 "far.txt has 40 labels, train.npy has 150 rows" "labels of another set" \
     run --id id.npy --ood far.npy --train train.npy -l far.txt
 refuse 4 "no label" "a list without labels" run --id id.npy --ood far.npy --train far.npy -l far.txt
+{ tac id.txt; yes far/x.jpg 0 | head -n 6; } >"$tmp/mixed.txt"
+refuse 4 "row [0-9]* is 'id/0.*, but .*mixed.txt has 'id/0.* there; --force" "labels in another order" \
+    run --id id_bad.h5 --ood far.h5 --id-labels "$tmp/mixed.txt"
 refuse 2 "nothing could be run: msp: .*head" "methods without what they need" \
     run --id id.npy --ood far.npy -m msp
 
@@ -158,6 +161,9 @@ done
     --ood texture.npy far.npz --csv "$tmp/other.csv" >"$tmp/other" 2>"$tmp/err"
 cmp -s "$tmp/table" "$tmp/other" && cmp -s "$tmp/a.csv" "$tmp/other.csv"
 ok $? "and so does a mixture, with labels from .npz and .h5"
+"$score" run -q --train train.h5 --id id_bad.h5 --ood texture.h5 far.h5 --csv "$tmp/other.csv" >"$tmp/other" 2>"$tmp/err"
+cmp -s "$tmp/table" "$tmp/other" && cmp -s "$tmp/a.csv" "$tmp/other.csv"
+ok $? "rows flagged bad, and NaN, change nothing"
 for n in 1 3; do
     table h5 "$tmp/other" --threads $n --csv "$tmp/other.csv" --scores "$tmp/other.h5"
     cmp -s "$tmp/table" "$tmp/other" && cmp -s "$tmp/a.csv" "$tmp/other.csv" &&
@@ -168,6 +174,23 @@ run run -q --train train.h5 --id id.h5 --ood a=far.h5 b=far.h5 --ood c=texture.h
 [ $rc -eq 0 ] && [ "$(awk '{ if (length($0) > 80) n++ } END { print n + 0 }' "$tmp/out")" -eq 0 ] &&
     [ "$(grep -c '^method' "$tmp/out")" -eq 2 ]
 ok $? "many sets are wrapped at 80 columns"
+refuse 4 "far_a.h5 and far_b.h5 come from different checkpoints: .*--force" "sets of two models" \
+    run --id far_a.h5 --ood far_b.h5 --head fc.pkl -m msp
+run run --id far_a.h5 --ood far_b.h5 --head fc.pkl -m msp --force
+[ $rc -eq 0 ] && has "$tmp/out" "model  *resnet50" && has "$tmp/err" "warning: .*different checkpoints"
+ok $? "--force combines them and says so"
+refuse 2 "'id' is the name of the ID set" "an OOD set called id" run --id far.npy --ood id.h5
+run run -q --train train.h5 --id id.h5 --ood same=id.h5 --csv "$tmp/same.csv"
+[ $rc -eq 0 ] && [ "$(cut -d, -f 4 "$tmp/same.csv" | sort -u | tr '\n' ' ')" = "0.5 auroc " ]
+ok $? "a set against itself has AUROC one half, by every method"
+run run -q --id id_logits.npz --ood texture=texture_logits.npz far=far_logits.npz -m msp,maxlogit,energy
+cp "$tmp/out" "$tmp/other"
+run run -q --id id.h5 --ood texture.h5 far.h5 -m msp,maxlogit,energy
+[ $rc -eq 0 ] && [ -s "$tmp/other" ] && cmp -s "$tmp/out" "$tmp/other"
+ok $? "logits alone (numpy's) give the table of features and head"
+run run -q --id id_logits.npz --ood far.h5 -m msp
+[ $rc -eq 4 ] && has "$tmp/err" "far.h5 has features, id_logits.npz has none"
+ok $? "features here and only logits there are refused"
 run run -q --id id.h5 --ood far.h5 texture.h5 --near texture --far far -m msp
 [ $rc -eq 0 ] && has "$tmp/out" "far  *texture  *near mean  *far mean" && has "$tmp/out" "^  *mean$"
 ok $? "near and far have means of their own"
@@ -181,6 +204,13 @@ run run --id id.h5 --ood far.h5 -m msp
 [ $rc -eq 0 ] && has "$tmp/err" "^score: id: id.h5: 80 rows, 16 features, labels" &&
     has "$tmp/err" "^score: 1 method in [0-9.]* s"
 ok $? "the phases are told on standard error"
+run run --id id_bad.h5 --ood far.h5 -m msp
+[ $rc -eq 0 ] && has "$tmp/err" "warning: id_bad.h5: 6 of 86 rows are flagged bad and left out"
+ok $? "rows left out are counted on standard error"
+run run -q --id id.h5 --ood texture.h5 huge.npy -m msp,gradnorm
+[ $rc -eq 1 ] && has "$tmp/out" "^msp  " && has "$tmp/out" "gradnorm: on huge: [0-9]* of 40 scores are NaN or" &&
+    has "$tmp/err" "1 method gave scores that are not finite"
+ok $? "scores that are not finite are no result (exit 1)"
 run run -q --id id.h5 --ood far.h5 -m gen,gen:gamma=0.5
 [ $rc -eq 0 ] && has "$tmp/out" "^gen  " && has "$tmp/out" "^gen:gamma=0.5  "
 ok $? "one method with two settings has two rows"

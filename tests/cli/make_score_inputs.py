@@ -53,11 +53,36 @@ def npz(name, **arrays):
             z.writestr(zipfile.ZipInfo(key + ".npy", (1980, 1, 1, 0, 0, 0)), raw.getvalue())
 
 
+for name in ("id", "texture", "far"):  # logits alone, as OpenOOD's users keep them
+    npz(name + "_logits.npz", logits=sets[name][0] @ w.T + b, labels=sets[name][1])
 # refused: another width, and one row that is not finite
 np.save(path("narrow.npy"), sets["far"][0][:, :12])
 bad = sets["far"][0].copy()
 bad[7, 3] = np.nan
 np.save(path("nan.npy"), bad)
+# finite features whose products are not
+np.save(path("huge.npy"), sets["far"][0] * np.float32(1e38 / sets["far"][0].max()))
+# id.h5 as `extract` would have it with six unreadable images among the others
+x, y = sets["id"]
+at = np.sort(rng.choice(86, 6, replace=False))
+good = np.setdiff1d(np.arange(86), at)
+all_x, all_y = np.full((86, D), np.nan, np.float32), np.zeros(86, np.int64)
+all_x[good], all_y[good] = x, y
+status = np.full(86, 3, np.uint8)
+status[good] = 1
+names = [f"id/bad{i}.jpg" for i in range(86)]
+for i, k in enumerate(good):
+    names[k] = f"id/{i:04d}.jpg"
+with h5py.File(path("id_bad.h5"), "w", track_order=False) as f:
+    for key, a in (("features", all_x), ("labels", all_y), ("status", status),
+                   ("paths", np.array(names, "S14")), ("head/weight", w), ("head/bias", b)):
+        f.create_dataset(key, data=a, track_times=False)
+# one set from two checkpoints
+for which in "ab":
+    with h5py.File(path(f"far_{which}.h5"), "w", track_order=False) as f:
+        f.create_dataset("features", data=sets["far"][0], track_times=False)
+        f.create_dataset("provenance", track_times=False, data=np.bytes_(
+            '{"model": "resnet50", "checkpoint": {"sha256": "%s"}}' % (which * 64)))
 with open(path("fc.pkl"), "wb") as f:
     pickle.dump([w, b], f, protocol=4)
 for name, (x, y) in sets.items():

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """score/metrics.c against exact rational arithmetic and against scikit-learn.
 
-  metrics_oracle.py [PATH/TO/score_metrics] [RANDOM_CASES]
+  metrics_oracle.py [PATH/TO/score_metrics] [RANDOM_CASES=10000]
 
 1. Every tie pattern of up to 8 scores (each way to split them into groups of equal scores, each
    group with any number of ID and OOD members), in fractions.
@@ -21,7 +21,7 @@ FIELDS = ["auroc", "fpr95_vim", "fpr95_mos", "fpr95_react", "fpr95_openood",
 EXACT = FIELDS[:5]
 here = os.path.dirname(os.path.abspath(__file__))
 tool = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../../build/tools/score_metrics")
-CASES = int(sys.argv[2]) if len(sys.argv) > 2 else 100000
+CASES = int(sys.argv[2]) if len(sys.argv) > 2 else 10000
 count = 0
 failed = False
 

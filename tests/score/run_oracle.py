@@ -91,7 +91,7 @@ def ok(good, words):
 
 
 with tempfile.TemporaryDirectory() as tmp:
-    subprocess.run([program, "run", "-q", "--train", f"{data}/train.h5", "--id", f"{data}/id.h5",
+    subprocess.run([program, "run", "-q", "--train", f"{data}/train.h5", "--id", f"{data}/id_bad.h5",
                     "--ood", f"{data}/texture.h5", f"{data}/far.h5", "--methods", ",".join(formulas),
                     "--set", f"vim.dim={dim}", "--set", f"residual.dim={dim}",
                     "--json", f"{tmp}/r.json", "--scores", f"{tmp}/s.h5"],
@@ -101,8 +101,10 @@ with tempfile.TemporaryDirectory() as tmp:
         sets = f["set"].asstr()[:]
         ours = {m: f["scores"][m][:] for m in formulas}
         predicted, known = f["prediction"][:], f["label"][:]
+        paths = list(f["path"].asstr()[:])
 
 ok(list(sets) == ["id"] * 80 + ["texture"] * 50 + ["far"] * 40, "the rows of --scores are the sets in order")
+ok(paths == [f"id/{i:04d}.jpg" for i in range(80)] + [""] * 90, "and carry the paths, where known")
 want = np.concatenate([logits(tests[n]).argmax(1) for n in tests])
 ok(np.array_equal(predicted, want), "predictions are the largest logits")
 ok(np.array_equal(known, np.r_[labels, np.full(90, -1)]), "labels are those of the files")
