@@ -43,6 +43,14 @@ typedef struct conv_tile_args {
     activation act;
 } conv_tile_args;
 
+typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
+    const size_t *tap;        /* [taps] bytes from the window's first element */
+    size_t taps, channels;
+    const float *w, *bias;    /* [taps][w_step], [w_step]: channels rounded up to vectors */
+    size_t w_step, x_step, y_step;
+    activation act;
+} depthwise_args;
+
 typedef struct conv_kernel { /* one instruction set and element type */
     const char *name;
     int lanes;      /* channels of a vector */
@@ -50,6 +58,7 @@ typedef struct conv_kernel { /* one instruction set and element type */
     int unit;       /* window elements of one step */
     int is_bf16;
     void (*tile)(int vectors, const conv_tile *t, const conv_tile_args *a);
+    void (*depthwise)(const depthwise_args *a, const char *x, char *y, size_t pixels);
 } conv_kernel;
 
 extern const conv_kernel conv_kernel_base, conv_kernel_avx2, conv_kernel_avx512,

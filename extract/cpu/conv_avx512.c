@@ -17,6 +17,7 @@ typedef vec operand;
 #define SPREAD(p) SET1(*(const float *)(const void *)(p))
 #define FROM_ELEMENTS(p) LOAD(p)
 #define TO_ELEMENTS(p, v) STORE(p, v)
+#define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #include "extract/cpu/conv_tile.h"
 
-const conv_kernel conv_kernel_avx512 = { "avx512 f32", LANES, ROWS, UNIT, 0, tile };
+const conv_kernel conv_kernel_avx512 = { "avx512 f32", LANES, ROWS, UNIT, 0, tile, depthwise };

@@ -28,6 +28,7 @@ static inline int two(const char *p)
         _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
 #define TO_ELEMENTS(p, v)                                                                          \
     _mm256_storeu_si256((__m256i *)(void *)(p), (__m256i)_mm512_cvtneps_pbh(v))
+#define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #include "extract/cpu/conv_tile.h"
 
-const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", LANES, ROWS, UNIT, 1, tile };
+const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", LANES, ROWS, UNIT, 1, tile, depthwise };

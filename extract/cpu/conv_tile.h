@@ -1,7 +1,7 @@
 /* Template of one instruction set's tile kernel; included once by each conv_<isa>.c, which defines
  *   LANES ROWS UNIT ELEMENT   channels of a vector, most pixels, elements of a step, element type
  *   vec, operand              f32 vector; what FMA multiplies
- *   LOAD STORE SET1 ADD MAX MIN            on f32 vectors
+ *   LOAD STORE SET1 ADD MADD MAX MIN       on f32 vectors
  *   WEIGHTS SPREAD FMA                     a vector of weights; UNIT elements of a pixel to all lanes
  *   FROM_ELEMENTS TO_ELEMENTS              LANES elements of the map <-> f32
  * acc[pixel][vector] += x[pixel][k] * w[k][vector], k through the segments in order. */
@@ -143,4 +143,45 @@ static void tile(int vectors, const conv_tile *t, const conv_tile_args *a)
     if (vectors == 1) tile_1(t, a);
     else if (vectors == 2) tile_2(t, a);
     else tile_4(t, a);
+}
+
+/* One vector of channels of up to PIXELS neighbouring outputs of a depth-wise convolution. */
+enum { PIXELS = 8 };
+ALWAYS void depthwise_of(const int pixels, const depthwise_args *a, const char *x, char *y,
+                         const float *w, const float *bias, int part)
+{
+    vec acc[PIXELS];
+#pragma GCC unroll 8
+    for (int i = 0; i < pixels; i++)
+        acc[i] = LOAD(bias);
+    for (size_t t = 0; t < a->taps; t++, w += a->w_step) {
+        const char *from = x + a->tap[t];
+        const vec one = LOAD(w);
+#pragma GCC unroll 8
+        for (int i = 0; i < pixels; i++, from += a->x_step)
+            acc[i] = MADD(part == LANES ? FROM_ELEMENTS((const void *)from) : load_part(from, part),
+                          one, acc[i]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < pixels; i++, y += a->y_step) {
+        vec v = activate(acc[i], a->act);
+        if (part == LANES) TO_ELEMENTS((void *)y, v);
+        else store_part(y, v, part);
+    }
+}
+
+static void depthwise(const depthwise_args *a, const char *x, char *y, size_t pixels)
+{
+    for (size_t c = 0; c < a->channels; c += LANES) {
+        int part = a->channels - c < LANES ? (int)(a->channels - c) : LANES;
+        const char *from = x + c * sizeof(ELEMENT);
+        char *to = y + c * sizeof(ELEMENT);
+        size_t i = 0;
+        for (; i + PIXELS <= pixels && part == LANES; i += PIXELS)
+            depthwise_of(PIXELS, a, from + i * a->x_step, to + i * a->y_step, a->w + c, a->bias + c,
+                         LANES);
+        for (; i < pixels; i++)
+            depthwise_of(1, a, from + i * a->x_step, to + i * a->y_step, a->w + c, a->bias + c,
+                         part);
+    }
 }

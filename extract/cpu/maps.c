@@ -22,8 +22,6 @@ static inline float activate(float v, activation act)
     return v;
 }
 
-enum { TAPS_MAX = 49, LINE = 64 };
-
 #define ELEMENT float
 #define LINE_(name) line_##name##_f32
 #define GET(v) (v)
@@ -199,18 +197,6 @@ void map_shortcut_a(const view *x, const view *y, int n)
         memset(to, 0, (size_t)y->c * e);
         memcpy(to + before, pixel(x, i, 2 * oy, 2 * ox), (size_t)x->c * e);
     }
-}
-
-void map_depthwise(const view *x, const float *w, const float *bias, int kernel, int stride,
-                   int pad, activation act, const view *y, int n)
-{
-    size_t tap[TAPS_MAX], k = (size_t)kernel, s = (size_t)stride;
-    size_t corner = (size_t)pad * (x->row + x->ld) * view_bytes(x);
-    for (size_t t = 0; t < k * k; t++)
-        tap[t] = t / k * x->row + t % k * x->ld;
-    EACH_PIXEL(y, n)
-        LINE_OF(y, depthwise, (void *)(pixel(x, i, oy * s, ox * s) - corner), tap, k * k, w,
-                (size_t)y->c, bias, act, (void *)pixel(y, i, oy, ox), (size_t)y->c);
 }
 
 /* ---- export -------------------------------------------------------------------------------------- */

@@ -28,9 +28,6 @@ void map_avgpool(const view *x, int kernel, int stride, float *sum, const view *
 /* Mean over h, w, summed row by row in f32. */
 void map_gap(const view *x, float *sum, const view *y, int n);
 void map_shortcut_a(const view *x, const view *y, int n);
-/* Depth-wise convolution; w is [k*k][c]; x has a halo of at least pad. */
-void map_depthwise(const view *x, const float *w, const float *bias, int kernel, int stride,
-                   int pad, activation act, const view *y, int n);
 /* Image `i` of x as the rows of an output: [c,h,w] planes, or one reduction per channel. */
 void map_export(const view *x, int i, reduction r, float *out);
 

@@ -3,6 +3,7 @@
  * Work is split over images, MICRO at a time; inside an image nothing waits for another thread. */
 #include "extract/backend.h"
 #include "extract/cpu/conv.h"
+#include "extract/cpu/depthwise.h"
 #include "extract/cpu/maps.h"
 #include "extract/cpu/pool.h"
 #include "common/err.h"
@@ -17,7 +18,8 @@ enum { MICRO_DEFAULT = 2 }; /* images of one pass: weights are read once for all
 typedef struct cpu_step {
     const plan_step *s;
     conv *conv;        /* dense convolution and linear */
-    float *w, *b;      /* depth-wise [k*k][c], scale and shift [c] */
+    depthwise *each;   /* depth-wise convolution */
+    float *w, *b;      /* scale and shift [c] */
 } cpu_step;
 
 typedef struct network {
@@ -60,21 +62,6 @@ static int copy_floats(float **out, const float *v, size_t n, const char *what)
     return rc;
 }
 
-/* [c,1,k,k] -> [k*k][c] */
-static int pack_depthwise(cpu_step *c, int channels)
-{
-    int rc = 0;
-    size_t n = (size_t)channels, area = (size_t)c->s->kernel * (size_t)c->s->kernel;
-    CHECK(area <= 49, ERR_INTERNAL, "%s: depth-wise window of %zu", c->s->name, area);
-    TRY(mem_new_aligned(&c->w, n * area, sizeof *c->w, c->s->name));
-    for (size_t o = 0; o < n; o++)
-        for (size_t t = 0; t < area; t++)
-            c->w[t * n + o] = c->s->w[o * area + t];
-    TRY(copy_floats(&c->b, c->s->b, n, c->s->name));
-done:
-    return rc;
-}
-
 static int prepare(network *net, cpu_step *c)
 {
     int rc = 0;
@@ -84,7 +71,7 @@ static int prepare(network *net, cpu_step *c)
     switch (s->op) {
     case OP_conv:
         if (s->groups == y.c && y.c == x.c && s->groups > 1) {
-            TRY(pack_depthwise(c, y.c));
+            TRY(depthwise_new(&c->each, s, &x));
             break;
         }
         CHECK(s->groups == 1, ERR_INTERNAL, "%s: %d groups", s->name, s->groups);
@@ -108,6 +95,7 @@ static void cpu_close(void **out)
     pool_free(&net->threads);
     for (size_t i = 0; net->steps != NULL && i < net->p->n_steps; i++) {
         conv_free(&net->steps[i].conv);
+        depthwise_free(&net->steps[i].each);
         free(net->steps[i].w);
         free(net->steps[i].b);
     }
@@ -214,8 +202,7 @@ static void run_step(const network *net, int worker, const cpu_step *c, size_t f
             conv_run(c->conv, &x, &y, s->residual >= 0 ? &r : NULL, n);
             break;
         }
-        map_depthwise(&x, c->w, c->b, s->kernel, s->stride, s->pad,
-                      s->residual >= 0 ? ACT_NONE : s->act, &y, n);
+        depthwise_run(c->each, &x, &y, s->residual >= 0 ? ACT_NONE : s->act, n);
         if (s->residual >= 0) map_add(&y, &r, s->act, &y, n);
         break;
     case OP_batchnorm: map_scale_shift(&x, c->w, c->b, s->act, &y, n); break;
