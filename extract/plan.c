@@ -220,7 +220,7 @@ static int add_output(planner *b, const plan_request *r)
 }
 
 int plan_build(plan **out, const graph *g, const weights *w, const plan_request *requests,
-               size_t n_requests)
+               size_t n_requests, int dense)
 {
     int rc = 0;
     size_t edges = 0;
@@ -241,7 +241,7 @@ int plan_build(plan **out, const graph *g, const weights *w, const plan_request 
         if (b.need[i] && b.end[b.owner[i]] == (int)i) TRY(emit(&b, b.owner[i]));
     for (size_t i = 0; i < n_requests; i++)
         TRY(add_output(&b, &requests[i]));
-    TRY(plan_memory(b.p));
+    TRY(plan_memory(b.p, dense));
     *out = b.p;
     b.p = NULL;
 done:

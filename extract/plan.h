@@ -70,8 +70,9 @@ typedef struct plan {
     size_t n_edges;
 } plan;
 
+/* dense: neither slices nor halos, for backends whose convolutions want whole tensors. */
 int plan_build(plan **out, const graph *g, const weights *w, const plan_request *requests,
-               size_t n_requests);
+               size_t n_requests, int dense);
 /* Frees the f32 weights once a backend has packed its own. */
 void plan_drop_weights(plan *p);
 void plan_free(plan **p);

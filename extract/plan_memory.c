@@ -58,7 +58,7 @@ static void touch(plan *p, int tensor, int step)
     if (step > r->last) r->last = step;
 }
 
-static void find_lifetimes(plan *p)
+static void find_lifetimes(plan *p, int halos)
 {
     for (size_t i = 0; i < p->n_tensors; i++)
         p->tensors[i].first = p->tensors[i].last = -1;
@@ -68,7 +68,7 @@ static void find_lifetimes(plan *p)
             touch(p, s->x[k], (int)i);
         if (s->residual >= 0) touch(p, s->residual, (int)i);
         touch(p, s->y, (int)i);
-        if (s->op == OP_conv && s->pad > 0) {
+        if (halos && s->op == OP_conv && s->pad > 0) {
             plan_tensor *r = &p->tensors[p->tensors[s->x[0]].root];
             if (r->halo < s->pad) r->halo = s->pad;
         }
@@ -141,9 +141,9 @@ done:
     return rc;
 }
 
-int plan_memory(plan *p)
+int plan_memory(plan *p, int dense)
 {
-    make_slices(p);
-    find_lifetimes(p);
+    if (!dense) make_slices(p);
+    find_lifetimes(p, !dense);
     return place(p);
 }

@@ -5,6 +5,6 @@
 
 #include "extract/plan.h"
 
-int plan_memory(plan *p);
+int plan_memory(plan *p, int dense);
 
 #endif

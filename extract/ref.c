@@ -250,5 +250,11 @@ static size_t ref_memory(const void *n)
     return sum;
 }
 
-const backend_def backend_ref = { "ref", ref_open, ref_forward, ref_describe, ref_memory,
+static int ref_wants_dense(precision p)
+{
+    (void)p;
+    return 1;
+}
+
+const backend_def backend_ref = { "ref", ref_wants_dense, ref_open, ref_forward, ref_describe, ref_memory,
                                   ref_close };

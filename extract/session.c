@@ -145,7 +145,8 @@ int session_open(session *s, const session_options *o)
     TRY(model_build(&s->g, s->m, s->classes));
     TRY(add_outputs(s, o));
     TRY(weights_bind(s->w, s->m, s->g));
-    TRY(plan_build(&s->p, s->g, s->w, s->requests, s->n_requests));
+    TRY(plan_build(&s->p, s->g, s->w, s->requests, s->n_requests,
+                   s->backend->wants_dense(s->precision)));
     options.precision = s->precision;
     options.device = s->device;
     options.prep = &s->prep;

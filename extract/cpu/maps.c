@@ -100,7 +100,8 @@ void map_zero_halo(const view *y, int n)
     for (size_t i = 0; i < (size_t)n; i++) {
         char *corner = pixel(y, i, 0, 0) - halo * (y->row + y->ld) * e;
         /* a step of two elements may read one beyond the last pixel */
-        if (y->is_bf16 && y->ld % 2 != 0) memset(corner + (h + 2 * halo) * row, 0, e);
+        if (y->is_bf16 && y->ld % 2 != 0 && i + 1 == (size_t)n)
+            memset(corner + (h + 2 * halo) * row, 0, e);
         for (size_t r = 0; r < halo; r++) {
             zero_pixels(corner + r * row, wide, y);
             zero_pixels(corner + (h + halo + r) * row, wide, y);

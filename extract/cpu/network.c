@@ -3,12 +3,14 @@
  * Work is split over images, MICRO at a time; inside an image nothing waits for another thread. */
 #include "extract/backend.h"
 #include "extract/cpu/conv.h"
+#include "extract/cpu/conv_dnnl.h"
 #include "extract/cpu/depthwise.h"
 #include "extract/cpu/maps.h"
 #include "extract/cpu/pool.h"
 #include "common/err.h"
 #include "common/mem.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@ typedef struct cpu_step {
     const plan_step *s;
     conv *conv;        /* dense convolution and linear */
     depthwise *each;   /* depth-wise convolution */
+    conv_dnnl *dnnl;   /* any convolution of a network that runs through oneDNN */
     float *w, *b;      /* scale and shift [c] */
 } cpu_step;
 
@@ -32,7 +35,9 @@ typedef struct network {
     size_t element;    /* bytes that every arena element gets: those of the widest */
     char **arena;      /* [threads] micro images each */
     float **sum;       /* [threads] scratch of one line of channels */
-    int is_bf16;
+    char **scratch;    /* [threads] of oneDNN */
+    int is_bf16, uses_dnnl;
+    int *status;       /* [threads] first error of a worker in this batch */
     size_t image_bytes;
     /* the batch under way */
     const batch_input *in;
@@ -48,7 +53,7 @@ static view view_of(const network *net, char *arena, int tensor)
     const plan_tensor *r = &net->p->tensors[t->root];
     view v = { .c = t->s.c, .h = t->s.h, .w = t->s.w, .halo = r->halo, .ld = (size_t)r->s.c };
     v.row = (size_t)(r->s.w + 2 * r->halo) * v.ld;
-    v.image = r->elements;
+    v.image = v.row * (size_t)(r->s.h + 2 * r->halo);
     v.is_bf16 = net->is_bf16 && r->s.h * r->s.w > 1;
     v.p = arena + r->at * net->micro * net->element +
           ((size_t)r->halo * (v.row + v.ld) + (size_t)t->channel) * view_bytes(&v);
@@ -70,6 +75,10 @@ static int prepare(network *net, cpu_step *c)
     if (s->n_x > 0) x = view_of(net, net->arena[0], s->x[0]);
     switch (s->op) {
     case OP_conv:
+        if (net->uses_dnnl) {
+            TRY(conv_dnnl_new(&c->dnnl, s, &x, &y, (int)net->micro));
+            break;
+        }
         if (s->groups == y.c && y.c == x.c && s->groups > 1) {
             TRY(depthwise_new(&c->each, s, &x));
             break;
@@ -96,18 +105,46 @@ static void cpu_close(void **out)
     for (size_t i = 0; net->steps != NULL && i < net->p->n_steps; i++) {
         conv_free(&net->steps[i].conv);
         depthwise_free(&net->steps[i].each);
+        conv_dnnl_free(&net->steps[i].dnnl);
         free(net->steps[i].w);
         free(net->steps[i].b);
     }
     for (int i = 0; i < net->n_threads; i++) {
         if (net->arena != NULL) free(net->arena[i]);
         if (net->sum != NULL) free(net->sum[i]);
+        if (net->scratch != NULL) free(net->scratch[i]);
     }
+    free(net->scratch);
+    free(net->status);
     free(net->steps);
     free(net->sum);
     free(net->arena);
     free(net);
     *out = NULL;
+}
+
+/* oneDNN: for bf16 where there are AMX tiles, and on request. */
+static int cpu_wants_dense(precision p)
+{
+    const char *ask = getenv("OUTPOST_CPU");
+    if (ask != NULL && strcmp(ask, "onednn") == 0) return 1;
+    return p == PRECISION_BF16 && conv_dnnl_has_amx();
+}
+
+/* Room for the hungriest oneDNN primitive, per worker. */
+static int make_scratch(network *net)
+{
+    int rc = 0;
+    size_t most = 0;
+    for (size_t i = 0; i < net->p->n_steps; i++)
+        if (net->steps[i].dnnl != NULL && conv_dnnl_scratch(net->steps[i].dnnl) > most)
+            most = conv_dnnl_scratch(net->steps[i].dnnl);
+    TRY(mem_new(&net->status, (size_t)net->n_threads, sizeof *net->status, "network"));
+    TRY(mem_new(&net->scratch, (size_t)net->n_threads, sizeof *net->scratch, "network"));
+    for (int i = 0; i < net->n_threads; i++)
+        TRY(mem_new_aligned(&net->scratch[i], most, 1, "network"));
+done:
+    return rc;
 }
 
 static size_t most_channels(const plan *p)
@@ -120,7 +157,7 @@ static size_t most_channels(const plan *p)
 
 static int cpu_open(void **out, plan *p, const backend_options *o)
 {
-    int rc = 0;
+    int rc = 0, omp_threads = omp_get_max_threads();
     size_t bytes;
     void *made = NULL;
     network *net;
@@ -133,7 +170,8 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
           "the cpu computes in fp32 or bf16");
     net->is_bf16 = o->precision == PRECISION_BF16;
     net->element = sizeof(float);
-    CHECK(!net->is_bf16 || conv_kernel_bf16() != NULL, ERR_ENV,
+    net->uses_dnnl = cpu_wants_dense(o->precision);
+    CHECK(!net->is_bf16 || net->uses_dnnl || conv_kernel_bf16() != NULL, ERR_ENV,
           "this processor has no bf16 dot products (AVX512_BF16); use -p fp32");
     net->micro = micro != NULL ? (size_t)atoi(micro) : MICRO_DEFAULT;
     if (net->micro > o->batch) net->micro = o->batch;
@@ -144,9 +182,11 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     TRY(mem_product(&bytes, p->arena, net->micro, "activations"));
     for (int i = 0; i < o->threads; i++) {
         TRY(mem_new_aligned(&net->arena[i], bytes, net->element, "activations"));
+        memset(net->arena[i], 0, bytes * net->element); /* what a short batch leaves unset is finite */
         TRY(mem_new_aligned(&net->sum[i], most_channels(p), sizeof(float), "activations"));
     }
     TRY(mem_new(&net->steps, p->n_steps, sizeof *net->steps, "network"));
+    if (net->uses_dnnl) omp_set_num_threads(1); /* primitives are made for the thread count they see */
     for (size_t i = 0; i < p->n_steps; i++) {
         net->steps[i].s = &p->steps[i];
         TRY(prepare(net, &net->steps[i]));
@@ -154,10 +194,12 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
         free(p->steps[i].b);
         p->steps[i].w = p->steps[i].b = NULL;
     }
+    TRY(make_scratch(net));
     TRY(pool_new(&net->threads, o->threads));
     *out = made;
     made = NULL;
 done:
+    omp_set_num_threads(omp_threads);
     cpu_close(&made);
     return rc;
 }
@@ -185,7 +227,7 @@ static void run_input(const network *net, size_t first, const view *y, int n)
     else map_import(net->in->values + first * values, values, y, n);
 }
 
-static void run_step(const network *net, int worker, const cpu_step *c, size_t first, int n)
+static int run_step(const network *net, int worker, const cpu_step *c, size_t first, int n)
 {
     const plan_step *s = c->s;
     char *arena = net->arena[worker];
@@ -198,6 +240,9 @@ static void run_step(const network *net, int worker, const cpu_step *c, size_t f
     case OP_input: run_input(net, first, &y, n); break;
     case OP_conv:
     case OP_linear:
+        if (c->dnnl != NULL)
+            return conv_dnnl_run(c->dnnl, &x, &y, s->residual >= 0 ? &r : NULL,
+                                 net->scratch[worker]);
         if (c->conv != NULL) {
             conv_run(c->conv, &x, &y, s->residual >= 0 ? &r : NULL, n);
             break;
@@ -219,6 +264,7 @@ static void run_step(const network *net, int worker, const cpu_step *c, size_t f
     case OP_shortcut_a: map_shortcut_a(&x, &y, n); break;
     case OP_COUNT: break;
     }
+    return 0;
 }
 
 static void run_micro(void *context, int worker, size_t task)
@@ -226,8 +272,9 @@ static void run_micro(void *context, int worker, size_t task)
     network *net = context;
     size_t first = task * net->micro;
     size_t n = net->n - first < net->micro ? net->n - first : net->micro;
-    for (size_t i = 0; i < net->p->n_steps; i++)
-        run_step(net, worker, &net->steps[i], first, (int)n);
+    if (net->uses_dnnl) omp_set_num_threads(1); /* this thread's own setting */
+    for (size_t i = 0; i < net->p->n_steps && net->status[worker] == 0; i++)
+        net->status[worker] = run_step(net, worker, &net->steps[i], first, (int)n);
     for (size_t k = 0; k < net->p->n_outputs; k++) {
         const plan_output *o = &net->p->outputs[k];
         view v = view_of(net, net->arena[worker], o->tensor);
@@ -242,14 +289,19 @@ static int cpu_forward(void *n, const batch_input *in, size_t images, float *con
     net->in = in;
     net->n = images;
     net->out = out;
+    memset(net->status, 0, (size_t)net->n_threads * sizeof *net->status);
     pool_run(net->threads, (images + net->micro - 1) / net->micro, run_micro, net);
+    for (int i = 0; i < net->n_threads; i++)
+        if (net->status[i] < 0) /* a helper's words stayed in its thread */
+            return err_set(net->status[i], "a convolution failed in worker %d", i);
     return 0;
 }
 
 static void cpu_describe(const void *n, char *text, size_t room)
 {
     const network *net = n;
-    snprintf(text, room, "cpu %s", (net->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32())->name);
+    if (net->uses_dnnl) snprintf(text, room, "cpu onednn %s", net->is_bf16 ? "bf16" : "f32");
+    else snprintf(text, room, "cpu %s", (net->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32())->name);
 }
 
 static size_t cpu_memory(const void *n)
@@ -258,5 +310,5 @@ static size_t cpu_memory(const void *n)
     return (size_t)net->n_threads * net->p->arena * net->micro * net->element;
 }
 
-const backend_def backend_cpu = { "cpu", cpu_open, cpu_forward, cpu_describe, cpu_memory,
+const backend_def backend_cpu = { "cpu", cpu_wants_dense, cpu_open, cpu_forward, cpu_describe, cpu_memory,
                                   cpu_close };
