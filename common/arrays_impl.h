@@ -28,7 +28,7 @@ struct arrays {
     size_t *by_name; /* indices in byte order of the names */
     void **owned;    /* names and copies, freed at the end */
     size_t n_owned, owned_room;
-    size_t names_bytes, copied_bytes;
+    size_t names_bytes, copied_bytes, inflated_bytes;
     pthread_mutex_t lock; /* of sha256 */
     char sha256[65];
 };

@@ -97,6 +97,8 @@ static int load(const header *h, size_t begin, size_t end, json_t **out)
     json_error_t e;
     *out = json_loadb((const char *)h->s + begin, end - begin,
                       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (*out == NULL && json_error_code(&e) == json_error_out_of_memory)
+        return err_set(ERR_ENV, "%s: header: no memory", h->a->path);
     if (*out == NULL)
         return arrays_refuse(h->a, "header", "JSON: %s, byte %zu", e.text,
                              8 + begin + (e.position > 0 ? (size_t)e.position : 0));

@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NPY_HEAD = NPY_HEADER_MAX + 12, DEFLATE_MOST = 1032 };
+enum {
+    NPY_HEAD = NPY_HEADER_MAX + 12,
+    DEFLATE_MOST = 1032,     /* what deflate can do at best */
+    INFLATE_FACTOR = 100,    /* what all members together may grow to: this times the file */
+    INFLATE_MORE = 256 << 20 /* and this */
+};
 
 static int ends_in(const char *s, const char *suffix)
 {
@@ -23,8 +28,26 @@ static int is_folder(const char *name)
 
 /* ---- npz ----------------------------------------------------------------------------------------- */
 
-/* The header is read before memory is taken for the data.  Deflate cannot exceed 1032 : 1, so a
- * size beyond that is a lie; below it the bytes are there. */
+/* A size that deflate cannot reach is a lie, and a truth may still be a bomb: features shrink by a third,
+ * masks and labels of a real cache by less than a hundred times. */
+static int inflate_room(arrays *a, const archive_member *m, unsigned char **out)
+{
+    size_t limit;
+    if (m->packed < m->size / DEFLATE_MOST)
+        return arrays_refuse(a, "expansion", "'%s': %zu bytes cannot inflate to %zu", m->name,
+                             m->packed, m->size);
+    if (__builtin_mul_overflow(a->n_bytes, (size_t)INFLATE_FACTOR, &limit) ||
+        __builtin_add_overflow(limit, (size_t)INFLATE_MORE, &limit))
+        limit = SIZE_MAX;
+    if (m->size > limit - a->inflated_bytes)
+        return arrays_refuse(a, "expansion",
+                             "'%s': inflated, the members would take more than a hundred times the file",
+                             m->name);
+    a->inflated_bytes += m->size;
+    return mem_new_aligned(out, m->size, 1, "npz member");
+}
+
+/* The header is read before memory is taken for the data. */
 static int read_npz_member(arrays *a, const archive *z, const archive_member *m, unsigned char *head)
 {
     size_t got = 0, name_n = strlen(m->name) - 4;
@@ -45,10 +68,7 @@ static int read_npz_member(arrays *a, const archive *z, const archive_member *m,
     if (m->stored) {
         TRY(archive_map(z, m, &data));
     } else {
-        if (m->packed < m->size / DEFLATE_MOST)
-            TRY(arrays_refuse(a, "expansion", "'%s': %zu bytes cannot inflate to %zu", m->name,
-                              m->packed, m->size));
-        TRY(mem_new_aligned(&copy, m->size, 1, "npz member"));
+        TRY(inflate_room(a, m, &copy));
         TRY(archive_read(z, m, copy));
         data = copy;
     }

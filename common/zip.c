@@ -276,7 +276,8 @@ static int open_library(archive *z)
     source = zip_source_buffer_create(z->bytes, z->n, 0, &error);
     if (source != NULL) z->lib = zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
     if (z->lib == NULL) {
-        int rc = err_set(source != NULL ? ERR_INPUT : ERR_ENV, "%s: zip-library: %s", z->path,
+        int memory = source == NULL || zip_error_code_zip(&error) == ZIP_ER_MEMORY;
+        int rc = err_set(memory ? ERR_ENV : ERR_INPUT, "%s: zip-library: %s", z->path,
                          zip_error_strerror(&error));
         if (source != NULL) zip_source_free(source);
         zip_error_fini(&error);

@@ -70,7 +70,7 @@ cd "$DATA/hostile" || exit 1
 find pickle pth npz safetensors zip json deflate hdf5 -type f | LC_ALL=C sort > "$work/files"
 # 20 s of processor time and 1 GiB of address space for all of them together
 limit=1048576
-(ulimit -v $limit; "$tool") 2> "$work/err" || limit=unlimited # AddressSanitizer needs the space
+{ (ulimit -v $limit; "$tool") || limit=unlimited; } 2> "$work/err" # AddressSanitizer needs the space
 (ulimit -t 20; ulimit -v $limit; exec "$tool" - < "$work/files") > "$work/hostile" 2> "$work/err"
 status=$?
 note < "$work/err"

@@ -1,6 +1,5 @@
-/* libFuzzer target: any bytes as a checkpoint or cache.  Every array that is handed out is read whole.
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE tests/fuzz/fuzz_arrays.c common/[!h]*.c
- * Seeds: tests/golden/arrays. */
+/* libFuzzer target (run.sh): any bytes as a checkpoint or cache.  Every array that is handed out is read
+ * whole. */
 #include "common/arrays.h"
 #include "common/err.h"
 

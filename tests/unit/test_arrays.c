@@ -191,6 +191,7 @@ static size_t flips, survived;
 static void flip(const char *file, const char *container)
 {
     char path[256], whole[65], now[65];
+    int rounds = getenv("OUTPOST_LONG") != NULL ? 30000 : 1500;
     int checksums = strcmp(container, "npz") == 0 || strcmp(container, "pytorch-zip") == 0;
     size_t n;
     unsigned char *bytes;
@@ -200,7 +201,7 @@ static void flip(const char *file, const char *container)
     arrays_close(&a);
     snprintf(path, sizeof path, "%s/%s", folder, file);
     bytes = slurp(path, &n);
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < rounds; round++) {
         size_t at[3], k = 1 + rnd() % 3;
         unsigned char old[3];
         int rc;

@@ -289,6 +289,59 @@ static void npz_members(void **state)
     clear(&b);
 }
 
+/* One deflated member: an .npy of `zeros` bytes, said to be `claim` bytes. */
+static void put_deflated(made_zip *z, size_t zeros, size_t claim)
+{
+    static unsigned char in[1 << 16], out[1 << 16];
+    char header[128];
+    buffer npy_head = { 0 }, packed = { 0 };
+    z_stream s = { 0 };
+    made_member *m;
+    snprintf(header, sizeof header, "{'descr': '|u1', 'fortran_order': False, 'shape': (%zu,)}", claim);
+    put_npy(&npy_head, 1, header, 0);
+    if (deflateInit2(&s, 9, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) != Z_OK) abort();
+    s.next_in = npy_head.v;
+    s.avail_in = (uInt)npy_head.n;
+    for (size_t left = zeros; ; ) {
+        s.next_out = out;
+        s.avail_out = sizeof out;
+        if (deflate(&s, left == 0 ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR) abort();
+        put(&packed, out, sizeof out - s.avail_out);
+        if (left == 0 && s.avail_in == 0 && s.avail_out > 0) break;
+        if (s.avail_in > 0 || left == 0) continue;
+        s.next_in = in;
+        s.avail_in = (uInt)(left < sizeof in ? left : sizeof in);
+        left -= s.avail_in;
+    }
+    deflateEnd(&s);
+    clear(&z->b);
+    z->n = 0;
+    m = zip_add(z, "a.npy", packed.v, packed.n);
+    m->method = 8;
+    m->size = (uint32_t)(npy_head.n + claim);
+    z->b.v[m->at + 8] = 8;
+    for (int i = 0; i < 4; i++)
+        z->b.v[m->at + 22 + (size_t)i] = (unsigned char)(m->size >> (8 * i));
+    zip_end(z);
+    clear(&npy_head);
+    clear(&packed);
+}
+
+static void npz_bombs(void **state)
+{
+    made_zip z = { 0 };
+    (void)state;
+    put_deflated(&z, 1000, 1000);
+    expect("CRC of the packed bytes", z.b.v, z.b.n, "zip-data", NULL);
+    put_deflated(&z, 1000, 1001);
+    expect("shorter than said", z.b.v, z.b.n, "zip-data", NULL);
+    put_deflated(&z, 70000, 4000000);
+    expect("more than deflate can", z.b.v, z.b.n, "expansion", NULL);
+    put_deflated(&z, 320u << 20, 320u << 20);
+    expect("320 MiB of zeros", z.b.v, z.b.n, "expansion", NULL);
+    clear(&z.b);
+}
+
 /* ---- PyTorch ------------------------------------------------------------------------------------------ */
 
 /* A PyTorch zip of one pickle and storages data/0 (8 floats 0..7) and data/1 (1 byte). */
@@ -635,6 +688,7 @@ int main(void)
         cmocka_unit_test(npy_headers),
         cmocka_unit_test(npy_header_limit),
         cmocka_unit_test(npz_members),
+        cmocka_unit_test(npz_bombs),
         cmocka_unit_test(torch_tensors),
         cmocka_unit_test(strides_are_applied),
         cmocka_unit_test(torch_objects),
