@@ -305,6 +305,8 @@ int feature_lock_take(feature_lock **out, const char *path)
     l->fd = open(l->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     CHECK(l->fd >= 0, ERR_ENV, "%s: cannot create: %s", l->temp, strerror(errno));
     TRY(io_pwrite(l->fd, l->temp, l->text, (size_t)n, 0));
+    TRY(io_sync(l->fd, l->temp,
+                0)); /* after a power failure it must still say which boot it is of */
     (void)flock(l->fd, LOCK_EX | LOCK_NB); /* held from before the name exists */
     TRY(take(l, path, &me));
     unlink(l->temp);

@@ -75,6 +75,8 @@ done:
 static int check_strings(const feature_file *f)
 {
     int rc = 0;
+    /* other files of this project, scores say, may hold more; it is listed, not mapped */
+    if (strncmp(f->list->format, "outpost-", 8) == 0 && !feature_file_is_ours(f)) return 0;
     for (size_t i = 0; i < f->list->n; i++) {
         const h5_item *it = &f->list->item[i];
         if (it->type != H5_TYPE_STRING) {
@@ -234,7 +236,8 @@ static int make_tables(feature_file *f)
     for (size_t i = 0; i < f->list->n; i++) {
         const h5_item *it = &f->list->item[i];
         feature_table *t = &f->table[f->n_tables];
-        if (strcmp(it->name, "paths") == 0) f->paths = it, f->path_text = data_of(f, i);
+        if (strcmp(it->name, "paths") == 0 && it->type == H5_TYPE_STRING && it->rank == 1)
+            f->paths = it, f->path_text = data_of(f, i);
         if (it->type == H5_TYPE_STRING || strncmp(it->name, "digests/", 8) == 0) continue;
         t->name = it->name;
         t->type = type_from[it->type];
@@ -251,7 +254,7 @@ static int read_provenance(feature_file *f)
 {
     int rc = 0;
     const h5_item *it = feature_file_item(f, "provenance");
-    if (it == NULL || it->bytes == 0) goto done;
+    if (it == NULL || it->bytes == 0 || it->type != H5_TYPE_STRING) goto done;
     TRY(mem_new(&f->provenance, it->bytes + 1, 1, f->path));
     if (it->direct) TRY(io_pread(f->fd, f->path, f->provenance, it->bytes, it->offset));
     else memcpy(f->provenance, f->extra + f->extra_offset[it - f->list->item], it->bytes);

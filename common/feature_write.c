@@ -8,7 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,8 +115,13 @@ static int hash_begin(feature_writer *w, const void *const *data, const uint8_t 
                       size_t bytes)
 {
     hash_thread *h = &w->hash;
-    if (bytes >= INLINE_BYTES && !h->started && pthread_create(&h->thread, NULL, hash_loop, w) == 0)
-        h->started = 1;
+    if (bytes >= INLINE_BYTES && !h->started) {
+        sigset_t all, before; /* signals are for the threads of the program */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        h->started = pthread_create(&h->thread, NULL, hash_loop, w) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
     if (bytes < INLINE_BYTES || !h->started) return hash_rows(w, data, status, n);
     pthread_mutex_lock(&h->lock);
     h->data = data, h->status = status, h->n = n;

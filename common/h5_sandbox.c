@@ -79,7 +79,7 @@ static void filter_calls(void)
 #endif
 }
 
-static void limit(int what, rlim_t most)
+static void limit(__rlimit_resource_t what, rlim_t most)
 {
     /* at the soft limit of processor time comes SIGXCPU, which tells us why; at the hard one SIGKILL */
     struct rlimit r = {most, what == RLIMIT_CPU ? most + 1 : most};

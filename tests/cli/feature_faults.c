@@ -1,7 +1,9 @@
 /* A library for LD_PRELOAD that makes one system call of a run fail, or ends the run there.
  *   FAULT=CALL:N:WHAT   CALL: pwrite write fsync fdatasync rename fallocate ftruncate open link close,
  *                       or any; N: the N-th such call, N+: from the N-th on;
- *                       WHAT: an errno number, "short" (pwrite takes half) or "kill" (SIGKILL before it)
+ *                       WHAT: an errno number, "short" (pwrite takes half), "kill" (SIGKILL before it) or
+ *                       "power": what was not synced is lost by sectors of 512 bytes, each by the toss of
+ *                       a coin (POWER_SEED), then SIGKILL; names are kept
  *   FAULT_COUNT=FILE    how many calls of each kind a run made that came to its end */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,6 +25,55 @@ static const char *const kind_name[KINDS] = {"pwrite", "write",     "fsync",    
 static long count[KINDS], total;
 
 enum { PASS, FAIL, SHORT };
+
+/* --- what a power failure takes back ------------------------------------------------------------ */
+
+enum { UNDO_MAX = 65536, SECTOR = 512 };
+static struct undo {
+    ino_t file;
+    int fd; /* our own, for the end */
+    off_t at;
+    size_t n;
+    char *old;
+} undo[UNDO_MAX];
+static size_t n_undo;
+
+static void remember(int fd, size_t n, off_t at)
+{
+    struct stat st;
+    struct undo *u = &undo[n_undo];
+    const char *f = getenv("FAULT");
+    ssize_t have;
+    if (f == NULL || strstr(f, "power") == NULL || n_undo == UNDO_MAX || fstat(fd, &st) < 0) return;
+    *u = (struct undo){st.st_ino, dup(fd), at, n, calloc(1, n)};
+    have = pread(fd, u->old, n, at); /* beyond the end: zeros, as a lost sector reads */
+    (void)have;
+    n_undo++;
+}
+
+static void synced(int fd)
+{
+    struct stat st;
+    if (n_undo == 0 || fstat(fd, &st) < 0) return;
+    for (size_t i = 0; i < n_undo; i++)
+        if (undo[i].file == st.st_ino) undo[i].n = 0;
+}
+
+static void power_off(void)
+{
+    const char *seed = getenv("POWER_SEED");
+    unsigned long long r =
+        88172645463325252ull + 2862933555777941757ull * strtoull(seed ? seed : "1", NULL, 10);
+    for (size_t i = n_undo; i-- > 0;) {
+        for (size_t k = 0; k < undo[i].n; k += SECTOR) {
+            size_t n = undo[i].n - k < SECTOR ? undo[i].n - k : SECTOR;
+            r ^= r << 13, r ^= r >> 7, r ^= r << 17;
+            if (r >> 20 & 1)
+                syscall(SYS_pwrite64, undo[i].fd, undo[i].old + k, n, undo[i].at + (off_t)k);
+        }
+    }
+    kill(getpid(), SIGKILL);
+}
 
 static int decide(int kind)
 {
@@ -38,6 +90,7 @@ static int decide(int kind)
     else if (strcmp(call, kind_name[kind]) != 0) return PASS;
     if (n != at && !(sticky && n > at)) return PASS;
     if (strcmp(what, "kill") == 0) kill(getpid(), SIGKILL);
+    if (strcmp(what, "power") == 0) power_off();
     if (strcmp(what, "short") == 0) return SHORT;
     errno = atoi(what);
     return FAIL;
@@ -58,6 +111,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 {
     int d = decide(PWRITE);
     if (d == FAIL) return -1;
+    remember(fd, n, at);
     return syscall(SYS_pwrite64, fd, p, d == SHORT && n > 1 ? n / 2 : n, at);
 }
 ssize_t pwrite64(int fd, const void *p, size_t n, off_t at)
@@ -70,11 +124,15 @@ ssize_t write(int fd, const void *p, size_t n)
 }
 int fsync(int fd)
 {
-    return decide(FSYNC) == FAIL ? -1 : (int)syscall(SYS_fsync, fd);
+    if (decide(FSYNC) == FAIL) return -1;
+    synced(fd);
+    return (int)syscall(SYS_fsync, fd);
 }
 int fdatasync(int fd)
 {
-    return decide(FDATASYNC) == FAIL ? -1 : (int)syscall(SYS_fdatasync, fd);
+    if (decide(FDATASYNC) == FAIL) return -1;
+    synced(fd);
+    return (int)syscall(SYS_fdatasync, fd);
 }
 int rename(const char *a, const char *b)
 {
