@@ -266,6 +266,32 @@ static void test_no_permission(void **state)
     chmod(path, 0644);
 }
 
+/* The limit of a file's size, and one byte more; the file is one hole. */
+static void test_size_limit(void **state)
+{
+    char path[2048];
+    loader_options o = options(1, 1, 2);
+    loader *l = NULL;
+    loader_batch *b;
+    (void)state;
+    in_root(path, sizeof path, names[1]);
+    for (int more = 0; more < 2; more++) {
+        assert_int_equal(truncate(path, LOADER_FILE_MAX + more), 0);
+        o.begin = 1;
+        o.end = 2;
+        assert_int_equal(loader_open(&l, &o), 0);
+        assert_int_equal(loader_next(l, &b), 0);
+        if (more == 0) assert_int_equal(b->status[0], ROW_OK); /* a PNG with zeros behind it */
+        else {
+            assert_int_equal(b->status[0], ROW_UNREADABLE);
+            assert_non_null(strstr(b->reason[0], "above the limit of 268435456"));
+        }
+        loader_close(&l);
+    }
+    unlink(path);
+    write_png(path, 1);
+}
+
 static void test_refusals(void **state)
 {
     loader_options o = options(1, 1, 2);
@@ -289,7 +315,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),         cmocka_unit_test(test_part_and_release_order),
         cmocka_unit_test(test_early_close),   cmocka_unit_test(test_empty_range),
-        cmocka_unit_test(test_no_permission), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_permission), cmocka_unit_test(test_size_limit),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }
