@@ -30,7 +30,7 @@ enum png_fed { PNG_MORE, PNG_DONE };
 
 typedef struct png_rows png_rows;
 
-/* Fills the image with what sample 0 stands for and gets ready for the rows. */
+/* Gets ready for the rows.  Pixels that no row reaches become what sample 0 stands for. */
 int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char *name);
 /* Takes the next bytes of the zlib stream; *state = PNG_DONE after the last row, or where the
  * stream ends together with a row.  The rest of the image then stays at sample 0, as Pillow

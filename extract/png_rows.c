@@ -26,6 +26,8 @@ struct png_rows {
     size_t got;           /* bytes of the current row */
     size_t y;             /* in the image, or in the interlaced picture */
     int pass;
+    uint8_t blank[3]; /* what sample 0 stands for: pixels that no row reaches */
+    int blanked;      /* the image was filled with it */
 };
 
 /* ---- samples -> RGB -------------------------------------------------------------------------- */
@@ -136,10 +138,27 @@ static size_t bytes_of_row(const png_rows *r)
     return (pixels_of_row(r) * (size_t)r->l.bits + 7) / 8;
 }
 
+static void fill_blank(const png_rows *r, size_t from_row)
+{
+    size_t w = (size_t)r->im->w, end = w * (size_t)r->im->h;
+    for (size_t i = w * from_row; i < end; i++)
+        memcpy(r->im->rgb + 3 * i, r->blank, 3);
+}
+
+/* Rows that cover the image one after the other need no filling before. */
+static int covers(const png_layout *l, const image *im)
+{
+    return !l->interlaced && l->w == (size_t)im->w && l->h == (size_t)im->h;
+}
+
 static void store_row(png_rows *r)
 {
     const struct adam7 *p = &passes[r->pass];
     size_t w = (size_t)r->im->w;
+    if (!r->blanked && !covers(&r->l, r->im)) { /* not before there is a row: files may be bombs */
+        fill_blank(r, 0);
+        r->blanked = 1;
+    }
     if (r->l.interlaced) /* Pillow ignores the frame's offset here */
         put_pixels(&r->l, r->row + 1, r->im->rgb + (r->y * w + p->x) * 3, pixels_of_row(r),
                    3 * p->dx);
@@ -201,6 +220,7 @@ int png_rows_feed(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *sta
         rc = finish_row(r, &more);
         if (rc < 0) return rc;
         if (!more || err == Z_STREAM_END) {
+            if (covers(&r->l, r->im)) fill_blank(r, r->y);
             *state = PNG_DONE;
             return 0;
         }
@@ -257,8 +277,6 @@ int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char
     static const uint8_t zero[8] = {0};
     int rc = 0;
     png_rows *r = NULL;
-    uint8_t blank[3];
-    size_t pixels = (size_t)im->w * (size_t)im->h;
     TRY(mem_new(&r, 1, sizeof *r, name));
     r->l = *layout;
     r->im = im;
@@ -268,9 +286,7 @@ int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char
     TRY(mem_new(&r->above, r->row_bytes + 1, 1, name));
     CHECK(inflateInit(&r->z) == Z_OK, ERR_ENV, "%s: PNG: no memory for inflate", name);
     r->z_open = 1;
-    put_pixels(layout, zero, blank, 1, 3);
-    for (size_t i = 0; i < pixels; i++)
-        memcpy(im->rgb + 3 * i, blank, 3);
+    put_pixels(layout, zero, r->blank, 1, 3);
     *out = r;
     r = NULL;
 done:
