@@ -15,31 +15,31 @@ static const struct magic {
     size_t at, n;
     const char *bytes, *what;
 } others[] = {
-    { 0, 4, "GIF8", "a GIF" },
-    { 0, 2, "BM", "a BMP" },
-    { 8, 4, "WEBP", "a WebP" },
-    { 0, 4, "II*\0", "a TIFF" },
-    { 0, 4, "MM\0*", "a TIFF" },
-    { 0, 8, "\0\0\0\x0cjP  ", "a JPEG 2000" },
-    { 0, 4, "\xff\x4f\xff\x51", "a JPEG 2000 codestream" },
-    { 0, 2, "\xff\x0a", "a JPEG XL" },
-    { 0, 8, "\0\0\0\x0cJXL ", "a JPEG XL" },
-    { 4, 8, "ftypavif", "an AVIF" },
-    { 4, 4, "ftyp", "an ISO media (HEIF or video)" },
-    { 0, 4, "8BPS", "a Photoshop" },
-    { 0, 4, "\0\0\1\0", "an ICO" },
-    { 0, 4, "DDS ", "a DDS" },
-    { 0, 4, "qoif", "a QOI" },
-    { 0, 4, "\x76\x2f\x31\x01", "an OpenEXR" },
-    { 0, 2, "#?", "a Radiance HDR" },
-    { 0, 8, "\x8aMNG\r\n\x1a\n", "an MNG" },
-    { 0, 8, "\x8bJNG\r\n\x1a\n", "a JNG" },
-    { 0, 4, "%PDF", "a PDF" },
-    { 0, 2, "\x1f\x8b", "a gzip" },
-    { 0, 4, "PK\3\4", "a zip" },
-    { 0, 5, "<?xml", "an XML" },
-    { 0, 4, "<svg", "an SVG" },
-    { 0, 9, "<!DOCTYPE", "an HTML" },
+    {0, 4, "GIF8", "a GIF"},
+    {0, 2, "BM", "a BMP"},
+    {8, 4, "WEBP", "a WebP"},
+    {0, 4, "II*\0", "a TIFF"},
+    {0, 4, "MM\0*", "a TIFF"},
+    {0, 8, "\0\0\0\x0cjP  ", "a JPEG 2000"},
+    {0, 4, "\xff\x4f\xff\x51", "a JPEG 2000 codestream"},
+    {0, 2, "\xff\x0a", "a JPEG XL"},
+    {0, 8, "\0\0\0\x0cJXL ", "a JPEG XL"},
+    {4, 8, "ftypavif", "an AVIF"},
+    {4, 4, "ftyp", "an ISO media (HEIF or video)"},
+    {0, 4, "8BPS", "a Photoshop"},
+    {0, 4, "\0\0\1\0", "an ICO"},
+    {0, 4, "DDS ", "a DDS"},
+    {0, 4, "qoif", "a QOI"},
+    {0, 4, "\x76\x2f\x31\x01", "an OpenEXR"},
+    {0, 2, "#?", "a Radiance HDR"},
+    {0, 8, "\x8aMNG\r\n\x1a\n", "an MNG"},
+    {0, 8, "\x8bJNG\r\n\x1a\n", "a JNG"},
+    {0, 4, "%PDF", "a PDF"},
+    {0, 2, "\x1f\x8b", "a gzip"},
+    {0, 4, "PK\3\4", "a zip"},
+    {0, 5, "<?xml", "an XML"},
+    {0, 4, "<svg", "an SVG"},
+    {0, 9, "<!DOCTYPE", "an HTML"},
 };
 
 static const char *name_of_format(const uint8_t *b, size_t n)
@@ -58,9 +58,10 @@ int image_decode(image *im, const uint8_t *bytes, size_t n, const char *name)
     return image_decode_part(im, bytes, n, name, NULL);
 }
 
-int image_decode_part(image *im, const uint8_t *bytes, size_t n, const char *name, const image_wish *wish)
+int image_decode_part(image *im, const uint8_t *bytes, size_t n, const char *name,
+                      const image_wish *wish)
 {
-    static const uint8_t png[8] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n' };
+    static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     const char *what;
     if (n >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff)
         return jpeg_decode(im, bytes, n, name, wish);
@@ -77,8 +78,8 @@ int image_reserve(image *im, size_t w, size_t h, const char *name)
     size_t need;
     if (w == 0 || h == 0) return err_set(ERR_INPUT, "%s: image of %zu x %zu pixels", name, w, h);
     if (w > IMAGE_PIXELS_MAX || h > (size_t)IMAGE_PIXELS_MAX / w)
-        return err_set(ERR_INPUT, "%s: image of %zu x %zu pixels is above the limit of %d", name, w, h,
-                       (int)IMAGE_PIXELS_MAX);
+        return err_set(ERR_INPUT, "%s: image of %zu x %zu pixels is above the limit of %d", name, w,
+                       h, (int)IMAGE_PIXELS_MAX);
     need = w * h * 3;
     if (im->room < need || (im->room > ROOM_KEPT && need < im->room / 4)) {
         free(im->rgb);
@@ -97,5 +98,5 @@ void image_clear(image *im)
 {
     free(im->rgb);
     free(im->work);
-    *im = (image){ 0 };
+    *im = (image){0};
 }

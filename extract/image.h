@@ -8,9 +8,9 @@
 
 typedef struct image {
     int w, h;
-    uint8_t *rgb;   /* [h, w, 3], and RESIZE_SLACK readable bytes behind it */
-    size_t room;    /* bytes allocated at rgb; reused by the next decode into the same struct */
-    uint8_t *work;  /* decoder's scratch, likewise */
+    uint8_t *rgb;  /* [h, w, 3], and RESIZE_SLACK readable bytes behind it */
+    size_t room;   /* bytes allocated at rgb; reused by the next decode into the same struct */
+    uint8_t *work; /* decoder's scratch, likewise */
     size_t work_room;
 } image;
 
@@ -35,7 +35,8 @@ enum {
 int image_decode(image *im, const uint8_t *bytes, size_t n, const char *name);
 /* The same, when only a window of the pixels will be looked at: the others may be left undefined.
  * The verdict is that of image_decode.  wish NULL: all pixels. */
-int image_decode_part(image *im, const uint8_t *bytes, size_t n, const char *name, const image_wish *wish);
+int image_decode_part(image *im, const uint8_t *bytes, size_t n, const char *name,
+                      const image_wish *wish);
 void image_clear(image *im);
 
 #endif

@@ -7,7 +7,8 @@
 /* Makes room for w x h pixels; contents undefined.  ERR_INPUT above IMAGE_PIXELS_MAX. */
 int image_reserve(image *im, size_t w, size_t h, const char *name);
 
-int jpeg_decode(image *im, const uint8_t *bytes, size_t n, const char *name, const image_wish *wish);
+int jpeg_decode(image *im, const uint8_t *bytes, size_t n, const char *name,
+                const image_wish *wish);
 /* libjpeg-turbo alone, for comparison. */
 int jpeg_decode_plain(image *im, const uint8_t *bytes, size_t n, const char *name);
 int png_decode(image *im, const uint8_t *bytes, size_t n, const char *name);

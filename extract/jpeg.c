@@ -1,5 +1,5 @@
-/* JPEG through libjpeg-turbo, with its defaults (islow IDCT, fancy upsampling, block smoothing): the
- * pixels of Pillow's convert('RGB').  setjmp stays in this file.
+/* JPEG through libjpeg-turbo, with its defaults (islow IDCT, fancy upsampling, block smoothing):
+ * the pixels of Pillow's convert('RGB').  setjmp stays in this file.
  *
  * The source manager holds the whole file and suspends at its end, as Pillow's does: libjpeg then
  * never invents an end marker, and a file is accepted exactly when its last row could be decoded
@@ -66,8 +66,9 @@ static void on_progress(j_common_ptr c)
     if (s->c.input_scan_number <= IMAGE_SCANS_MAX &&
         s->c.input_scan_number * pixels <= scan_pixels_max)
         return;
-    s->rc = err_set(ERR_INPUT, "%s: JPEG: %d scans of %u x %u pixels are above the limit (byte %zu)",
-                    s->name, s->c.input_scan_number, s->c.image_width, s->c.image_height, place(s));
+    s->rc =
+        err_set(ERR_INPUT, "%s: JPEG: %d scans of %u x %u pixels are above the limit (byte %zu)",
+                s->name, s->c.input_scan_number, s->c.image_width, s->c.image_height, place(s));
     longjmp(s->escape, 1);
 }
 
@@ -168,7 +169,8 @@ done:
     return rc;
 }
 
-static int decode_known(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head, const char *name)
+static int decode_known(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head,
+                        const char *name)
 {
     int rc;
     session s;

@@ -71,7 +71,7 @@ static void mcus_of(const jpeg_frame *f, const image_window *w, jpeg_range *r)
     if (r->y1 > f->mcus_y) r->y1 = f->mcus_y;
 }
 
-/* ---- rows of pixels --------------------------------------------------------------------------- */
+/* ---- rows of pixels -------------------------------------------------------------------------- */
 
 /* Row r of a component, clamped to the real rows, its ends repeated outwards. */
 static uint8_t *sample_row(const jpeg_component *c, int r)
@@ -86,13 +86,17 @@ static uint8_t *sample_row(const jpeg_component *c, int r)
 }
 
 /* Chroma samples for pixels x0 (a multiple of 2) to x1 of row y: in place, or upsampled to `up`. */
-static const uint8_t *chroma(const jpeg_frame *f, const jpeg_component *c, int y, int x0, int x1, uint8_t *up)
+static const uint8_t *chroma(const jpeg_frame *f, const jpeg_component *c, int y, int x0, int x1,
+                             uint8_t *up)
 {
     int near = y / f->vmax, far = y % 2 == 0 ? near - 1 : near + 1;
     if (f->hmax == 1 && f->vmax == 1) return sample_row(c, y) + x0;
     if (f->vmax == 1) jpeg_up_h2v1_avx2(sample_row(c, y), x0 / 2, (x1 + 1) / 2, up);
-    else if (f->hmax == 2) jpeg_up_h2v2_avx2(sample_row(c, near), sample_row(c, far), x0 / 2, (x1 + 1) / 2, up);
-    else jpeg_up_h1v2_avx2(sample_row(c, near) + x0, sample_row(c, far) + x0, x1 - x0, y % 2 == 0 ? 1 : 2, up);
+    else if (f->hmax == 2)
+        jpeg_up_h2v2_avx2(sample_row(c, near), sample_row(c, far), x0 / 2, (x1 + 1) / 2, up);
+    else
+        jpeg_up_h1v2_avx2(sample_row(c, near) + x0, sample_row(c, far) + x0, x1 - x0,
+                          y % 2 == 0 ? 1 : 2, up);
     return up;
 }
 
@@ -134,7 +138,7 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
     TRY(mem_grow(&im->work, &im->work_room, l.bytes, 1, name));
     place(&l, &f, im->work);
     TRY(image_reserve(im, (size_t)f.w, (size_t)f.h, name));
-    w = (image_window){ 0, f.w, 0, f.h };
+    w = (image_window){0, f.w, 0, f.h};
     if (wish != NULL) wish->window(wish->ctx, f.w, f.h, &w);
     mcus_of(&f, &w, &r);
     if (!jpeg_scan_decode(&f, l.tables, &r, l.clean)) goto done;

@@ -13,7 +13,7 @@ typedef __m256i v;
 #define ZERO _mm256_setzero_si256()
 #include "extract/jpeg_idct.h"
 
-/* ---- inverse DCT, one block in each half of the vectors ---------------------------------------- */
+/* ---- inverse DCT, one block in each half of the vectors -------------------------------------- */
 
 static inline v two_rows(const int16_t *a, const int16_t *b)
 {
@@ -45,7 +45,8 @@ static void two_blocks(jpeg_batch *q, int at, unsigned *bad)
     idct(x);
     for (int i = 0; i < 8; i += 2) {
         v two = _mm256_add_epi8(_mm256_packs_epi16(x[i], x[i + 1]), centre);
-        put_rows(_mm256_castsi256_si128(two), q->dst[at] + (size_t)i * q->stride[at], q->stride[at]);
+        put_rows(_mm256_castsi256_si128(two), q->dst[at] + (size_t)i * q->stride[at],
+                 q->stride[at]);
         put_rows(_mm256_extracti128_si256(two, 1), q->dst[at + 1] + (size_t)i * q->stride[at + 1],
                  q->stride[at + 1]);
     }
@@ -57,7 +58,7 @@ void jpeg_idct_avx2(jpeg_batch *q, unsigned *bad)
         two_blocks(q, i, bad);
 }
 
-/* ---- upsampling ------------------------------------------------------------------------------- */
+/* ---- upsampling ------------------------------------------------------------------------------ */
 
 static inline v widen(const uint8_t *s)
 {
@@ -113,7 +114,7 @@ void jpeg_up_h1v2_avx2(const uint8_t *near, const uint8_t *far, int n, int bias,
     }
 }
 
-/* ---- colour ----------------------------------------------------------------------------------- */
+/* ---- colour ---------------------------------------------------------------------------------- */
 
 /* (a * ka + b * kb [+ 32768 where b is 2 and kb 16384]) >> 16 */
 static inline v product(v a, v b, v k, v round)
@@ -144,19 +145,25 @@ static inline void put_rgb(__m128i r, __m128i g, __m128i b, uint8_t *out)
     __m128i *o = (__m128i *)out;
     _mm_storeu_si128(o, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, r0), _mm_shuffle_epi8(g, g0)),
                                      _mm_shuffle_epi8(b, b0)));
-    _mm_storeu_si128(o + 1, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, r1), _mm_shuffle_epi8(g, g1)),
-                                         _mm_shuffle_epi8(b, b1)));
-    _mm_storeu_si128(o + 2, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, r2), _mm_shuffle_epi8(g, g2)),
-                                         _mm_shuffle_epi8(b, b2)));
+    _mm_storeu_si128(o + 1,
+                     _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, r1), _mm_shuffle_epi8(g, g1)),
+                                  _mm_shuffle_epi8(b, b1)));
+    _mm_storeu_si128(o + 2,
+                     _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, r2), _mm_shuffle_epi8(g, g2)),
+                                  _mm_shuffle_epi8(b, b2)));
 }
 
-static inline void put_colour(const uint8_t *ys, const uint8_t *cbs, const uint8_t *crs, uint8_t *out)
+static inline void put_colour(const uint8_t *ys, const uint8_t *cbs, const uint8_t *crs,
+                              uint8_t *out)
 {
-    const v centre = _mm256_set1_epi16(128), two = _mm256_set1_epi16(2), none = _mm256_setzero_si256();
-    v y = widen(ys), cb = _mm256_sub_epi16(widen(cbs), centre), cr = _mm256_sub_epi16(widen(crs), centre);
-    v r = product(cr, two, pair(26345, 16384), none); /* 91881 = 65536 + 26345 */
+    const v centre = _mm256_set1_epi16(128), two = _mm256_set1_epi16(2),
+            none = _mm256_setzero_si256();
+    v y = widen(ys), cb = _mm256_sub_epi16(widen(cbs), centre),
+      cr = _mm256_sub_epi16(widen(crs), centre);
+    v r = product(cr, two, pair(26345, 16384), none);  /* 91881 = 65536 + 26345 */
     v b = product(cb, two, pair(-14942, 16384), none); /* 116130 = 131072 - 14942 */
-    v g = product(cb, cr, pair(-22554, 18734), _mm256_set1_epi32(32768)); /* -46802 = 18734 - 65536 */
+    v g = product(cb, cr, pair(-22554, 18734),
+                  _mm256_set1_epi32(32768)); /* -46802 = 18734 - 65536 */
     r = _mm256_add_epi16(_mm256_add_epi16(y, cr), r);
     g = _mm256_add_epi16(_mm256_sub_epi16(y, cr), g);
     b = _mm256_add_epi16(_mm256_add_epi16(y, _mm256_add_epi16(cb, cb)), b);

@@ -32,9 +32,10 @@ static void four_blocks(jpeg_batch *q, int at, unsigned *bad)
     const int16_t *const *t = q->quant + at;
     v x[8], seen = ZERO;
     for (int i = 0; i < 8; i++) {
-        x[i] = _mm512_mullo_epi16(
-            four_rows(block[0].v + 8 * i, block[1].v + 8 * i, block[2].v + 8 * i, block[3].v + 8 * i),
-            four_rows(t[0] + 8 * i, t[1] + 8 * i, t[2] + 8 * i, t[3] + 8 * i));
+        x[i] =
+            _mm512_mullo_epi16(four_rows(block[0].v + 8 * i, block[1].v + 8 * i, block[2].v + 8 * i,
+                                         block[3].v + 8 * i),
+                               four_rows(t[0] + 8 * i, t[1] + 8 * i, t[2] + 8 * i, t[3] + 8 * i));
         seen = _mm512_or_si512(seen, _mm512_add_epi16(x[i], bias));
     }
     for (int i = 0; i < 4; i++) {

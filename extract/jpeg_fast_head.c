@@ -4,11 +4,10 @@
 
 #include <string.h>
 
-const uint8_t jpeg_natural[64] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
-    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
-    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63
-};
+const uint8_t jpeg_natural[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
+                                  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+                                  35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+                                  58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
 typedef struct reader {
     jpeg_frame *f;
@@ -23,7 +22,8 @@ static int quantisers(reader *r, const uint8_t *s, size_t n)
         size_t need = wide ? 129 : 65;
         if (wide > 1 || id > 3 || n < need) return 0;
         for (int k = 0; k < 64; k++)
-            r->f->quant[id][jpeg_natural[k]] = (int16_t)(uint16_t)(wide ? be16(s + 1 + 2 * k) : s[1 + k]);
+            r->f->quant[id][jpeg_natural[k]] =
+                (int16_t)(uint16_t)(wide ? be16(s + 1 + 2 * k) : s[1 + k]);
         r->f->quant_defined[id] = 1;
         s += need;
         n -= need;
@@ -48,15 +48,14 @@ static void fill_look(jpeg_huffman *t, int code, int length, int symbol)
         if (size > 0 && size <= spare)
             e = (uint32_t)extend(tail >> (spare - size), size) << 16 | (uint32_t)run << 8 |
                 (uint32_t)(length + size);
-        else if (size == 0 && t->is_dc)
-            e = (uint32_t)length;
-        else if (size == 0 && run < 15)
-            e = (uint32_t)JPEG_EOB_RUN << 8 | (uint32_t)length;
+        else if (size == 0 && t->is_dc) e = (uint32_t)length;
+        else if (size == 0 && run < 15) e = (uint32_t)JPEG_EOB_RUN << 8 | (uint32_t)length;
         t->look[code << spare | tail] = e;
     }
 }
 
-static int make_huffman(jpeg_huffman *t, int is_dc, const uint8_t *counts, const uint8_t *symbols, int n)
+static int make_huffman(jpeg_huffman *t, int is_dc, const uint8_t *counts, const uint8_t *symbols,
+                        int n)
 {
     int code = 0, k = 0;
     if (t->defined && t->is_dc == is_dc && memcmp(t->counts, counts, 16) == 0 &&
@@ -109,7 +108,8 @@ static int huffman(reader *r, unsigned seen[2], const uint8_t *s, size_t n)
 static int frame(reader *r, const uint8_t *s, size_t n)
 {
     jpeg_frame *f = r->f;
-    if (r->has_frame || n < 6 || s[0] != 8 || (s[5] != 1 && s[5] != 3) || n != 6 + 3 * (size_t)s[5]) return 0;
+    if (r->has_frame || n < 6 || s[0] != 8 || (s[5] != 1 && s[5] != 3) || n != 6 + 3 * (size_t)s[5])
+        return 0;
     r->has_frame = 1;
     f->h = (int)be16(s + 1);
     f->w = (int)be16(s + 3);
@@ -182,8 +182,8 @@ static int segment(reader *r, unsigned seen[2], unsigned marker, const uint8_t *
 
 int jpeg_fast_head(jpeg_frame *f, jpeg_tables *t, const uint8_t *b, size_t n)
 {
-    reader r = { .f = f, .t = t, .adobe = -1 };
-    unsigned seen[2] = { 0, 0 }; /* bit per table: AC, DC */
+    reader r = {.f = f, .t = t, .adobe = -1};
+    unsigned seen[2] = {0, 0}; /* bit per table: AC, DC */
     size_t at = 2;
     memset(f, 0, sizeof *f);
     for (;;) {

@@ -11,11 +11,11 @@ typedef struct walk {
     size_t n, at;
     const char *name;
     jpeg_head *head;
-    int has_dpi;            /* from JFIF, or tried from Exif */
+    int has_dpi; /* from JFIF, or tried from Exif */
     int has_exif;
-    const uint8_t *icc;     /* least ICC segment in byte order */
+    const uint8_t *icc; /* least ICC segment in byte order */
     size_t icc_n;
-    const uint8_t *mp;      /* last MPF segment, after its tag */
+    const uint8_t *mp; /* last MPF segment, after its tag */
     size_t mp_n;
 } walk;
 
@@ -48,7 +48,8 @@ static int starts(segment g, const char *with, size_t n)
     return g.n >= n && memcmp(g.s, with, n) == 0;
 }
 
-/* Photoshop's resource blocks: Pillow stops quietly where one is cut, except at its name's length. */
+/* Photoshop's resource blocks: Pillow stops quietly where one is cut, except at its name's
+ * length. */
 static int photoshop(const walk *k, segment g)
 {
     size_t at = 14, size;
@@ -76,7 +77,7 @@ static int photoshop(const walk *k, segment g)
  * but a TIFF header that is cut, or a BigTIFF one, makes it give the file up. */
 static int exif(const walk *k, segment g)
 {
-    static const char *const accepted[] = { "MM\0*", "II*\0", "MM*\0", "II\0*", "MM\0+", "II+\0" };
+    static const char *const accepted[] = {"MM\0*", "II*\0", "MM*\0", "II\0*", "MM\0+", "II+\0"};
     const uint8_t *t = g.s;
     size_t n = g.n;
     if (n >= 6 && memcmp(t, "Exif\0\0", 6) == 0) {
@@ -171,7 +172,7 @@ static int handle(walk *k, unsigned marker)
     return 0; /* RSTn, SOI, EOI, JPGn: nothing follows them */
 }
 
-/* ---- the MPF directory ------------------------------------------------------------------------ */
+/* ---- the MPF directory ----------------------------------------------------------------------- */
 
 typedef struct tiff {
     const uint8_t *b;
@@ -193,7 +194,7 @@ static uint32_t t32(const tiff *t, const uint8_t *p)
  * fewer, Pillow fails in a way that it does not catch as "malformed MPO, read the first image". */
 static int multi_picture(const walk *k)
 {
-    tiff t = { k->mp, k->mp_n, 0 };
+    tiff t = {k->mp, k->mp_n, 0};
     uint32_t first, images = 0;
     size_t entries = 0, at, count;
     int has_images = 0, has_entries = 0;
@@ -226,9 +227,9 @@ static int multi_picture(const walk *k)
 int jpeg_head_read(jpeg_head *head, const uint8_t *bytes, size_t n, const char *name)
 {
     int rc = 0;
-    walk k = { .b = bytes, .n = n, .at = 3, .name = name, .head = head };
+    walk k = {.b = bytes, .n = n, .at = 3, .name = name, .head = head};
     unsigned marker = 0, byte = 0xff;
-    *head = (jpeg_head){ 0 };
+    *head = (jpeg_head){0};
     while (marker != 0xda) {
         if (byte == 0xff) {
             if (k.at >= n) return refuse(&k, "file ends before the first scan");

@@ -15,34 +15,37 @@ typedef struct wide {
 /* a * ka + b * kb per column */
 static inline wide mul2(v a, v b, v k)
 {
-    wide r = { V(madd_epi16)(V(unpacklo_epi16)(a, b), k), V(madd_epi16)(V(unpackhi_epi16)(a, b), k) };
+    wide r = {V(madd_epi16)(V(unpacklo_epi16)(a, b), k), V(madd_epi16)(V(unpackhi_epi16)(a, b), k)};
     return r;
 }
 static inline wide add(wide a, wide b)
 {
-    wide r = { V(add_epi32)(a.lo, b.lo), V(add_epi32)(a.hi, b.hi) };
+    wide r = {V(add_epi32)(a.lo, b.lo), V(add_epi32)(a.hi, b.hi)};
     return r;
 }
 static inline wide sub(wide a, wide b)
 {
-    wide r = { V(sub_epi32)(a.lo, b.lo), V(sub_epi32)(a.hi, b.hi) };
+    wide r = {V(sub_epi32)(a.lo, b.lo), V(sub_epi32)(a.hi, b.hi)};
     return r;
 }
 /* a * 2^13 */
 static inline wide scaled(v a)
 {
-    wide r = { V(srai_epi32)(V(unpacklo_epi16)(ZERO, a), 3), V(srai_epi32)(V(unpackhi_epi16)(ZERO, a), 3) };
+    wide r = {V(srai_epi32)(V(unpacklo_epi16)(ZERO, a), 3),
+              V(srai_epi32)(V(unpackhi_epi16)(ZERO, a), 3)};
     return r;
 }
 
 #define DESCALE(w, bits)                                                                           \
-    V(packs_epi32)(V(srai_epi32)(V(add_epi32)((w).lo, half), bits),                                \
-                   V(srai_epi32)(V(add_epi32)((w).hi, half), bits))
+    V(packs_epi32)                                                                                 \
+    (V(srai_epi32)(V(add_epi32)((w).lo, half), bits),                                              \
+     V(srai_epi32)(V(add_epi32)((w).hi, half), bits))
 
-/* One pass over x[0..7]; the constants are those of models.md 11.1 combined for multiply-add pairs. */
+/* One pass over x[0..7]; the constants are those of models.md 11.1 combined for multiply-add
+ * pairs. */
 #define PASS(x, bits)                                                                              \
     do {                                                                                           \
-        const v half = V(set1_epi32)(1 << ((bits) - 1));                                           \
+        const v half = V(set1_epi32)(1 << ((bits)-1));                                             \
         wide e3 = mul2(x[2], x[6], pair(4433 + 6270, 4433));                                       \
         wide e2 = mul2(x[2], x[6], pair(4433, 4433 - 15137));                                      \
         wide e0 = scaled(V(add_epi16)(x[0], x[4])), e1 = scaled(V(sub_epi16)(x[0], x[4]));         \
@@ -83,7 +86,8 @@ static inline __attribute__((always_inline)) void transpose(v x[8])
     }
 }
 
-/* Dequantised coefficients in x, a row each -> rows of samples minus 128, not yet clamped to bytes. */
+/* Dequantised coefficients in x, a row each -> rows of samples minus 128, not yet clamped to
+ * bytes. */
 static inline __attribute__((always_inline)) void idct(v x[8])
 {
     PASS(x, 11);

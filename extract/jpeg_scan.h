@@ -14,6 +14,7 @@ typedef struct jpeg_range {
 
 /* Decodes the scan into the components' planes.  clean has scan_bytes + JPEG_SCAN_PAD bytes.
  * 1: every MCU was there and the end marker follows; 0: something else. */
-int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range *wanted, uint8_t *clean);
+int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range *wanted,
+                     uint8_t *clean);
 
 #endif

@@ -19,17 +19,17 @@
 #define SPARE8 64, 64, 64, 64, 64, 64, 64, 64
 #define SPARE64 SPARE8, SPARE8, SPARE8, SPARE8, SPARE8, SPARE8, SPARE8, SPARE8
 static const uint8_t natural[64 + 2 * 64 + 16] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
-    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
-    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63, SPARE64, SPARE64, SPARE8, SPARE8
-};
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11,      4,       5,      12,
+    19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21,      28,      35,     42,
+    49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,      58,      59,     52,
+    45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63, SPARE64, SPARE64, SPARE8, SPARE8};
 
-/* ---- the bit reader --------------------------------------------------------------------------- */
+/* ---- the bit reader -------------------------------------------------------------------------- */
 
 typedef struct bits {
-    uint64_t hold;   /* next bit on top */
-    uint64_t ahead;  /* the 8 bytes at p, big-endian */
-    unsigned n;      /* valid bits of hold */
+    uint64_t hold;  /* next bit on top */
+    uint64_t ahead; /* the 8 bytes at p, big-endian */
+    unsigned n;     /* valid bits of hold */
     const uint8_t *p;
 } bits;
 
@@ -100,15 +100,15 @@ FAST int dc_difference(bits *b, const jpeg_huffman *t, unsigned *bad)
     return receive(b, (unsigned)size);
 }
 
-/* ---- blocks ----------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 typedef struct block_tables {
     const jpeg_huffman *dc, *ac;
     const int16_t *quant;
 } block_tables;
 
-/* AC coefficients of one block; store 0 only steps over them.  *bad is set where there is no code or
- * a run leads past the block's end. */
+/* AC coefficients of one block; store 0 only steps over them.  *bad is set where there is no
+ * code or a run leads past the block's end. */
 FAST void ac_coefficients(bits *b, const jpeg_huffman *ac, int16_t *block, int store, unsigned *bad)
 {
     unsigned k = 1;
@@ -153,7 +153,7 @@ FAST void ac_coefficients(bits *b, const jpeg_huffman *ac, int16_t *block, int s
     if (k > 64 && k <= JPEG_EOB_RUN) *bad = ~0u;
 }
 
-/* ---- the scan --------------------------------------------------------------------------------- */
+/* ---- the scan -------------------------------------------------------------------------------- */
 
 /* Copies up to the first marker, without the zeros stuffed behind each ff.  *bytes of it;
  * the marker's code, or -1 when the file ends first. */
@@ -221,8 +221,8 @@ static void turn(waiting *w, unsigned *bad)
 }
 
 /* One block of component c at block column x, row y. */
-FAST void one_block(bits *b, const block_tables *t, int *dc, int store, waiting *q, const jpeg_component *c,
-                    int x, int y, unsigned *bad)
+FAST void one_block(bits *b, const block_tables *t, int *dc, int store, waiting *q,
+                    const jpeg_component *c, int x, int y, unsigned *bad)
 {
     refill(b);
     *dc += dc_difference(b, t->dc, bad);
@@ -245,7 +245,7 @@ typedef struct scan_state {
     bits b;
     block_tables t[3];
     int dc[3];
-    unsigned bad;   /* not 0: give up */
+    unsigned bad; /* not 0: give up */
     waiting q;
 } scan_state;
 
@@ -259,16 +259,17 @@ BMI static void mcus(scan_state *s, const jpeg_frame *f, int y, int from, int to
             for (int v = 0; v < c->v; v++)
                 for (int h = 0; h < c->h; h++) {
                     if (store)
-                        one_block(&b, &s->t[i], &s->dc[i], 1, &s->q, c, x * c->h + h, y * c->v + v, &bad);
-                    else
-                        one_block(&b, &s->t[i], &s->dc[i], 0, &s->q, c, 0, 0, &bad);
+                        one_block(&b, &s->t[i], &s->dc[i], 1, &s->q, c, x * c->h + h, y * c->v + v,
+                                  &bad);
+                    else one_block(&b, &s->t[i], &s->dc[i], 0, &s->q, c, 0, 0, &bad);
                 }
         }
     s->b = b;
     s->bad = bad;
 }
 
-/* Damaged data may run ahead of the scan: looked at after every few MCUs, within the zeros behind. */
+/* Damaged data may run ahead of the scan: looked at after every few MCUs, within the zeros
+ * behind. */
 static int in_bounds(const scan_state *s, const uint8_t *end)
 {
     return s->b.p <= end + 8 && s->bad == 0;
@@ -276,7 +277,8 @@ static int in_bounds(const scan_state *s, const uint8_t *end)
 
 enum { MCUS_AT_ONCE = 8 }; /* each at most 6 blocks of 252 bytes: within JPEG_SCAN_PAD */
 
-static int row_part(scan_state *s, const jpeg_frame *f, int y, int from, int to, int store, const uint8_t *end)
+static int row_part(scan_state *s, const jpeg_frame *f, int y, int from, int to, int store,
+                    const uint8_t *end)
 {
     for (int x = from; x < to; x += MCUS_AT_ONCE) {
         mcus(s, f, y, x, x + MCUS_AT_ONCE < to ? x + MCUS_AT_ONCE : to, store);
@@ -296,7 +298,7 @@ int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range
     end = clean + n;
     memset(clean + n, 0, JPEG_SCAN_PAD);
     for (int i = 0; i < f->n; i++)
-        s.t[i] = (block_tables){ &t->dc[f->c[i].dc], &t->ac[f->c[i].ac], f->quant[f->c[i].quant] };
+        s.t[i] = (block_tables){&t->dc[f->c[i].dc], &t->ac[f->c[i].ac], f->quant[f->c[i].quant]};
     s.q.idct = __builtin_cpu_supports("avx512bw") ? jpeg_idct_avx512 : jpeg_idct_avx2;
     s.b.p = clean;
     s.b.ahead = load64(clean);

@@ -21,33 +21,33 @@
 #include <unistd.h>
 
 typedef struct slot {
-    loader_batch b;      /* first member: loader_release is given this address */
-    size_t number;       /* of the batch in the list; FREE when none */
-    size_t undone;       /* rows still to be decoded */
+    loader_batch b; /* first member: loader_release is given this address */
+    size_t number;  /* of the batch in the list; FREE when none */
+    size_t undone;  /* rows still to be decoded */
 } slot;
 
 static const size_t FREE = (size_t)-1;
 
 typedef struct state { /* all that threads share, under the lock */
     pthread_mutex_t lock;
-    pthread_cond_t freed;     /* a slot became free, or stop */
-    pthread_cond_t finished;  /* a batch became complete, or a thread failed */
-    size_t next_row;          /* to be claimed */
-    size_t next_batch;        /* to be delivered */
+    pthread_cond_t freed;    /* a slot became free, or stop */
+    pthread_cond_t finished; /* a batch became complete, or a thread failed */
+    size_t next_row;         /* to be claimed */
+    size_t next_batch;       /* to be delivered */
     int stop;
-    int rc;                   /* first environment failure, with its words */
+    int rc; /* first environment failure, with its words */
     char *why;
     loader_counters count;
 } state;
 
 struct loader {
     loader_options o;
-    int root;                 /* directory, or AT_FDCWD */
+    int root; /* directory, or AT_FDCWD */
     size_t image_bytes;
-    slot *slots;              /* [ring] */
-    pthread_t *thread;        /* [threads] */
+    slot *slots;       /* [ring] */
+    pthread_t *thread; /* [threads] */
     int started;
-    int locks;                /* how many of lock, freed, finished exist */
+    int locks; /* how many of lock, freed, finished exist */
     state *s;
 };
 
@@ -59,7 +59,7 @@ typedef struct worker {
     size_t room;
 } worker;
 
-/* ---- reading a file --------------------------------------------------------------------------- */
+/* ---- reading a file -------------------------------------------------------------------------- */
 
 /* Faults of the machine rather than of the list: the run must stop, not flag the image. */
 static int is_environment(int e)
@@ -99,8 +99,9 @@ static int read_file(worker *k, int root, const char *name, size_t *size)
         goto done;
     }
     CHECK(S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", name);
-    CHECK(st.st_size <= LOADER_FILE_MAX, ERR_INPUT, "%s: file of %lld bytes is above the limit of %d", name,
-          (long long)st.st_size, (int)LOADER_FILE_MAX);
+    CHECK(st.st_size <= LOADER_FILE_MAX, ERR_INPUT,
+          "%s: file of %lld bytes is above the limit of %d", name, (long long)st.st_size,
+          (int)LOADER_FILE_MAX);
     TRY(mem_grow(&k->file, &k->room, (size_t)st.st_size + 1, 1, name));
     if (read_all(fd, k->file, (size_t)st.st_size + 1, size) != 0) {
         rc = system_refuses(name, "cannot be read");
@@ -112,7 +113,7 @@ done:
     return rc;
 }
 
-/* ---- decoding threads ------------------------------------------------------------------------- */
+/* ---- decoding threads ------------------------------------------------------------------------ */
 
 static double now(void)
 {
@@ -223,7 +224,7 @@ static void fail(loader *l, int rc)
 static void *work(void *arg)
 {
     loader *l = arg;
-    worker k = { 0 };
+    worker k = {0};
     slot *t;
     size_t row = 0;
     int rc = prep_scratch_new(&k.scratch);
@@ -239,7 +240,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- the consumer's side ---------------------------------------------------------------------- */
+/* ---- the consumer's side --------------------------------------------------------------------- */
 
 static int start_locks(loader *l)
 {
@@ -280,7 +281,8 @@ static int start_threads(loader *l)
         if (e == 0) l->started++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    CHECK(e == 0, ERR_ENV, "decoding thread %d of %d: %s", l->started + 1, l->o.threads, strerror(e));
+    CHECK(e == 0, ERR_ENV, "decoding thread %d of %d: %s", l->started + 1, l->o.threads,
+          strerror(e));
 done:
     return rc;
 }
@@ -291,8 +293,8 @@ int loader_open(loader **out, const loader_options *o)
     loader *l = NULL;
     CHECK(o->batch >= 1 && o->ring >= 2 && o->threads >= 1, ERR_USAGE,
           "loader: batch %zu, ring %zu, threads %d", o->batch, o->ring, o->threads);
-    CHECK(o->begin <= o->end && o->end <= o->images->n, ERR_USAGE, "loader: rows %zu to %zu of a list of %zu",
-          o->begin, o->end, o->images->n);
+    CHECK(o->begin <= o->end && o->end <= o->images->n, ERR_USAGE,
+          "loader: rows %zu to %zu of a list of %zu", o->begin, o->end, o->images->n);
     TRY(mem_new(&l, 1, sizeof *l, "loader"));
     l->o = *o;
     l->root = AT_FDCWD;

@@ -8,35 +8,36 @@
 enum { LOADER_FILE_MAX = 256 << 20 }; /* bytes of one image file */
 
 typedef struct loader_batch {
-    size_t row;             /* list index of the first image */
-    size_t n;               /* images in it; the last batch may be short */
-    uint8_t *rgb;           /* [batch, out_h, out_w, 3]; rows of bad images are zero */
-    uint8_t *status;        /* [batch] ROW_OK or why not (common/feature_file.h) */
-    const char **reason;    /* [batch] NULL or words: rule and place, without the path */
+    size_t row;          /* list index of the first image */
+    size_t n;            /* images in it; the last batch may be short */
+    uint8_t *rgb;        /* [batch, out_h, out_w, 3]; rows of bad images are zero */
+    uint8_t *status;     /* [batch] ROW_OK or why not (common/feature_file.h) */
+    const char **reason; /* [batch] NULL or words: rule and place, without the path */
 } loader_batch;
 
 typedef struct loader_options {
     const char *root;
     const list *images;
-    size_t begin, end;      /* rows of the list to deliver */
+    size_t begin, end; /* rows of the list to deliver */
     const prep *prep;
-    size_t batch;           /* images per batch */
-    size_t ring;            /* batches in memory, at least 2 */
+    size_t batch; /* images per batch */
+    size_t ring;  /* batches in memory, at least 2 */
     int threads;
 } loader_options;
 
 typedef struct loader_counters { /* for the progress line */
-    size_t decoded;         /* images finished by the decoders */
-    double decode_seconds;  /* thread seconds spent in them */
-    size_t ready;           /* batches that wait for the consumer: 0 means decode is the bottleneck */
+    size_t decoded;              /* images finished by the decoders */
+    double decode_seconds;       /* thread seconds spent in them */
+    size_t ready; /* batches that wait for the consumer: 0 means decode is the bottleneck */
 } loader_counters;
 
 typedef struct loader loader;
 
 int loader_open(loader **out, const loader_options *o);
 /* The next batch in list order; blocks until it is complete.  *out = NULL after the last.
- * Bad images (missing, not a regular file, refused by the decoder) are flagged rows, never an error;
- * ERR_ENV when a thread met a fault of the machine: no memory, no descriptors, EIO, ESTALE. */
+ * Bad images (missing, not a regular file, refused by the decoder) are flagged rows, never an
+ * error; ERR_ENV when a thread met a fault of the machine: no memory, no descriptors, EIO,
+ * ESTALE. */
 int loader_next(loader *l, loader_batch **out);
 /* Gives a batch back to the ring; batches may be given back in any order. */
 void loader_release(loader *l, loader_batch *b);

@@ -1,7 +1,8 @@
 /* PNG chunks, read as Pillow 9.4's PngImagePlugin reads them, so that the same files are refused.
  * zlib is called directly: libpng's ideas of order, checksums and limits are not Pillow's.
  *
- *   before the first IDAT  every chunk's checksum counts; a known chunk that is too short is refused
+ *   before the first IDAT  every chunk's checksum counts; a known chunk that is too short is
+ * refused
  *   image data             checksums are not looked at; the run of IDAT chunks must not be broken
  *                          before the last row (or the end of the zlib stream, at a row's end)
  *   after it               damaged chunk headers end the file quietly; a chunk that is cut, or a
@@ -18,15 +19,16 @@
 
 enum { READ_AT_ONCE = 65536 }; /* Pillow's block: it decides where zlib may pause */
 
-/* ---- image data ------------------------------------------------------------------------------- */
+/* ---- image data ------------------------------------------------------------------------------ */
 
 static const struct layout {
     uint8_t depth, colour, bits, mode;
 } layouts[] = {
-    { 1, 0, 1, PNG_GREY },     { 2, 0, 2, PNG_GREY },    { 4, 0, 4, PNG_GREY },    { 8, 0, 8, PNG_GREY },
-    { 16, 0, 16, PNG_GREY16 }, { 8, 2, 24, PNG_RGB },    { 16, 2, 48, PNG_RGB16 }, { 1, 3, 1, PNG_PALETTE },
-    { 2, 3, 2, PNG_PALETTE },  { 4, 3, 4, PNG_PALETTE }, { 8, 3, 8, PNG_PALETTE }, { 8, 4, 16, PNG_GREYA },
-    { 16, 4, 32, PNG_GREYA16 }, { 8, 6, 32, PNG_RGBA },  { 16, 6, 64, PNG_RGBA16 },
+    {1, 0, 1, PNG_GREY},      {2, 0, 2, PNG_GREY},     {4, 0, 4, PNG_GREY},
+    {8, 0, 8, PNG_GREY},      {16, 0, 16, PNG_GREY16}, {8, 2, 24, PNG_RGB},
+    {16, 2, 48, PNG_RGB16},   {1, 3, 1, PNG_PALETTE},  {2, 3, 2, PNG_PALETTE},
+    {4, 3, 4, PNG_PALETTE},   {8, 3, 8, PNG_PALETTE},  {8, 4, 16, PNG_GREYA},
+    {16, 4, 32, PNG_GREYA16}, {8, 6, 32, PNG_RGBA},    {16, 6, 64, PNG_RGBA16},
 };
 
 int png_layout_known(unsigned depth, unsigned colour)
@@ -57,7 +59,7 @@ static int fill_table(const png_chunks *p, png_layout *l)
 static int make_layout(const png_chunks *p, png_layout *l)
 {
     int rc = 0;
-    *l = (png_layout){ .w = p->w, .h = p->h, .interlaced = p->interlaced };
+    *l = (png_layout){.w = p->w, .h = p->h, .interlaced = p->interlaced};
     l->mode = layouts[p->layout].mode;
     l->bits = layouts[p->layout].bits;
     if (p->has_frame) {
@@ -68,7 +70,8 @@ static int make_layout(const png_chunks *p, png_layout *l)
         CHECK(l->w > 0 && l->h > 0 && l->x + l->w <= p->w && l->y + l->h <= p->h, ERR_INPUT,
               "%s: PNG: first frame lies outside the image", p->name);
     }
-    CHECK(l->w <= (size_t)(INT_MAX / l->bits - 7), ERR_INPUT, "%s: PNG: rows of %zu pixels", p->name, l->w);
+    CHECK(l->w <= (size_t)(INT_MAX / l->bits - 7), ERR_INPUT, "%s: PNG: rows of %zu pixels",
+          p->name, l->w);
     TRY(fill_table(p, l));
 done:
     return rc;

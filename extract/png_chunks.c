@@ -8,8 +8,8 @@
 #include <zlib.h>
 
 enum {
-    TEXT_CHUNK_MAX = 1 << 20,  /* one compressed text or profile, inflated */
-    TEXT_ALL_MAX = 64 << 20    /* all texts of a file */
+    TEXT_CHUNK_MAX = 1 << 20, /* one compressed text or profile, inflated */
+    TEXT_ALL_MAX = 64 << 20   /* all texts of a file */
 };
 
 typedef struct chunk {
@@ -23,8 +23,8 @@ enum { CHUNK_DATA = 1, CHUNK_END = 2 };
 
 static int refuse(const png_chunks *p, const char *id, const char *rule)
 {
-    return err_set(ERR_INPUT, "%s: PNG: %s%s%s (byte %zu)", p->name, id, id[0] != '\0' ? ": " : "", rule,
-                   p->at);
+    return err_set(ERR_INPUT, "%s: PNG: %s%s%s (byte %zu)", p->name, id, id[0] != '\0' ? ": " : "",
+                   rule, p->at);
 }
 
 static size_t left(const png_chunks *p)
@@ -37,7 +37,8 @@ static void skip(png_chunks *p, size_t n)
     p->at += n < left(p) ? n : left(p);
 }
 
-/* Length and name of the next chunk; its payload starts at p->at and may be cut by the file's end. */
+/* Length and name of the next chunk; its payload starts at p->at and may be cut by the file's
+ * end. */
 static int read_head(png_chunks *p, chunk *c)
 {
     size_t have = left(p);
@@ -66,13 +67,14 @@ static int read_payload(png_chunks *p, const chunk *c)
     return 0;
 }
 
-/* ---- texts and profiles ----------------------------------------------------------------------- */
+/* ---- texts and profiles ---------------------------------------------------------------------- */
 
 /* Size after inflation, for the limits; damaged data counts as empty. */
-static int inflated_size(const png_chunks *p, const char *id, const uint8_t *s, size_t n, size_t *size)
+static int inflated_size(const png_chunks *p, const char *id, const uint8_t *s, size_t n,
+                         size_t *size)
 {
     uint8_t out[4096];
-    z_stream z = { 0 };
+    z_stream z = {0};
     int err = Z_OK;
     *size = 0;
     if (inflateInit(&z) != Z_OK) return err_set(ERR_ENV, "%s: PNG: no memory for inflate", p->name);
@@ -159,7 +161,7 @@ static int profile(png_chunks *p, const chunk *c)
     return inflated_size(p, c->id, nul + 2, c->n - name - 2, &size);
 }
 
-/* ---- the other known chunks ------------------------------------------------------------------- */
+/* ---- the other known chunks ------------------------------------------------------------------ */
 
 static int header(png_chunks *p, const chunk *c)
 {
@@ -176,7 +178,7 @@ static int header(png_chunks *p, const chunk *c)
 
 static int channels_of(const png_chunks *p, int *palette)
 {
-    static const unsigned grey[] = { 1, 2, 4, 8, 16 };
+    static const unsigned grey[] = {1, 2, 4, 8, 16};
     *palette = 0;
     for (size_t i = 0; i < sizeof grey / sizeof *grey; i++) {
         if (p->layout == png_layout_known(grey[i], 0)) return 1;
@@ -233,7 +235,8 @@ static int frame(png_chunks *p, const chunk *c)
     TRY(in_sequence(p, c));
     for (int i = 0; i < 4; i++)
         v[i] = be32(c->s + 4 + 4 * i); /* w h x y */
-    if (v[2] + v[0] > p->w || v[3] + v[1] > p->h) return refuse(p, c->id, "frame outside the image");
+    if (v[2] + v[0] > p->w || v[3] + v[1] > p->h)
+        return refuse(p, c->id, "frame outside the image");
     p->frame[0] = (uint32_t)v[2];
     p->frame[1] = (uint32_t)v[3];
     p->frame[2] = (uint32_t)v[0];
@@ -268,10 +271,18 @@ static int handle(png_chunks *p, const chunk *c)
         int (*read)(png_chunks *, const chunk *);
         size_t least;
     } table[] = {
-        { "IHDR", header, 0 },         { "tRNS", transparency, 0 },    { "tEXt", text, 0 },
-        { "zTXt", compressed_text, 0 }, { "iTXt", international_text, 0 }, { "iCCP", profile, 0 },
-        { "acTL", animation, 0 },      { "fcTL", frame, 0 },           { "gAMA", NULL, 4 },
-        { "sRGB", NULL, 1 },           { "pHYs", NULL, 9 },            { "cHRM", NULL, 0 },
+        {"IHDR", header, 0},
+        {"tRNS", transparency, 0},
+        {"tEXt", text, 0},
+        {"zTXt", compressed_text, 0},
+        {"iTXt", international_text, 0},
+        {"iCCP", profile, 0},
+        {"acTL", animation, 0},
+        {"fcTL", frame, 0},
+        {"gAMA", NULL, 4},
+        {"sRGB", NULL, 1},
+        {"pHYs", NULL, 9},
+        {"cHRM", NULL, 0},
     };
     if (is(c, "IEND")) return CHUNK_END;
     if (is(c, "IDAT") && (p->layout >= 0)) return CHUNK_DATA;
@@ -295,11 +306,11 @@ done:
     return rc;
 }
 
-/* ---- the three parts of a file ---------------------------------------------------------------- */
+/* ---- the three parts of a file --------------------------------------------------------------- */
 
 void png_chunks_init(png_chunks *p, const uint8_t *bytes, size_t n, const char *name)
 {
-    *p = (png_chunks){ .b = bytes, .n = n, .at = 8, .name = name, .layout = -1, .sequence = -1 };
+    *p = (png_chunks){.b = bytes, .n = n, .at = 8, .name = name, .layout = -1, .sequence = -1};
 }
 
 static int check_sum(png_chunks *p, const chunk *c)
@@ -339,7 +350,8 @@ int png_chunks_more_data(png_chunks *p)
     chunk c;
     while (p->data_left == 0) {
         skip(p, 4); /* checksum */
-        if (read_head(p, &c) != 0) return refuse(p, "", "file is truncated or broken inside the image data");
+        if (read_head(p, &c) != 0)
+            return refuse(p, "", "file is truncated or broken inside the image data");
         p->data_left = c.n;
         if (is(&c, "IDAT") || is(&c, "DDAT")) continue;
         if (!is(&c, "fdAT")) return refuse(p, c.id, "image data ends too early");

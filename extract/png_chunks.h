@@ -12,19 +12,19 @@ typedef struct png_chunks {
     size_t n, at;
     const char *name;
     size_t w, h;
-    int layout;               /* index for png_layout_known, or -1 */
+    int layout; /* index for png_layout_known, or -1 */
     int interlaced;
-    const uint8_t *palette;   /* PLTE before the image data, or NULL */
+    const uint8_t *palette; /* PLTE before the image data, or NULL */
     size_t palette_bytes;
     enum png_trns trns;
-    int has_frame;            /* APNG: fcTL before the image data */
-    uint32_t frame[4];        /* x y w h */
-    int64_t sequence;         /* of fcTL and fdAT; -1 before the first */
-    uint32_t frames;          /* acTL; 0: none */
-    int animated;             /* more than one frame */
+    int has_frame;     /* APNG: fcTL before the image data */
+    uint32_t frame[4]; /* x y w h */
+    int64_t sequence;  /* of fcTL and fdAT; -1 before the first */
+    uint32_t frames;   /* acTL; 0: none */
+    int animated;      /* more than one frame */
     int data_found;
-    size_t data_left;         /* of the current IDAT or fdAT */
-    size_t text_bytes;        /* of all text chunks, inflated */
+    size_t data_left;  /* of the current IDAT or fdAT */
+    size_t text_bytes; /* of all text chunks, inflated */
 } png_chunks;
 
 /* Index of a layout (png.c) or -1. */

@@ -7,33 +7,34 @@
 /* How the samples of a row become RGB; the names are Pillow's modes. */
 typedef enum png_mode {
     PNG_NONE,
-    PNG_GREY,     /* 1, 2, 4, 8 bits: 0..max spread over 0..255 */
-    PNG_GREY16,   /* clipped at 255 */
-    PNG_PALETTE,  /* 1, 2, 4, 8 bits */
-    PNG_GREYA,    /* 8 bits; alpha dropped */
-    PNG_GREYA16,  /* high byte */
+    PNG_GREY,    /* 1, 2, 4, 8 bits: 0..max spread over 0..255 */
+    PNG_GREY16,  /* clipped at 255 */
+    PNG_PALETTE, /* 1, 2, 4, 8 bits */
+    PNG_GREYA,   /* 8 bits; alpha dropped */
+    PNG_GREYA16, /* high byte */
     PNG_RGB,
-    PNG_RGB16,    /* high byte */
+    PNG_RGB16, /* high byte */
     PNG_RGBA,
     PNG_RGBA16
 } png_mode;
 
 typedef struct png_layout {
     png_mode mode;
-    int bits;               /* of one pixel in the file */
-    int interlaced;         /* Adam7 */
-    size_t x, y, w, h;      /* where the rows go in the image */
-    uint8_t table[256][3];  /* sample -> RGB for up to 8 bits: palette or grey ramp */
+    int bits;              /* of one pixel in the file */
+    int interlaced;        /* Adam7 */
+    size_t x, y, w, h;     /* where the rows go in the image */
+    uint8_t table[256][3]; /* sample -> RGB for up to 8 bits: palette or grey ramp */
 } png_layout;
 
 enum png_fed { PNG_MORE, PNG_DONE };
 
 typedef struct png_rows png_rows;
 
-/* Fills the image with what sample 0 stands for and gets ready for the rows. */
+/* Gets ready for the rows.  Pixels that no row reaches become what sample 0 stands for. */
 int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char *name);
-/* Takes the next bytes of the zlib stream; *state = PNG_DONE after the last row, or where the stream
- * ends together with a row.  The rest of the image then stays at sample 0, as Pillow leaves it. */
+/* Takes the next bytes of the zlib stream; *state = PNG_DONE after the last row, or where the
+ * stream ends together with a row.  The rest of the image then stays at sample 0, as Pillow
+ * leaves it. */
 int png_rows_feed(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *state);
 /* The same for a stream that is whole and in one piece, inflated at once; PNG_MORE where it is not
  * so, and then nothing has happened. */

@@ -12,8 +12,8 @@
 
 static const struct adam7 {
     size_t x, y, dx, dy;
-} passes[7] = { { 0, 0, 8, 8 }, { 4, 0, 8, 8 }, { 0, 4, 4, 8 }, { 2, 0, 4, 4 },
-                { 0, 2, 2, 4 }, { 1, 0, 2, 2 }, { 0, 1, 1, 2 } };
+} passes[7] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+               {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
 
 struct png_rows {
     png_layout l;
@@ -21,14 +21,16 @@ struct png_rows {
     const char *name;
     z_stream z;
     int z_open;
-    uint8_t *row, *above;  /* filter byte and samples */
-    size_t row_bytes;      /* of the widest row, without the filter byte */
-    size_t got;            /* bytes of the current row */
-    size_t y;              /* in the image, or in the interlaced picture */
+    uint8_t *row, *above; /* filter byte and samples */
+    size_t row_bytes;     /* of the widest row, without the filter byte */
+    size_t got;           /* bytes of the current row */
+    size_t y;             /* in the image, or in the interlaced picture */
     int pass;
+    uint8_t blank[3]; /* what sample 0 stands for: pixels that no row reaches */
+    int blanked;      /* the image was filled with it */
 };
 
-/* ---- samples -> RGB --------------------------------------------------------------------------- */
+/* ---- samples -> RGB -------------------------------------------------------------------------- */
 
 static void put_table(const png_layout *l, const uint8_t *s, uint8_t *rgb, size_t n, size_t step)
 {
@@ -49,9 +51,12 @@ static void put_pixels(const png_layout *l, const uint8_t *s, uint8_t *rgb, size
 {
     size_t size = (size_t)l->bits / 8, high; /* bytes of a pixel; of a channel */
     switch (l->mode) {
-    case PNG_NONE: break;
+    case PNG_NONE:
+        break;
     case PNG_GREY:
-    case PNG_PALETTE: put_table(l, s, rgb, n, step); break;
+    case PNG_PALETTE:
+        put_table(l, s, rgb, n, step);
+        break;
     case PNG_GREY16:
         for (size_t i = 0; i < n; i++, rgb += step)
             memset(rgb, s[2 * i] != 0 ? 255 : s[2 * i + 1], 3);
@@ -79,7 +84,7 @@ static void put_pixels(const png_layout *l, const uint8_t *s, uint8_t *rgb, size
     }
 }
 
-/* ---- row filters ------------------------------------------------------------------------------ */
+/* ---- row filters ----------------------------------------------------------------------------- */
 
 static uint8_t paeth(int a, int b, int c)
 {
@@ -92,7 +97,8 @@ static int unfilter(int kind, uint8_t *s, const uint8_t *up, size_t n, size_t bp
 {
     size_t i, first = n < bpp ? n : bpp;
     switch (kind) {
-    case 0: return 0;
+    case 0:
+        return 0;
     case 1:
         for (i = bpp; i < n; i++)
             s[i] = (uint8_t)(s[i] + s[i - bpp]);
@@ -113,11 +119,12 @@ static int unfilter(int kind, uint8_t *s, const uint8_t *up, size_t n, size_t bp
         for (; i < n; i++)
             s[i] = (uint8_t)(s[i] + paeth(s[i - bpp], up[i], up[i - bpp]));
         return 0;
-    default: return -1;
+    default:
+        return -1;
     }
 }
 
-/* ---- the walk over rows ----------------------------------------------------------------------- */
+/* ---- the walk over rows ---------------------------------------------------------------------- */
 
 static size_t pixels_of_row(const png_rows *r)
 {
@@ -131,14 +138,31 @@ static size_t bytes_of_row(const png_rows *r)
     return (pixels_of_row(r) * (size_t)r->l.bits + 7) / 8;
 }
 
+static void fill_blank(const png_rows *r, size_t from_row)
+{
+    size_t w = (size_t)r->im->w, end = w * (size_t)r->im->h;
+    for (size_t i = w * from_row; i < end; i++)
+        memcpy(r->im->rgb + 3 * i, r->blank, 3);
+}
+
+/* Rows that cover the image one after the other need no filling before. */
+static int covers(const png_layout *l, const image *im)
+{
+    return !l->interlaced && l->w == (size_t)im->w && l->h == (size_t)im->h;
+}
+
 static void store_row(png_rows *r)
 {
     const struct adam7 *p = &passes[r->pass];
     size_t w = (size_t)r->im->w;
+    if (!r->blanked && !covers(&r->l, r->im)) { /* not before there is a row: files may be bombs */
+        fill_blank(r, 0);
+        r->blanked = 1;
+    }
     if (r->l.interlaced) /* Pillow ignores the frame's offset here */
-        put_pixels(&r->l, r->row + 1, r->im->rgb + (r->y * w + p->x) * 3, pixels_of_row(r), 3 * p->dx);
-    else
-        put_pixels(&r->l, r->row + 1, r->im->rgb + ((r->y + r->l.y) * w + r->l.x) * 3, r->l.w, 3);
+        put_pixels(&r->l, r->row + 1, r->im->rgb + (r->y * w + p->x) * 3, pixels_of_row(r),
+                   3 * p->dx);
+    else put_pixels(&r->l, r->row + 1, r->im->rgb + ((r->y + r->l.y) * w + r->l.x) * 3, r->l.w, 3);
 }
 
 /* To the next row that has pixels; the first row of a pass has zeros above it. */
@@ -160,7 +184,8 @@ static int finish_row(png_rows *r, int *more)
     uint8_t *t = r->row;
     size_t bpp = (size_t)(r->l.bits + 7) / 8;
     if (unfilter(t[0], t + 1, r->above + 1, bytes_of_row(r), bpp) != 0)
-        return err_set(ERR_INPUT, "%s: PNG: row filter %d does not exist (row %zu)", r->name, t[0], r->y);
+        return err_set(ERR_INPUT, "%s: PNG: row filter %d does not exist (row %zu)", r->name, t[0],
+                       r->y);
     store_row(r);
     *more = next_row(r);
     r->got = 0;
@@ -171,8 +196,9 @@ static int finish_row(png_rows *r, int *more)
 
 static int zlib_refuses(const png_rows *r, int err)
 {
-    return err_set(err == Z_MEM_ERROR ? ERR_ENV : ERR_INPUT, "%s: PNG: %s in the image data (byte %lu of it)",
-                   r->name, r->z.msg != NULL ? r->z.msg : "zlib error", r->z.total_in);
+    return err_set(err == Z_MEM_ERROR ? ERR_ENV : ERR_INPUT,
+                   "%s: PNG: %s in the image data (byte %lu of it)", r->name,
+                   r->z.msg != NULL ? r->z.msg : "zlib error", r->z.total_in);
 }
 
 int png_rows_feed(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *state)
@@ -194,6 +220,7 @@ int png_rows_feed(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *sta
         rc = finish_row(r, &more);
         if (rc < 0) return rc;
         if (!more || err == Z_STREAM_END) {
+            if (covers(&r->l, r->im)) fill_blank(r, r->y);
             *state = PNG_DONE;
             return 0;
         }
@@ -233,7 +260,7 @@ int png_rows_whole(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *st
         inflateReset(&r->z);
         goto done;
     }
-    for (s = all; more; ) {
+    for (s = all; more;) {
         size_t step = bytes_of_row(r) + 1;
         memcpy(r->row, s, step);
         s += step;
@@ -247,11 +274,9 @@ done:
 
 int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char *name)
 {
-    static const uint8_t zero[8] = { 0 };
+    static const uint8_t zero[8] = {0};
     int rc = 0;
     png_rows *r = NULL;
-    uint8_t blank[3];
-    size_t pixels = (size_t)im->w * (size_t)im->h;
     TRY(mem_new(&r, 1, sizeof *r, name));
     r->l = *layout;
     r->im = im;
@@ -261,9 +286,7 @@ int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char
     TRY(mem_new(&r->above, r->row_bytes + 1, 1, name));
     CHECK(inflateInit(&r->z) == Z_OK, ERR_ENV, "%s: PNG: no memory for inflate", name);
     r->z_open = 1;
-    put_pixels(layout, zero, blank, 1, 3);
-    for (size_t i = 0; i < pixels; i++)
-        memcpy(im->rgb + 3 * i, blank, 3);
+    put_pixels(layout, zero, r->blank, 1, 3);
     *out = r;
     r = NULL;
 done:

@@ -10,11 +10,11 @@
 
 enum { SIDE_MAX = 4096 };
 
-static const float imagenet_mean[3] = { 0.485f, 0.456f, 0.406f };
-static const float imagenet_std[3] = { 0.229f, 0.224f, 0.225f };
-static const float half[3] = { 0.5f, 0.5f, 0.5f };
+static const float imagenet_mean[3] = {0.485f, 0.456f, 0.406f};
+static const float imagenet_std[3] = {0.229f, 0.224f, 0.225f};
+static const float half[3] = {0.5f, 0.5f, 0.5f};
 
-/* ---- presets ---------------------------------------------------------------------------------- */
+/* ---- presets --------------------------------------------------------------------------------- */
 
 static void set_exact(prep *p, int side, const float *mean, const float *std)
 {
@@ -40,7 +40,8 @@ static void preset_gen(prep *p, const prep_native *n)
 /* The transform that came with the network's weights. */
 static void preset_torchvision(prep *p, const prep_native *n)
 {
-    set_short(p, n->resize_short > 0 ? n->resize_short : (int)floor(n->side / 0.875), n->side, n->mean, n->std);
+    set_short(p, n->resize_short > 0 ? n->resize_short : (int)floor(n->side / 0.875), n->side,
+              n->mean, n->std);
     p->filter = n->filter;
 }
 
@@ -70,16 +71,18 @@ static void preset_timm(prep *p, const prep_native *n)
 static const struct preset {
     const char *name;
     void (*set)(prep *, const prep_native *);
-} presets[] = { { "gen", preset_gen },   { "torchvision", preset_torchvision }, { "openood", preset_openood },
-                { "mos", preset_mos },   { "cifar", preset_cifar },             { "timm", preset_timm } };
+} presets[] = {{"gen", preset_gen},         {"torchvision", preset_torchvision},
+               {"openood", preset_openood}, {"mos", preset_mos},
+               {"cifar", preset_cifar},     {"timm", preset_timm}};
 
 enum { PRESETS = sizeof presets / sizeof *presets };
 
 static int unknown(const char *kind, const char *word, const char *const *names, size_t n)
 {
     const char *near = args_nearest(word, names, n);
-    return err_set(ERR_USAGE, "--prep: no %s '%s'%s%s%s", kind, word, near != NULL ? "; did you mean '" : "",
-                   near != NULL ? near : "", near != NULL ? "'?" : "");
+    return err_set(ERR_USAGE, "--prep: no %s '%s'%s%s%s", kind, word,
+                   near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                   near != NULL ? "'?" : "");
 }
 
 static int apply_preset(prep *p, const char *name, const prep_native *native)
@@ -95,7 +98,7 @@ static int apply_preset(prep *p, const char *name, const prep_native *native)
     return unknown("preset", name, names, PRESETS);
 }
 
-/* ---- overrides -------------------------------------------------------------------------------- */
+/* ---- overrides ------------------------------------------------------------------------------- */
 
 static int parse_side(int *out, const char *text, const char *what)
 {
@@ -111,7 +114,7 @@ done:
 static int key_resize(prep *p, const char *v)
 {
     int rc = 0;
-    args_list hw = { 0 };
+    args_list hw = {0};
     p->resize_short = p->resize_h = p->resize_w = 0;
     if (strchr(v, 'x') == NULL) {
         TRY(parse_side(&p->resize_short, v, "--prep resize"));
@@ -135,7 +138,7 @@ static int key_crop(prep *p, const char *v)
 
 static int key_filter(prep *p, const char *v)
 {
-    static const char *const names[] = { "bilinear", "bicubic" };
+    static const char *const names[] = {"bilinear", "bicubic"};
     for (size_t i = 0; i < 2; i++)
         if (strcmp(v, names[i]) == 0) {
             p->filter = i == 0 ? RESIZE_BILINEAR : RESIZE_BICUBIC;
@@ -147,13 +150,14 @@ static int key_filter(prep *p, const char *v)
 static int parse_rgb(float *out, const char *text, const char *what, double least)
 {
     int rc = 0;
-    args_list l = { 0 };
+    args_list l = {0};
     double v;
     TRY(args_split(&l, text, '/'));
     CHECK(l.n == 3, ERR_USAGE, "%s: '%s' is not R/G/B", what, text);
     for (int i = 0; i < 3; i++) {
         TRY(args_parse_double(&v, l.v[i], what));
-        CHECK(isfinite(v) && v >= least && fabs(v) <= 1e6, ERR_USAGE, "%s: %s is out of range", what, l.v[i]);
+        CHECK(isfinite(v) && v >= least && fabs(v) <= 1e6, ERR_USAGE, "%s: %s is out of range",
+              what, l.v[i]);
         out[i] = (float)v;
     }
 done:
@@ -174,8 +178,11 @@ static int key_std(prep *p, const char *v)
 static const struct key {
     const char *name;
     int (*set)(prep *, const char *);
-} keys[] = { { "resize", key_resize }, { "crop", key_crop }, { "filter", key_filter },
-             { "mean", key_mean },     { "std", key_std } };
+} keys[] = {{"resize", key_resize},
+            {"crop", key_crop},
+            {"filter", key_filter},
+            {"mean", key_mean},
+            {"std", key_std}};
 
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -197,7 +204,7 @@ int prep_resolve(prep *out, const char *text, const prep_native *native)
 {
     int rc = 0;
     char *copy = NULL, *rest, *one;
-    prep p = { .filter = RESIZE_BILINEAR };
+    prep p = {.filter = RESIZE_BILINEAR};
     TRY(mem_strdup(&copy, text != NULL ? text : native->preset));
     rest = strchr(copy, ':');
     if (rest != NULL) *rest++ = '\0';
@@ -207,7 +214,8 @@ int prep_resolve(prep *out, const char *text, const prep_native *native)
         TRY(apply_key(&p, one));
     }
     CHECK(p.crop > 0 || p.resize_short == 0, ERR_USAGE,
-          "--prep: a short side of %d needs a crop, or images come out in different sizes", p.resize_short);
+          "--prep: a short side of %d needs a crop, or images come out in different sizes",
+          p.resize_short);
     p.out_h = p.crop > 0 ? p.crop : p.resize_h;
     p.out_w = p.crop > 0 ? p.crop : p.resize_w;
     *out = p;
@@ -216,7 +224,7 @@ done:
     return rc;
 }
 
-/* ---- provenance ------------------------------------------------------------------------------- */
+/* ---- provenance ------------------------------------------------------------------------------ */
 
 /* The shortest decimal that reads back as v. */
 static void print_float(FILE *f, float v)
@@ -248,7 +256,8 @@ int prep_json(const prep *p, char **out)
     fprintf(f, "{\"preset\":\"%s\",\"resize\":", p->preset);
     if (p->resize_short > 0) fprintf(f, "%d", p->resize_short);
     else fprintf(f, "[%d,%d]", p->resize_h, p->resize_w);
-    fprintf(f, ",\"filter\":\"%s\",\"crop\":", p->filter == RESIZE_BICUBIC ? "bicubic" : "bilinear");
+    fprintf(f,
+            ",\"filter\":\"%s\",\"crop\":", p->filter == RESIZE_BICUBIC ? "bicubic" : "bilinear");
     if (p->crop > 0) fprintf(f, "%d", p->crop);
     else fputs("null", f);
     fprintf(f, ",\"out\":[%d,%d]", p->out_h, p->out_w);
@@ -263,9 +272,11 @@ int prep_json(const prep *p, char **out)
     return 0;
 }
 
-/* ---- geometry --------------------------------------------------------------------------------- */
+/* ---- geometry -------------------------------------------------------------------------------- */
 
-enum { PLANS = 8 }; /* geometries kept; ImageNet needs few, and making one is cheap beside a decode */
+enum {
+    PLANS = 8
+}; /* geometries kept; ImageNet needs few, and making one is cheap beside a decode */
 
 struct prep_scratch {
     struct {
@@ -292,8 +303,9 @@ void prep_scratch_free(prep_scratch **s)
 
 static int same_shape(const resize_shape *a, const resize_shape *b)
 {
-    return a->w == b->w && a->h == b->h && a->ow == b->ow && a->oh == b->oh && a->x == b->x && a->y == b->y &&
-           a->cw == b->cw && a->ch == b->ch && a->filter == b->filter && a->path == b->path;
+    return a->w == b->w && a->h == b->h && a->ow == b->ow && a->oh == b->oh && a->x == b->x &&
+           a->y == b->y && a->cw == b->cw && a->ch == b->ch && a->filter == b->filter &&
+           a->path == b->path;
 }
 
 /* The plan for a geometry: a kept one, or a new one in place of the longest unused. */
@@ -327,7 +339,8 @@ static int resized(const prep *p, int w, int h, int *ow, int *oh)
     *oh = p->resize_h;
     if (p->resize_short == 0) return 0;
     longside = (double)((int64_t)p->resize_short * longer) / shorter;
-    CHECK(longside < 1 << 30, ERR_INPUT, "resize: %d x %d with short side %d is too long", w, h, p->resize_short);
+    CHECK(longside < 1 << 30, ERR_INPUT, "resize: %d x %d with short side %d is too long", w, h,
+          p->resize_short);
     *ow = w <= h ? p->resize_short : (int)longside;
     *oh = w <= h ? (int)longside : p->resize_short;
 done:
@@ -353,7 +366,7 @@ static void centre(int size, int crop, int *from, int *to, int *count)
 int prep_window(const prep *p, int w, int h, resize_shape *s, int *x, int *y)
 {
     int rc = 0;
-    *s = (resize_shape){ .w = w, .h = h, .filter = p->filter, .path = resize_path_best() };
+    *s = (resize_shape){.w = w, .h = h, .filter = p->filter, .path = resize_path_best()};
     TRY(resized(p, w, h, &s->ow, &s->oh));
     centre(s->ow, p->crop, &s->x, x, &s->cw);
     centre(s->oh, p->crop, &s->y, y, &s->ch);
@@ -392,12 +405,12 @@ static void window_of(void *ctx, int w, int h, image_window *out)
     resize_plan_rows(plan, &out->y0, &out->y1);
 }
 
-int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes, size_t n, const char *name,
-                uint8_t *dst)
+int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes, size_t n,
+                const char *name, uint8_t *dst)
 {
     int rc = 0;
-    wanted k = { p, s };
-    image_wish wish = { window_of, &k };
+    wanted k = {p, s};
+    image_wish wish = {window_of, &k};
     TRY(image_decode_part(im, bytes, n, name, &wish));
     TRY(prep_apply(p, s, im, dst));
 done:

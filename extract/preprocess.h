@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 typedef struct prep {
-    char preset[16];       /* gen torchvision openood mos cifar timm */
-    int resize_short;      /* Resize(int): short side; 0 when exact is used */
+    char preset[16];        /* gen torchvision openood mos cifar timm */
+    int resize_short;       /* Resize(int): short side; 0 when exact is used */
     int resize_h, resize_w; /* Resize((h,w)); 0,0 when resize_short is used */
     resize_filter filter;
     int crop;              /* CenterCrop side; 0: none */
@@ -21,9 +21,9 @@ typedef struct prep {
 
 /* What a network brings: its input side, its own recipe, its statistics. */
 typedef struct prep_native {
-    int side;              /* 224, 32, 480 ... */
-    const char *preset;    /* the default for this network */
-    int resize_short;      /* of its `torchvision`/`timm` recipe: 256, 232, 248 */
+    int side;           /* 224, 32, 480 ... */
+    const char *preset; /* the default for this network */
+    int resize_short;   /* of its `torchvision`/`timm` recipe: 256, 232, 248 */
     resize_filter filter;
     float mean[3], std[3];
 } prep_native;
@@ -43,9 +43,9 @@ void prep_scratch_free(prep_scratch **s);
 int prep_window(const prep *p, int w, int h, resize_shape *shape, int *x, int *y);
 /* Decoded image -> out_h*out_w*3 bytes HWC RGB at dst. */
 int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst);
-/* Bytes of an image file -> the same; decodes only the pixels that the resize looks at, so *im holds
- * a part of the picture afterwards. */
-int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes, size_t n, const char *name,
-                uint8_t *dst);
+/* Bytes of an image file -> the same; decodes only the pixels that the resize looks at, so *im
+ * holds a part of the picture afterwards. */
+int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes, size_t n,
+                const char *name, uint8_t *dst);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- coefficients ----------------------------------------------------------------------------- */
+/* ---- coefficients ---------------------------------------------------------------------------- */
 
 static double weight(resize_filter f, double x)
 {
@@ -29,7 +29,7 @@ typedef struct ruler { /* one axis: what all its outputs share */
 
 static ruler ruler_of(int in, int out, resize_filter f)
 {
-    ruler r = { .in = in, .scale = (double)in / out, .f = f };
+    ruler r = {.in = in, .scale = (double)in / out, .f = f};
     double fs = r.scale < 1.0 ? 1.0 : r.scale;
     r.support = (f == RESIZE_BILINEAR ? 1.0 : 2.0) * fs;
     r.inv = 1.0 / fs;
@@ -55,7 +55,8 @@ static int taps(const ruler *r, int xx, int *lo, int32_t *q, double *w)
     }
     for (int k = 0; k < n; k++) {
         double v = sum != 0.0 ? w[k] / sum : w[k];
-        q[k] = v < 0 ? (int32_t)(v * (1 << RESIZE_BITS) - 0.5) : (int32_t)(v * (1 << RESIZE_BITS) + 0.5);
+        q[k] = v < 0 ? (int32_t)(v * (1 << RESIZE_BITS) - 0.5)
+                     : (int32_t)(v * (1 << RESIZE_BITS) + 0.5);
     }
     *lo = first;
     return n;
@@ -67,7 +68,7 @@ static uint8_t clip(int32_t acc)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* ---- the plain twin --------------------------------------------------------------------------- */
+/* ---- the plain twin -------------------------------------------------------------------------- */
 
 /* One pass: `lines` lines of `out` pixels from lines of `in`; steps in bytes. */
 static int plain_pass(const uint8_t *src, size_t src_line, size_t src_pixel, int in, uint8_t *dst,
@@ -104,7 +105,8 @@ int resize_plain(const uint8_t *src, int w, int h, uint8_t *dst, int ow, int oh,
     uint8_t *mid = NULL;
     const uint8_t *across = src;
     size_t size, line = (size_t)ow * 3;
-    CHECK(w > 0 && h > 0 && ow > 0 && oh > 0, ERR_INPUT, "resize: %d x %d to %d x %d", w, h, ow, oh);
+    CHECK(w > 0 && h > 0 && ow > 0 && oh > 0, ERR_INPUT, "resize: %d x %d to %d x %d", w, h, ow,
+          oh);
     TRY(mem_product(&size, (size_t)h, line, "resize"));
     if (ow != w) {
         TRY(mem_new(&mid, size, 1, "resize"));
@@ -118,14 +120,14 @@ done:
     return rc;
 }
 
-/* ---- plans ------------------------------------------------------------------------------------ */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 struct resize_plan {
     resize_shape s;
-    resize_axis across, down;  /* count 0 where the pass is skipped */
-    int first_row, end_row;    /* of the source */
+    resize_axis across, down; /* count 0 where the pass is skipped */
+    int first_row, end_row;   /* of the source */
     int first_column, end_column;
-    uint8_t *mid;              /* [end_row - first_row, mid_stride] */
+    uint8_t *mid; /* [end_row - first_row, mid_stride] */
     size_t mid_stride;
 };
 
@@ -148,7 +150,7 @@ static void axis_clear(resize_axis *a)
     free(a->q);
     free(a->across);
     free(a->down);
-    *a = (resize_axis){ 0 };
+    *a = (resize_axis){0};
 }
 
 /* Near the end of a line, taps begin earlier with zeros in front, so that reading `max` taps from
@@ -270,7 +272,8 @@ static int plan_axes(resize_plan *p)
     if (s->ow != s->w) {
         TRY(axis_init(&p->across, s->w, s->ow, s->x, s->cw, s->filter));
         reach(&p->across, &p->first_column, &p->end_column);
-        if (s->path != RESIZE_PORTABLE) TRY(pack_across(&p->across, s->path == RESIZE_AVX512 ? 4 : 2));
+        if (s->path != RESIZE_PORTABLE)
+            TRY(pack_across(&p->across, s->path == RESIZE_AVX512 ? 4 : 2));
     }
     if (s->oh != s->h) {
         TRY(axis_init(&p->down, s->h, s->oh, s->y, s->ch, s->filter));
@@ -285,18 +288,19 @@ int resize_plan_new(resize_plan **out, const resize_shape *s)
 {
     int rc = 0;
     resize_plan *p = NULL;
-    CHECK(s->w > 0 && s->h > 0 && s->ow > 0 && s->oh > 0, ERR_INPUT, "resize: %d x %d to %d x %d", s->w,
-          s->h, s->ow, s->oh);
+    CHECK(s->w > 0 && s->h > 0 && s->ow > 0 && s->oh > 0, ERR_INPUT, "resize: %d x %d to %d x %d",
+          s->w, s->h, s->ow, s->oh);
     CHECK(s->x >= 0 && s->y >= 0 && s->cw > 0 && s->ch > 0 && s->x <= s->ow - s->cw &&
               s->y <= s->oh - s->ch,
-          ERR_INPUT, "resize: window %d x %d at %d,%d outside %d x %d", s->cw, s->ch, s->x, s->y, s->ow,
-          s->oh);
+          ERR_INPUT, "resize: window %d x %d at %d,%d outside %d x %d", s->cw, s->ch, s->x, s->y,
+          s->ow, s->oh);
     TRY(mem_new(&p, 1, sizeof *p, "resize"));
     p->s = *s;
     TRY(plan_axes(p));
     if (p->across.count > 0) {
         p->mid_stride = ((size_t)s->cw * 3 + 16 + 63) / 64 * 64;
-        TRY(mem_new_aligned(&p->mid, (size_t)(p->end_row - p->first_row) * p->mid_stride + RESIZE_SLACK, 1,
+        TRY(mem_new_aligned(&p->mid,
+                            (size_t)(p->end_row - p->first_row) * p->mid_stride + RESIZE_SLACK, 1,
                             "resize"));
     }
     *out = p;
@@ -328,7 +332,7 @@ void resize_plan_columns(const resize_plan *p, int *first, int *end)
     *end = p->end_column;
 }
 
-/* ---- running a plan --------------------------------------------------------------------------- */
+/* ---- running a plan -------------------------------------------------------------------------- */
 
 static void across_portable(const resize_axis *a, const uint8_t *src, size_t sstride, uint8_t *dst,
                             size_t dstride, int rows)

@@ -22,9 +22,9 @@ typedef enum resize_path { RESIZE_PORTABLE, RESIZE_AVX2, RESIZE_AVX512 } resize_
 resize_path resize_path_best(void);
 
 typedef struct resize_shape {
-    int w, h;             /* source */
-    int ow, oh;           /* whole result */
-    int x, y, cw, ch;     /* the window of it that is wanted */
+    int w, h;         /* source */
+    int ow, oh;       /* whole result */
+    int x, y, cw, ch; /* the window of it that is wanted */
     resize_filter filter;
     resize_path path;
 } resize_shape;

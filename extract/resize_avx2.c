@@ -9,9 +9,8 @@
 static inline __m256i pick(int first_tap)
 {
     const char t = (char)(3 * first_tap);
-    const __m128i one =
-        _mm_setr_epi8(t, -1, (char)(t + 3), -1, (char)(t + 1), -1, (char)(t + 4), -1, (char)(t + 2), -1,
-                      (char)(t + 5), -1, -1, -1, -1, -1);
+    const __m128i one = _mm_setr_epi8(t, -1, (char)(t + 3), -1, (char)(t + 1), -1, (char)(t + 4),
+                                      -1, (char)(t + 2), -1, (char)(t + 5), -1, -1, -1, -1, -1);
     return _mm256_broadcastsi128_si256(one);
 }
 
@@ -25,8 +24,8 @@ static inline __m256i load_two(const uint8_t *a, const uint8_t *b)
 static inline __m256i finish(__m256i high, __m256i low)
 {
     const __m256i half = _mm256_set1_epi32(1 << (RESIZE_BITS - 1));
-    return _mm256_srai_epi32(_mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(high, 8), low), half),
-                             RESIZE_BITS);
+    return _mm256_srai_epi32(
+        _mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(high, 8), low), half), RESIZE_BITS);
 }
 
 static inline void put_pixel(uint8_t *dst, int32_t rgbx)

@@ -8,9 +8,8 @@
 static inline __m512i pick(int first_tap)
 {
     const char t = (char)(3 * first_tap);
-    const __m128i one =
-        _mm_setr_epi8(t, -1, (char)(t + 3), -1, (char)(t + 1), -1, (char)(t + 4), -1, (char)(t + 2), -1,
-                      (char)(t + 5), -1, -1, -1, -1, -1);
+    const __m128i one = _mm_setr_epi8(t, -1, (char)(t + 3), -1, (char)(t + 1), -1, (char)(t + 4),
+                                      -1, (char)(t + 2), -1, (char)(t + 5), -1, -1, -1, -1, -1);
     return _mm512_broadcast_i32x4(one);
 }
 
@@ -67,7 +66,8 @@ void resize_across_avx512(const resize_axis *a, const uint8_t *src, size_t sstri
 }
 
 /* 32 output bytes at column x; loads are masked at the row's end. */
-static inline __m256i down32(const int16_t *q, int n, const uint8_t *s, size_t sstride, __mmask32 mask)
+static inline __m256i down32(const int16_t *q, int n, const uint8_t *s, size_t sstride,
+                             __mmask32 mask)
 {
     __m512i h0 = _mm512_setzero_si512(), h1 = h0, l0 = h0, l1 = h0;
     for (int k = 0; k < n; k += 2, q += 4, s += 2 * sstride) {
@@ -89,7 +89,8 @@ static inline __m256i down32(const int16_t *q, int n, const uint8_t *s, size_t s
         const __m512i half = _mm512_set1_epi32(1 << (RESIZE_BITS - 1));
         __m512i v0 = _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(h0, 8), l0), half);
         __m512i v1 = _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(h1, 8), l1), half);
-        __m512i v = _mm512_packs_epi32(_mm512_srai_epi32(v0, RESIZE_BITS), _mm512_srai_epi32(v1, RESIZE_BITS));
+        __m512i v = _mm512_packs_epi32(_mm512_srai_epi32(v0, RESIZE_BITS),
+                                       _mm512_srai_epi32(v1, RESIZE_BITS));
         v = _mm512_max_epi16(v, _mm512_setzero_si512());
         return _mm512_cvtusepi16_epi8(v);
     }

@@ -14,10 +14,10 @@ enum { RESIZE_BITS = 22 };
  *           high of taps 0,1 / high of taps 2,3 / low of 0,1 / low of 2,3; a lane is 4 x (a, b)
  *   down    [count][(max+1)/2][4]          high a, high b, low a, low b */
 typedef struct resize_axis {
-    int count;          /* wanted outputs */
-    int max;            /* most taps of one output */
-    int *lo, *n;        /* [count] first tap, number of taps */
-    int32_t *q;         /* [count][max] zero behind n */
+    int count;   /* wanted outputs */
+    int max;     /* most taps of one output */
+    int *lo, *n; /* [count] first tap, number of taps */
+    int32_t *q;  /* [count][max] zero behind n */
     int lanes, quads;
     int16_t *across;
     int16_t *down;

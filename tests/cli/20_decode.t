@@ -24,6 +24,18 @@ if [ -f "$data/hostile/pillow_rgb.tsv" ]; then
 else
     skip "hostile files: no $data/hostile"
 fi
+if [ -d "$data/hostile/jpeg" ] && [ -d "$data/images" ]; then
+    list=$(mktemp)
+    find "$data/hostile/jpeg" "$data/images" -type f ! -name '*.png' >"$list"
+    out=$("$tool" same "$list")
+    rc=$?
+    rm -f "$list"
+    echo "$out" | tail -5 | sed 's/^/# /'
+    what="JPEG files, whole and through windows: our decoder equals libjpeg-turbo"
+    if [ $rc -eq 0 ]; then ok "$what"; else not_ok "$what"; fi
+else
+    skip "our JPEG decoder against libjpeg-turbo: no $data/hostile and $data/images"
+fi
 version=$("$python" -c 'import PIL, torchvision; print(PIL.__version__)' 2>/dev/null)
 if [ -z "$version" ]; then
     skip "no Pillow and torchvision in $python"

@@ -28,7 +28,8 @@ static void compare(const uint8_t *b, size_t n)
     static image ours, plain;
     jpeg_head head;
     err_clear();
-    if (n < 3 || memcmp(b, "\xff\xd8\xff", 3) != 0 || jpeg_head_read(&head, b, n, "fuzz") < 0) return;
+    if (n < 3 || memcmp(b, "\xff\xd8\xff", 3) != 0 || jpeg_head_read(&head, b, n, "fuzz") < 0)
+        return;
     if (jpeg_fast_decode(&ours, b, n, &head, NULL, "fuzz") != 1) return;
     if (jpeg_decode_plain(&plain, b, n, "fuzz") < 0 || ours.w != plain.w || ours.h != plain.h ||
         memcmp(ours.rgb, plain.rgb, (size_t)plain.w * (size_t)plain.h * 3) != 0)
@@ -37,8 +38,9 @@ static void compare(const uint8_t *b, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const preps[] = { "gen", "gen:resize=40,crop=32", "gen:resize=32,crop=48,filter=bicubic" };
-    static const prep_native native = { .side = 32, .preset = "gen", .std = { 1, 1, 1 } };
+    static const char *const preps[] = {"gen", "gen:resize=40,crop=32",
+                                        "gen:resize=32,crop=48,filter=bicubic"};
+    static const prep_native native = {.side = 32, .preset = "gen", .std = {1, 1, 1}};
     static prep_scratch *scratch;
     static image im;
     uint8_t out[48 * 48 * 3];
@@ -47,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (scratch == NULL && prep_scratch_new(&scratch) < 0) abort();
     err_clear();
     if (prep_resolve(&p, preps[data[0] % 3], &native) < 0) abort();
-    if (prep_decode(&p, scratch, &im, data + 1, size - 1, "fuzz", out) < 0 && err_text()[0] == '\0') abort();
+    if (prep_decode(&p, scratch, &im, data + 1, size - 1, "fuzz", out) < 0 && err_text()[0] == '\0')
+        abort();
     compare(data + 1, size - 1);
     return 0;
 }

@@ -3,12 +3,14 @@
  *                                     pixel difference or a verdict difference not listed in
  *     [--differences TSV]             a table of known ones
  *   decode_check rgb LIST             per file of LIST: sha256 of w, h and RGB, or the refusal
- *   decode_check prep LIST SIDE FILTER CROP   per file: sha256 after resizing (SIDE "256" or "224x224",
+ *   decode_check prep LIST SIDE FILTER CROP   per file: sha256 after resizing (SIDE "256" or
+ * "224x224",
  *                                     FILTER bilinear or bicubic, CROP a side or none)
  *   decode_check same LIST            our JPEG decoder against libjpeg-turbo alone: every file of
  *                                     LIST, whole and through three windows
  *   decode_check bench LIST ROUNDS WHAT   images per second of one core; WHAT libjpeg, decode,
- *                                     resize (libjpeg + resize 256, crop 224) or all (what extract does) */
+ *                                     resize (libjpeg + resize 256, crop 224) or all (what
+ * extract does) */
 #include "common/err.h"
 #include "extract/image.h"
 #include "extract/image_parts.h"
@@ -62,7 +64,7 @@ static int decode_file(image *im, const char *path, const prep *p, prep_scratch 
     return rc;
 }
 
-/* ---- hostile ---------------------------------------------------------------------------------- */
+/* ---- hostile --------------------------------------------------------------------------------- */
 
 typedef struct tally {
     int files, both_decode, both_refuse, only_pillow, only_ours, pixels_differ, unlisted;
@@ -101,15 +103,16 @@ static void check_row(tally *t, image *im, const char *dir, char *const *col, co
         if (want) t->only_pillow++;
         else t->only_ours++;
         t->unlisted += !known;
-        printf("verdict\t%s\t%s\t%s\n", known ? "listed" : "NEW", col[0], rc < 0 ? err_text() : col[6]);
+        printf("verdict\t%s\t%s\t%s\n", known ? "listed" : "NEW", col[0],
+               rc < 0 ? err_text() : col[6]);
     }
 }
 
 static int hostile(const char *dir, const char *table)
 {
     char path[4096], line[8192], *col[11];
-    image im = { 0 };
-    tally t = { 0 };
+    image im = {0};
+    tally t = {0};
     FILE *f;
     snprintf(path, sizeof path, "%s/pillow_rgb.tsv", dir);
     f = fopen(path, "r");
@@ -124,13 +127,16 @@ static int hostile(const char *dir, const char *table)
     }
     fclose(f);
     image_clear(&im);
-    printf("files %d: both decode %d (pixels differ %d), both refuse %d, only Pillow decodes %d, only "
-           "we decode %d; verdict differences not listed %d\n",
-           t.files, t.both_decode, t.pixels_differ, t.both_refuse, t.only_pillow, t.only_ours, t.unlisted);
-    return t.files == 0 || t.pixels_differ != 0 || t.unlisted != 0 || t.only_pillow + t.only_ours > 20;
+    printf(
+        "files %d: both decode %d (pixels differ %d), both refuse %d, only Pillow decodes %d, only "
+        "we decode %d; verdict differences not listed %d\n",
+        t.files, t.both_decode, t.pixels_differ, t.both_refuse, t.only_pillow, t.only_ours,
+        t.unlisted);
+    return t.files == 0 || t.pixels_differ != 0 || t.unlisted != 0 ||
+           t.only_pillow + t.only_ours > 20;
 }
 
-/* ---- rgb, prep -------------------------------------------------------------------------------- */
+/* ---- rgb, prep ------------------------------------------------------------------------------- */
 
 static void print_image(const char *path, int rc, int w, int h, const uint8_t *rgb)
 {
@@ -146,7 +152,7 @@ static void print_image(const char *path, int rc, int w, int h, const uint8_t *r
 static int each(const char *list, const prep *p)
 {
     char line[4096];
-    image im = { 0 };
+    image im = {0};
     prep_scratch *s = NULL;
     uint8_t *out = NULL;
     FILE *f = fopen(list, "r");
@@ -171,7 +177,7 @@ static int each(const char *list, const prep *p)
 
 static int prep_list(char **argv)
 {
-    prep_native native = { .side = 224, .preset = "gen", .std = { 1, 1, 1 } };
+    prep_native native = {.side = 224, .preset = "gen", .std = {1, 1, 1}};
     char text[256];
     prep p;
     snprintf(text, sizeof text, "gen:resize=%s,filter=%s,crop=%s", argv[3], argv[4], argv[5]);
@@ -182,7 +188,7 @@ static int prep_list(char **argv)
     return each(argv[2], &p);
 }
 
-/* ---- our JPEG decoder against libjpeg-turbo ----------------------------------------------------- */
+/* ---- our JPEG decoder against libjpeg-turbo -------------------------------------------------- */
 
 typedef struct fixed_wish {
     int part; /* 0: all, 1..3 */
@@ -192,9 +198,9 @@ typedef struct fixed_wish {
 static void fixed_window(void *ctx, int w, int h, image_window *out)
 {
     fixed_wish *k = ctx;
-    if (k->part == 1) *out = (image_window){ w / 5, w - w / 7, h / 4, h - h / 9 };
-    if (k->part == 2) *out = (image_window){ w / 3, w / 3 + 1, h / 2, h / 2 + 1 };
-    if (k->part == 3) *out = (image_window){ w - 1, w, 0, h };
+    if (k->part == 1) *out = (image_window){w / 5, w - w / 7, h / 4, h - h / 9};
+    if (k->part == 2) *out = (image_window){w / 3, w / 3 + 1, h / 2, h / 2 + 1};
+    if (k->part == 3) *out = (image_window){w - 1, w, 0, h};
     k->w = *out;
 }
 
@@ -206,7 +212,7 @@ static void same_file(same_tally *t, const char *path)
 {
     uint8_t *bytes;
     size_t n;
-    image a = { 0 }, b = { 0 };
+    image a = {0}, b = {0};
     int rc_a, rc_b;
     if (read_file(path, &bytes, &n) != 0 || n < 3 || memcmp(bytes, "\xff\xd8\xff", 3) != 0) {
         free(bytes);
@@ -217,8 +223,8 @@ static void same_file(same_tally *t, const char *path)
     rc_a = jpeg_decode_plain(&a, bytes, n, path);
     t->refused += rc_a < 0;
     for (int part = 0; part < 4; part++) {
-        fixed_wish k = { .part = part };
-        image_wish wish = { fixed_window, &k };
+        fixed_wish k = {.part = part};
+        image_wish wish = {fixed_window, &k};
         jpeg_head head;
         int same;
         err_clear();
@@ -227,7 +233,7 @@ static void same_file(same_tally *t, const char *path)
         err_clear();
         rc_b = image_decode_part(&b, bytes, n, path, &wish);
         same = rc_a == rc_b && (rc_a < 0 || (a.w == b.w && a.h == b.h));
-        if (rc_a == 0 && k.w.x1 == 0) k.w = (image_window){ 0, a.w, 0, a.h };
+        if (rc_a == 0 && k.w.x1 == 0) k.w = (image_window){0, a.w, 0, a.h};
         for (int y = k.w.y0; same && rc_a == 0 && y < k.w.y1; y++) {
             size_t at = ((size_t)y * (size_t)a.w + (size_t)k.w.x0) * 3;
             same = memcmp(a.rgb + at, b.rgb + at, 3 * (size_t)(k.w.x1 - k.w.x0)) == 0;
@@ -245,7 +251,7 @@ static void same_file(same_tally *t, const char *path)
 static int same(const char *list)
 {
     char line[4096];
-    same_tally t = { 0 };
+    same_tally t = {0};
     FILE *f = fopen(list, "r");
     if (f == NULL) return 2;
     while (fgets(line, sizeof line, f) != NULL) {
@@ -253,12 +259,12 @@ static int same(const char *list)
         same_file(&t, line);
     }
     fclose(f);
-    printf("JPEG files %d: our decoder took %d, libjpeg-turbo refuses %d, differences %d\n", t.files, t.ours,
-           t.refused, t.differ);
+    printf("JPEG files %d: our decoder took %d, libjpeg-turbo refuses %d, differences %d\n",
+           t.files, t.ours, t.refused, t.differ);
     return t.files == 0 || t.differ != 0;
 }
 
-/* ---- bench ------------------------------------------------------------------------------------ */
+/* ---- bench ----------------------------------------------------------------------------------- */
 
 typedef struct loaded {
     uint8_t *bytes;
@@ -272,7 +278,8 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void bench_one(const loaded *k, const char *what, image *im, const prep *p, prep_scratch *s, uint8_t *out)
+static void bench_one(const loaded *k, const char *what, image *im, const prep *p, prep_scratch *s,
+                      uint8_t *out)
 {
     err_clear();
     if (strcmp(what, "all") == 0) {
@@ -288,14 +295,16 @@ static int bench(const char *list, int rounds, const char *what)
 {
     static loaded files[10000];
     static uint8_t out[224 * 224 * 3];
-    prep_native native = { .side = 224, .preset = "gen", .std = { 1, 1, 1 } };
+    prep_native native = {.side = 224, .preset = "gen", .std = {1, 1, 1}};
     char line[4096];
     prep p;
     prep_scratch *s = NULL;
-    image im = { 0 };
+    image im = {0};
     int n = 0;
     FILE *f = fopen(list, "r");
-    if (f == NULL || prep_resolve(&p, "gen:resize=256,crop=224", &native) < 0 || prep_scratch_new(&s) < 0) return 2;
+    if (f == NULL || prep_resolve(&p, "gen:resize=256,crop=224", &native) < 0 ||
+        prep_scratch_new(&s) < 0)
+        return 2;
     while (n < 10000 && fgets(line, sizeof line, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (read_file(line, &files[n].bytes, &files[n].n) == 0) n++;
@@ -321,10 +330,12 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "same") == 0) return same(argv[2]);
     if (argc == 5 && strcmp(argv[1], "bench") == 0) return bench(argv[2], atoi(argv[3]), argv[4]);
     if (argc >= 3 && strcmp(argv[1], "hostile") == 0)
-        return hostile(argv[2], argc >= 5 && strcmp(argv[3], "--differences") == 0 ? argv[4] : NULL);
+        return hostile(argv[2],
+                       argc >= 5 && strcmp(argv[3], "--differences") == 0 ? argv[4] : NULL);
     if (argc == 3 && strcmp(argv[1], "rgb") == 0) return each(argv[2], NULL);
     if (argc == 6 && strcmp(argv[1], "prep") == 0) return prep_list(argv);
-    fputs("usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER CROP |\n"
+    fputs("usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER "
+          "CROP |\n"
           "       same LIST | bench LIST ROUNDS libjpeg|decode|resize|all\n",
           stderr);
     return 2;

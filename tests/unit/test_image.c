@@ -17,7 +17,8 @@
 
 enum { CASES = sizeof image_cases / sizeof *image_cases };
 
-/* Bytes of a base64 text, in memory of exactly their size so that a sanitiser sees each over-read. */
+/* Bytes of a base64 text, in memory of exactly their size so that a sanitiser sees each
+ * over-read. */
 static uint8_t *from_base64(const char *s, size_t *n)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -52,7 +53,7 @@ static uint32_t crc_of(const image *im)
 
 static void test_cases(void **state)
 {
-    image im = { 0 };
+    image im = {0};
     int refused = 0;
     (void)state;
     for (int i = 0; i < CASES; i++) {
@@ -66,7 +67,8 @@ static void test_cases(void **state)
             assert_non_null(strstr(err_text(), "case: "));
         } else {
             if (rc != 0) fail_msg("%s: %s", c->what, err_text());
-            if (im.w != c->w || im.h != c->h || crc_of(&im) != c->crc) fail_msg("%s: pixels differ", c->what);
+            if (im.w != c->w || im.h != c->h || crc_of(&im) != c->crc)
+                fail_msg("%s: pixels differ", c->what);
         }
         free(bytes);
     }
@@ -77,7 +79,7 @@ static void test_cases(void **state)
 /* A cut file is refused, or (cut behind its last row) gives the same pixels. */
 static void test_prefixes(void **state)
 {
-    image im = { 0 };
+    image im = {0};
     (void)state;
     for (int i = 0; i < CASES; i++) {
         const struct image_case *c = &image_cases[i];
@@ -100,7 +102,7 @@ static void test_prefixes(void **state)
 /* Every byte of some files set to three other values: any verdict, but no crash and sane sizes. */
 static void test_damage(void **state)
 {
-    image im = { 0 };
+    image im = {0};
     (void)state;
     for (int i = 0; i < CASES; i += 5) {
         size_t n;
@@ -120,7 +122,7 @@ static void test_damage(void **state)
 
 static void refuses(const void *bytes, size_t n, const char *words)
 {
-    image im = { 0 };
+    image im = {0};
     assert_int_equal(decode(&im, bytes, n), ERR_INPUT);
     if (strstr(err_text(), words) == NULL) fail_msg("'%s' lacks '%s'", err_text(), words);
     image_clear(&im);
@@ -141,7 +143,8 @@ static void test_other_formats(void **state)
     refuses("\xff\xd8\xff", 3, "ends before the first scan");
 }
 
-/* A header-only PNG of w x h: above the limit it is refused for its size, below for what follows. */
+/* A header-only PNG of w x h: above the limit it is refused for its size, below for what
+ * follows. */
 static void png_header(uint8_t *p, uint32_t w, uint32_t h)
 {
     static const uint8_t start[16] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
@@ -189,7 +192,7 @@ static int with_scans(int scans)
 {
     size_t n, at, size = 0;
     uint8_t *bytes = from_base64(find("4:2:0 progressive")->base64, &n), *many;
-    image im = { 0 };
+    image im = {0};
     int have = 0, rc;
     size_t last = 0;
     for (at = 0; at + 1 < n; at++)
@@ -224,7 +227,7 @@ static void test_scan_limit(void **state)
 /* A decoded image's buffer serves the next, smaller or larger. */
 static void test_reuse(void **state)
 {
-    image im = { 0 };
+    image im = {0};
     (void)state;
     for (int round = 0; round < 2; round++)
         for (int i = CASES - 1; i >= 0; i -= 3) {
@@ -240,7 +243,7 @@ static void test_reuse(void **state)
 /* Names reach messages, but not their control bytes. */
 static void test_names(void **state)
 {
-    image im = { 0 };
+    image im = {0};
     (void)state;
     err_clear();
     assert_int_equal(image_decode(&im, (const uint8_t *)"GIF89a", 6, "a\x1b[31m\n.png"), ERR_INPUT);
@@ -252,8 +255,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),       cmocka_unit_test(test_prefixes),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_other_formats), cmocka_unit_test(test_pixel_limit), cmocka_unit_test(test_scan_limit),
+        cmocka_unit_test(test_cases),       cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_damage),      cmocka_unit_test(test_other_formats),
+        cmocka_unit_test(test_pixel_limit), cmocka_unit_test(test_scan_limit),
         cmocka_unit_test(test_reuse),       cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
-/* Our JPEG decoder against libjpeg-turbo: files that libjpeg writes here from noise and gradients, all
- * subsamplings, many sizes and qualities, whole and through windows; the inverse DCT of each vector
- * width against the plain formula (models.md 11.1); damage in each byte. */
+/* Our JPEG decoder against libjpeg-turbo: files that libjpeg writes here from noise and
+ * gradients, all subsamplings, many sizes and qualities, whole and through windows; the inverse
+ * DCT of each vector width against the plain formula (models.md 11.1); damage in each byte. */
 #include "extract/jpeg_fast.h"
 
 #include <setjmp.h>
@@ -24,7 +24,7 @@ static unsigned draw(unsigned n)
     return (unsigned)(seed >> 33) % n;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 typedef struct made {
     int w, h, channels, quality, sx, sy, optimise;
@@ -72,34 +72,41 @@ static void window(void *ctx, int w, int h, image_window *out)
 
 static void compare(const made *m, image *ours, const image *plain, image_window w)
 {
-    image_wish wish = { window, &w };
+    image_wish wish = {window, &w};
     jpeg_head head;
     assert_int_equal(jpeg_head_read(&head, m->bytes, m->n, "made"), 0);
     assert_int_equal(jpeg_fast_decode(ours, m->bytes, m->n, &head, &wish, "made"), 1);
     assert_int_equal(ours->w, m->w);
     assert_int_equal(ours->h, m->h);
-    if (w.x1 == 0) w = (image_window){ 0, m->w, 0, m->h };
+    if (w.x1 == 0) w = (image_window){0, m->w, 0, m->h};
     for (int y = w.y0; y < w.y1; y++) {
         size_t at = ((size_t)y * (size_t)m->w + (size_t)w.x0) * 3;
         if (memcmp(ours->rgb + at, plain->rgb + at, 3 * (size_t)(w.x1 - w.x0)) != 0)
-            fail_msg("%d x %d, %d channels, %dx%d, quality %d, noise %u: row %d of window %d-%d, %d-%d", m->w, m->h,
-                     m->channels, m->sx, m->sy, m->quality, m->noise, y, w.x0, w.x1, w.y0, w.y1);
+            fail_msg(
+                "%d x %d, %d channels, %dx%d, quality %d, noise %u: row %d of window %d-%d, %d-%d",
+                m->w, m->h, m->channels, m->sx, m->sy, m->quality, m->noise, y, w.x0, w.x1, w.y0,
+                w.y1);
     }
 }
 
 static void test_files(void **state)
 {
-    static const unsigned noises[] = { 1, 9, 255 };
-    image ours = { 0 }, plain = { 0 };
+    static const unsigned noises[] = {1, 9, 255};
+    image ours = {0}, plain = {0};
     (void)state;
     for (int i = 0; i < 240; i++) {
-        made m = { .w = 16 + (int)draw(i % 9 ? 60 : 700), .h = 8 + (int)draw(i % 8 ? 60 : 500),
-                   .channels = i % 7 == 0 ? 1 : 3, .quality = 1 + (int)draw(100), .sx = 1 + i % 2,
-                   .sy = 1 + i / 2 % 2, .optimise = i % 3 == 0, .noise = noises[i % 3] };
+        made m = {.w = 16 + (int)draw(i % 9 ? 60 : 700),
+                  .h = 8 + (int)draw(i % 8 ? 60 : 500),
+                  .channels = i % 7 == 0 ? 1 : 3,
+                  .quality = 1 + (int)draw(100),
+                  .sx = 1 + i % 2,
+                  .sy = 1 + i / 2 % 2,
+                  .optimise = i % 3 == 0,
+                  .noise = noises[i % 3]};
         make_file(&m);
         err_clear();
         assert_int_equal(jpeg_decode_plain(&plain, m.bytes, m.n, "made"), 0);
-        compare(&m, &ours, &plain, (image_window){ 0 });
+        compare(&m, &ours, &plain, (image_window){0});
         for (int k = 0; k < 4; k++) {
             image_window w;
             w.x0 = (int)draw((unsigned)m.w);
@@ -117,18 +124,27 @@ static void test_files(void **state)
 /* Damaged files: whatever ours takes, libjpeg must take with the same pixels. */
 static void test_damage(void **state)
 {
-    image ours = { 0 }, plain = { 0 };
+    image ours = {0}, plain = {0};
     int taken = 0, tried = 0;
     (void)state;
     for (int i = 0; i < 8; i++) {
-        made m = { .w = 16 + (int)draw(30), .h = 8 + (int)draw(30), .channels = i == 3 ? 1 : 3, .quality = 30 + 10 * i,
-                   .sx = 1 + i % 2, .sy = 1 + i / 2 % 2, .optimise = i % 3 == 0, .noise = 40 };
+        made m = {.w = 16 + (int)draw(30),
+                  .h = 8 + (int)draw(30),
+                  .channels = i == 3 ? 1 : 3,
+                  .quality = 30 + 10 * i,
+                  .sx = 1 + i % 2,
+                  .sy = 1 + i / 2 % 2,
+                  .optimise = i % 3 == 0,
+                  .noise = 40};
         make_file(&m);
         for (size_t k = 3; k < m.n; k++) /* image_decode looks at the first three */
             for (int v = 0; v < 4; v++) {
                 uint8_t was = m.bytes[k];
                 jpeg_head head;
-                m.bytes[k] = (uint8_t)(v == 0 ? was ^ 1 << draw(8) : v == 1 ? 255 : v == 2 ? 0 : (int)draw(256));
+                m.bytes[k] = (uint8_t)(v == 0   ? was ^ 1 << draw(8)
+                                       : v == 1 ? 255
+                                       : v == 2 ? 0
+                                                : (int)draw(256));
                 err_clear();
                 if (jpeg_head_read(&head, m.bytes, m.n, "made") == 0 && head.w * head.h < 1 << 22) {
                     tried++;
@@ -137,7 +153,8 @@ static void test_damage(void **state)
                         if (jpeg_decode_plain(&plain, m.bytes, m.n, "made") != 0)
                             fail_msg("byte %zu %02x to %02x: %s", k, was, m.bytes[k], err_text());
                         assert_true(plain.w == ours.w && plain.h == ours.h);
-                        assert_memory_equal(plain.rgb, ours.rgb, (size_t)plain.w * (size_t)plain.h * 3);
+                        assert_memory_equal(plain.rgb, ours.rgb,
+                                            (size_t)plain.w * (size_t)plain.h * 3);
                     }
                 }
                 m.bytes[k] = was;
@@ -150,11 +167,12 @@ static void test_damage(void **state)
     image_clear(&plain);
 }
 
-/* ---- inverse DCT ------------------------------------------------------------------------------ */
+/* ---- inverse DCT ----------------------------------------------------------------------------- */
 
 static void plain_1d(const int32_t *x, int32_t *y, int step, int shift)
 {
-    int32_t z1 = (x[2 * step] + x[6 * step]) * 4433, e2 = z1 - x[6 * step] * 15137, e3 = z1 + x[2 * step] * 6270;
+    int32_t z1 = (x[2 * step] + x[6 * step]) * 4433, e2 = z1 - x[6 * step] * 15137,
+            e3 = z1 + x[2 * step] * 6270;
     int32_t e0 = (x[0] + x[4 * step]) * 8192, e1 = (x[0] - x[4 * step]) * 8192, u[4], t[4];
     int32_t a = x[7 * step], b = x[5 * step], c = x[3 * step], d = x[step], z2, z3, z4, z5;
     u[0] = e0 + e3;
@@ -216,7 +234,7 @@ static void check_idct(void (*idct)(jpeg_batch *, unsigned *))
                 assert_int_equal(q.block[b].v[i], 0);
     }
     for (int k = 0; k < 4; k++) { /* the last good and the first bad value of each sign */
-        static const int16_t edge[4] = { 8191, -8192, 8192, -8193 };
+        static const int16_t edge[4] = {8191, -8192, 8192, -8193};
         unsigned bad = 0;
         memset(&q, 0, sizeof q);
         for (int b = 0; b < JPEG_BATCH; b++) {
@@ -242,8 +260,8 @@ static void test_idct(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_files), cmocka_unit_test(test_damage),
-                                        cmocka_unit_test(test_idct) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_files), cmocka_unit_test(test_damage),
+                                       cmocka_unit_test(test_idct)};
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) {
         printf("1..0 # SKIP no AVX2: libjpeg-turbo decodes everything\n");
         return 0;

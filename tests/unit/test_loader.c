@@ -23,7 +23,7 @@ static char root[64];
 static char names[FILES][32];
 static const char *paths[FILES];
 static int64_t labels[FILES];
-static list images = { .n = FILES, .path = paths, .label = labels };
+static list images = {.n = FILES, .path = paths, .label = labels};
 static prep recipe;
 
 static void put32(uint8_t *p, uint32_t v)
@@ -69,11 +69,11 @@ static void in_root(char *out, size_t room, const char *name)
     snprintf(out, room, "%s/%s", root, name);
 }
 
-/* Row 5 is missing, 11 a folder, 17 a FIFO, 23 text, 29 empty, 35 a broken link, 41 cut, 47 a device
- * behind a link. */
+/* Row 5 is missing, 11 a folder, 17 a FIFO, 23 text, 29 empty, 35 a broken link, 41 cut, 47 a
+ * device behind a link. */
 static int make_files(void **state)
 {
-    static const prep_native native = { .side = SIDE, .preset = "gen", .std = { 1, 1, 1 } };
+    static const prep_native native = {.side = SIDE, .preset = "gen", .std = {1, 1, 1}};
     char path[2048];
     (void)state;
     snprintf(root, sizeof root, "/tmp/test_loader.XXXXXX");
@@ -114,14 +114,20 @@ static const char *expected_reason(size_t row)
 {
     switch (row) {
     case 5:
-    case 35: return "cannot be opened: No such file or directory";
+    case 35:
+        return "cannot be opened: No such file or directory";
     case 11:
     case 17:
-    case 47: return "not a regular file";
-    case 23: return "neither JPEG nor PNG by its first bytes";
-    case 29: return "empty file";
-    case 41: return "PNG: ";
-    default: return NULL;
+    case 47:
+        return "not a regular file";
+    case 23:
+        return "neither JPEG nor PNG by its first bytes";
+    case 29:
+        return "empty file";
+    case 41:
+        return "PNG: ";
+    default:
+        return NULL;
     }
 }
 
@@ -138,7 +144,8 @@ static void check_batch(const loader_batch *b)
         const char *why = expected_reason(row);
         assert_int_equal(b->status[i], expected_status(row));
         if (why == NULL) assert_null(b->reason[i]);
-        else if (strncmp(b->reason[i], why, strlen(why)) != 0) fail_msg("row %zu: %s", row, b->reason[i]);
+        else if (strncmp(b->reason[i], why, strlen(why)) != 0)
+            fail_msg("row %zu: %s", row, b->reason[i]);
         for (size_t k = 0; k < SIDE * SIDE * 3; k++)
             assert_int_equal(b->rgb[i * SIDE * SIDE * 3 + k], why == NULL ? row : 0);
     }
@@ -146,8 +153,13 @@ static void check_batch(const loader_batch *b)
 
 static loader_options options(int threads, size_t batch, size_t ring)
 {
-    return (loader_options){ .root = root, .images = &images, .end = FILES, .prep = &recipe,
-                             .batch = batch, .ring = ring, .threads = threads };
+    return (loader_options){.root = root,
+                            .images = &images,
+                            .end = FILES,
+                            .prep = &recipe,
+                            .batch = batch,
+                            .ring = ring,
+                            .threads = threads};
 }
 
 static void test_order(void **state)
@@ -254,6 +266,32 @@ static void test_no_permission(void **state)
     chmod(path, 0644);
 }
 
+/* The limit of a file's size, and one byte more; the file is one hole. */
+static void test_size_limit(void **state)
+{
+    char path[2048];
+    loader_options o = options(1, 1, 2);
+    loader *l = NULL;
+    loader_batch *b;
+    (void)state;
+    in_root(path, sizeof path, names[1]);
+    for (int more = 0; more < 2; more++) {
+        assert_int_equal(truncate(path, LOADER_FILE_MAX + more), 0);
+        o.begin = 1;
+        o.end = 2;
+        assert_int_equal(loader_open(&l, &o), 0);
+        assert_int_equal(loader_next(l, &b), 0);
+        if (more == 0) assert_int_equal(b->status[0], ROW_OK); /* a PNG with zeros behind it */
+        else {
+            assert_int_equal(b->status[0], ROW_UNREADABLE);
+            assert_non_null(strstr(b->reason[0], "above the limit of 268435456"));
+        }
+        loader_close(&l);
+    }
+    unlink(path);
+    write_png(path, 1);
+}
+
 static void test_refusals(void **state)
 {
     loader_options o = options(1, 1, 2);
@@ -275,9 +313,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),       cmocka_unit_test(test_part_and_release_order),
-        cmocka_unit_test(test_early_close), cmocka_unit_test(test_empty_range),
-        cmocka_unit_test(test_no_permission), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_order),         cmocka_unit_test(test_part_and_release_order),
+        cmocka_unit_test(test_early_close),   cmocka_unit_test(test_empty_range),
+        cmocka_unit_test(test_no_permission), cmocka_unit_test(test_size_limit),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

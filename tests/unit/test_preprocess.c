@@ -12,12 +12,18 @@
 
 #include "common/err.h"
 
-static const prep_native resnet = { .side = 224, .preset = "torchvision", .resize_short = 256,
-                                    .filter = RESIZE_BILINEAR, .mean = { 0.485f, 0.456f, 0.406f },
-                                    .std = { 0.229f, 0.224f, 0.225f } };
-static const prep_native cifar = { .side = 32, .preset = "cifar", .resize_short = 32,
-                                   .filter = RESIZE_BILINEAR, .mean = { 0.4914f, 0.4822f, 0.4465f },
-                                   .std = { 0.2023f, 0.1994f, 0.2010f } };
+static const prep_native resnet = {.side = 224,
+                                   .preset = "torchvision",
+                                   .resize_short = 256,
+                                   .filter = RESIZE_BILINEAR,
+                                   .mean = {0.485f, 0.456f, 0.406f},
+                                   .std = {0.229f, 0.224f, 0.225f}};
+static const prep_native cifar = {.side = 32,
+                                  .preset = "cifar",
+                                  .resize_short = 32,
+                                  .filter = RESIZE_BILINEAR,
+                                  .mean = {0.4914f, 0.4822f, 0.4465f},
+                                  .std = {0.2023f, 0.1994f, 0.2010f}};
 
 static prep resolved(const char *text, const prep_native *native)
 {
@@ -47,32 +53,43 @@ static void test_presets(void **state)
     swin.resize_short = 232;
     swin.filter = RESIZE_BICUBIC;
     assert_json("gen", &resnet,
-                "{\"preset\":\"gen\",\"resize\":[224,224],\"filter\":\"bilinear\",\"crop\":null,\"out\":[224,224]," IMAGENET);
+                "{\"preset\":\"gen\",\"resize\":[224,224],\"filter\":\"bilinear\",\"crop\":null,"
+                "\"out\":[224,224]," IMAGENET);
     assert_json(NULL, &resnet,
-                "{\"preset\":\"torchvision\",\"resize\":256,\"filter\":\"bilinear\",\"crop\":224,\"out\":[224,224]," IMAGENET);
+                "{\"preset\":\"torchvision\",\"resize\":256,\"filter\":\"bilinear\",\"crop\":224,"
+                "\"out\":[224,224]," IMAGENET);
     assert_json("torchvision", &swin,
-                "{\"preset\":\"torchvision\",\"resize\":232,\"filter\":\"bicubic\",\"crop\":224,\"out\":[224,224]," IMAGENET);
+                "{\"preset\":\"torchvision\",\"resize\":232,\"filter\":\"bicubic\",\"crop\":224,"
+                "\"out\":[224,224]," IMAGENET);
     assert_json("openood", &swin,
-                "{\"preset\":\"openood\",\"resize\":256,\"filter\":\"bilinear\",\"crop\":224,\"out\":[224,224]," IMAGENET);
+                "{\"preset\":\"openood\",\"resize\":256,\"filter\":\"bilinear\",\"crop\":224,"
+                "\"out\":[224,224]," IMAGENET);
     assert_json("openood", &cifar,
-                "{\"preset\":\"openood\",\"resize\":32,\"filter\":\"bilinear\",\"crop\":32,\"out\":[32,32]," CIFAR);
+                "{\"preset\":\"openood\",\"resize\":32,\"filter\":\"bilinear\",\"crop\":32,\"out\":"
+                "[32,32]," CIFAR);
     assert_json("mos", &resnet,
-                "{\"preset\":\"mos\",\"resize\":[480,480],\"filter\":\"bilinear\",\"crop\":null,\"out\":[480,480]," HALF);
+                "{\"preset\":\"mos\",\"resize\":[480,480],\"filter\":\"bilinear\",\"crop\":null,"
+                "\"out\":[480,480]," HALF);
     assert_json(NULL, &cifar,
-                "{\"preset\":\"cifar\",\"resize\":[32,32],\"filter\":\"bilinear\",\"crop\":null,\"out\":[32,32]," CIFAR);
+                "{\"preset\":\"cifar\",\"resize\":[32,32],\"filter\":\"bilinear\",\"crop\":null,"
+                "\"out\":[32,32]," CIFAR);
     assert_json("timm", &resnet,
-                "{\"preset\":\"timm\",\"resize\":248,\"filter\":\"bicubic\",\"crop\":224,\"out\":[224,224]," IMAGENET);
+                "{\"preset\":\"timm\",\"resize\":248,\"filter\":\"bicubic\",\"crop\":224,\"out\":["
+                "224,224]," IMAGENET);
 }
 
 static void test_overrides(void **state)
 {
     (void)state;
     assert_json("gen:resize=480x320,filter=bicubic,mean=0.5/0.5/0.5,std=0.5/0.5/0.5", &resnet,
-                "{\"preset\":\"gen\",\"resize\":[480,320],\"filter\":\"bicubic\",\"crop\":null,\"out\":[480,320]," HALF);
+                "{\"preset\":\"gen\",\"resize\":[480,320],\"filter\":\"bicubic\",\"crop\":null,"
+                "\"out\":[480,320]," HALF);
     assert_json("gen:resize=256,crop=224", &resnet,
-                "{\"preset\":\"gen\",\"resize\":256,\"filter\":\"bilinear\",\"crop\":224,\"out\":[224,224]," IMAGENET);
+                "{\"preset\":\"gen\",\"resize\":256,\"filter\":\"bilinear\",\"crop\":224,\"out\":["
+                "224,224]," IMAGENET);
     assert_json("openood:resize=384x384,crop=none", &resnet,
-                "{\"preset\":\"openood\",\"resize\":[384,384],\"filter\":\"bilinear\",\"crop\":null,\"out\":[384,384]," IMAGENET);
+                "{\"preset\":\"openood\",\"resize\":[384,384],\"filter\":\"bilinear\",\"crop\":"
+                "null,\"out\":[384,384]," IMAGENET);
 }
 
 static void assert_usage(const char *text, const char *words)
@@ -108,8 +125,9 @@ static void test_geometry(void **state)
 {
     static const struct {
         int w, h, ow, oh, x, y;
-    } t[] = { { 500, 375, 341, 256, 58, 16 }, { 375, 500, 256, 341, 16, 58 }, { 300, 260, 295, 256, 36, 16 },
-              { 1000, 251, 1019, 256, 398, 16 }, { 256, 256, 256, 256, 16, 16 }, { 229, 224, 261, 256, 18, 16 } };
+    } t[] = {{500, 375, 341, 256, 58, 16}, {375, 500, 256, 341, 16, 58},
+             {300, 260, 295, 256, 36, 16}, {1000, 251, 1019, 256, 398, 16},
+             {256, 256, 256, 256, 16, 16}, {229, 224, 261, 256, 18, 16}};
     prep p = resolved("gen:resize=256,crop=224", &resnet);
     (void)state;
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
@@ -131,7 +149,7 @@ static void test_padding(void **state)
 {
     prep p = resolved("gen:resize=3x4,crop=7", &resnet);
     uint8_t dst[7 * 7 * 3], px[3 * 4 * 3 + RESIZE_SLACK];
-    image im = { .w = 4, .h = 3, .rgb = px };
+    image im = {.w = 4, .h = 3, .rgb = px};
     prep_scratch *s = NULL;
     (void)state;
     memset(px, 9, sizeof px);
@@ -154,7 +172,7 @@ static void test_plans(void **state)
     assert_int_equal(prep_scratch_new(&s), 0);
     for (int i = 0; i < 60; i++) {
         int w = 21 + i * 7 % 23, h = 20 + i * 5 % 11;
-        image im = { .w = w, .h = h, .rgb = malloc((size_t)(w * h * 3) + RESIZE_SLACK) };
+        image im = {.w = w, .h = h, .rgb = malloc((size_t)(w * h * 3) + RESIZE_SLACK)};
         prep_scratch *fresh = NULL;
         for (int k = 0; k < w * h * 3 + RESIZE_SLACK; k++)
             im.rgb[k] = (uint8_t)(k * 37 + k / 11 + i);
@@ -181,8 +199,9 @@ static void test_absurd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_presets), cmocka_unit_test(test_overrides), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_geometry), cmocka_unit_test(test_padding), cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_presets),  cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_geometry),
+        cmocka_unit_test(test_padding),  cmocka_unit_test(test_plans),
         cmocka_unit_test(test_absurd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

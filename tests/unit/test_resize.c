@@ -40,16 +40,16 @@ static const struct given {
     int w, h, ow, oh;
     uint32_t bilinear, bicubic; /* CRC-32 of Pillow's bytes */
 } given[] = {
-    { 500, 375, 480, 480, 0x81dcb8e7, 0xf8725fbd }, { 500, 375, 224, 224, 0xfccf07ce, 0xe831850d },
-    { 375, 500, 256, 341, 0x665410d7, 0xd144a983 }, { 500, 375, 341, 256, 0xc19a5386, 0x91e5d3d1 },
-    { 32, 32, 224, 224, 0x6abbc22e, 0x49d4354b },   { 100, 60, 37, 91, 0xabea4c0e, 0x1b323619 },
-    { 640, 480, 320, 240, 0x359b4c53, 0x28894813 }, { 17, 13, 17, 40, 0x30175178, 0x5a6ab344 },
-    { 9, 1, 4, 3, 0x9165be79, 0xd786c151 },
+    {500, 375, 480, 480, 0x81dcb8e7, 0xf8725fbd}, {500, 375, 224, 224, 0xfccf07ce, 0xe831850d},
+    {375, 500, 256, 341, 0x665410d7, 0xd144a983}, {500, 375, 341, 256, 0xc19a5386, 0x91e5d3d1},
+    {32, 32, 224, 224, 0x6abbc22e, 0x49d4354b},   {100, 60, 37, 91, 0xabea4c0e, 0x1b323619},
+    {640, 480, 320, 240, 0x359b4c53, 0x28894813}, {17, 13, 17, 40, 0x30175178, 0x5a6ab344},
+    {9, 1, 4, 3, 0x9165be79, 0xd786c151},
 };
 
 static void test_generator(void **state)
 {
-    static const uint8_t first[8] = { 177, 242, 161, 12, 71, 85, 171, 159 };
+    static const uint8_t first[8] = {177, 242, 161, 12, 71, 85, 171, 159};
     uint8_t *p = source(500, 375);
     (void)state;
     assert_memory_equal(p, first, 8);
@@ -103,7 +103,8 @@ static void test_paths_equal_plain(void **state)
     uint64_t k = 0;
     (void)state;
     for (int round = 0; round < 150; round++) {
-        resize_shape s = { .w = 1 + upto(&k, round % 3 ? 70 : 900), .h = 1 + upto(&k, round % 5 ? 70 : 700) };
+        resize_shape s = {.w = 1 + upto(&k, round % 3 ? 70 : 900),
+                          .h = 1 + upto(&k, round % 5 ? 70 : 700)};
         uint8_t *src = source(s.w, s.h), *whole;
         s.ow = round % 7 == 0 ? s.w : 1 + upto(&k, 90);
         s.oh = round % 6 == 0 ? s.h : 1 + upto(&k, 90);
@@ -128,7 +129,8 @@ static void test_contrast(void **state)
 {
     (void)state;
     for (int f = RESIZE_BILINEAR; f <= RESIZE_BICUBIC; f++) {
-        resize_shape s = { .w = 64, .h = 48, .ow = 91, .oh = 31, .cw = 91, .ch = 31, .filter = (resize_filter)f };
+        resize_shape s = {
+            .w = 64, .h = 48, .ow = 91, .oh = 31, .cw = 91, .ch = 31, .filter = (resize_filter)f};
         uint8_t *src = source(64, 48), *whole = malloc(91 * 31 * 3);
         for (size_t i = 0; i < 64 * 48 * 3; i++)
             src[i] = src[i] & 1 ? 255 : 0;
@@ -144,7 +146,8 @@ static void test_contrast(void **state)
 
 static void test_reach(void **state)
 {
-    resize_shape s = { .w = 500, .h = 375, .ow = 341, .oh = 256, .x = 58, .y = 16, .cw = 224, .ch = 224 };
+    resize_shape s = {
+        .w = 500, .h = 375, .ow = 341, .oh = 256, .x = 58, .y = 16, .cw = 224, .ch = 224};
     resize_plan *p = NULL;
     int first, end;
     (void)state;
@@ -159,8 +162,8 @@ static void test_reach(void **state)
 static void test_refusals(void **state)
 {
     resize_plan *p = NULL;
-    resize_shape s = { .w = 10, .h = 10, .ow = 5, .oh = 5, .x = 3, .y = 0, .cw = 3, .ch = 5 };
-    uint8_t px[3] = { 0 };
+    resize_shape s = {.w = 10, .h = 10, .ow = 5, .oh = 5, .x = 3, .y = 0, .cw = 3, .ch = 5};
+    uint8_t px[3] = {0};
     (void)state;
     err_clear();
     assert_int_equal(resize_plan_new(&p, &s), ERR_INPUT);
@@ -175,9 +178,12 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generator),         cmocka_unit_test(test_check_values),
-        cmocka_unit_test(test_paths_equal_plain), cmocka_unit_test(test_contrast),
-        cmocka_unit_test(test_reach),             cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_generator),
+        cmocka_unit_test(test_check_values),
+        cmocka_unit_test(test_paths_equal_plain),
+        cmocka_unit_test(test_contrast),
+        cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
