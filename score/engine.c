@@ -16,7 +16,7 @@
 
 /* Rows of a test block, from the memory that is left after the fit and, so that every thread finds a
  * tile, from the threads; multiples of a tile, so that scores do not depend on it. */
-enum { BLOCK_MIN = LINALG_TILE_ROWS, BLOCK_MAX = 2048, ROWS_PER_THREAD = 64, BLOCK_USUAL = 512 };
+enum { BLOCK_MIN = LINALG_TILE_ROWS, BLOCK_MAX = 2048, ROWS_PER_THREAD = 128 };
 
 typedef struct run {
     const engine_options *o;
@@ -139,7 +139,7 @@ static int open_blocks(run *r)
     per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
     most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
-    most = most < BLOCK_USUAL ? BLOCK_USUAL : most > BLOCK_MAX ? BLOCK_MAX : most;
+    most = most > BLOCK_MAX ? BLOCK_MAX : most;
     rows = rows > most ? most : rows;
     r->rows = rows < BLOCK_MIN ? BLOCK_MIN : rows - rows % LINALG_TILE_ROWS;
     block_cache_open(&r->cache, &r->fit, r->rows);

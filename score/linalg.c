@@ -73,6 +73,18 @@ void linalg_gemm_lower(size_t m, size_t n, const float *x, const float *l, float
     }
 }
 
+void linalg_dgemm_lower(size_t m, size_t n, const double *x, const double *l, double *y)
+{
+    size_t across = tiles(n, TILE_COLUMNS), down = tiles(m, TILE_ROWS), all = down * across;
+#pragma omp parallel for schedule(dynamic, 1) if (all > 1)
+    for (size_t t = 0; t < all; t++) {
+        size_t i = t % down * TILE_ROWS, j = (across - 1 - t / down) * TILE_COLUMNS;
+        size_t columns = least(n - j, TILE_COLUMNS);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS), (int)columns,
+                    (int)(j + columns), 1, x + i * n, (int)n, l + j * n, (int)n, 0, y + i * n + j, (int)n);
+    }
+}
+
 static void syrk_tile(size_t n, size_t d, size_t i, size_t j, double alpha, const double *x, double *c)
 {
     int rows = (int)least(d - i, TILE_COLUMNS), columns = (int)least(d - j, TILE_COLUMNS);

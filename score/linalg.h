@@ -11,7 +11,7 @@
 
 /* Rows of a tile: a caller that cuts rows into blocks at multiples of it gets the same bytes however
  * large the blocks are. */
-enum { LINALG_TILE_ROWS = 256 };
+enum { LINALG_TILE_ROWS = 512 };
 
 /* Sets the library to one thread; before the first call of the others. */
 void linalg_open(void);
@@ -26,6 +26,8 @@ void linalg_dgemm_abt(size_t m, size_t n, size_t k, const double *a, size_t lda,
                       size_t ldb, double beta, double *c, size_t ldc);
 /* y[m,n] = x[m,n] l', l lower triangular [n,n] with zeros above, f32. */
 void linalg_gemm_lower(size_t m, size_t n, const float *x, const float *l, float *y);
+/* The same in f64. */
+void linalg_dgemm_lower(size_t m, size_t n, const double *x, const double *l, double *y);
 /* Lower triangle of c[d,d] += alpha x' x, x [n,d], f64. */
 void linalg_syrk(size_t n, size_t d, double alpha, const double *x, double *c);
 

@@ -2,18 +2,20 @@
  *   S = || R' (h - u) || G(p), G the (negative) score of gen.c on the unclipped softmax: a plain
  *   product, no alpha. */
 #include "score/methods/subspace.h"
+#include "common/err.h"
 #include "score/stats/gentropy.h"
 
 static int score(void *state, const method_params *p, const score_block *b, float *out)
 {
+    int rc = 0;
     const subspace_state *s = state;
-    const float *norm;
-    int rc = block_residual(b, s->r, &norm);
-    if (rc < 0) return rc;
-    gentropy_rows(p, b->p, b->n, b->c, out);
+    const float *norm, *g;
+    TRY(block_residual(b, s->r, &norm));
+    TRY(block_gen(b, p, &g));
     for (size_t i = 0; i < b->n; i++)
-        out[i] *= norm[i];
-    return 0;
+        out[i] = norm[i] * g[i];
+done:
+    return rc;
 }
 
 const method method_gen_residual = {

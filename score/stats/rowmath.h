@@ -22,6 +22,8 @@ typedef struct rowmath {
     void (*exp)(const float *x, size_t n, float *y);
     /* y += a x */
     void (*axpy)(size_t n, float a, const float *x, float *y);
+    /* What the upper clip takes, sum (h - min(h, clip)), and what it leaves, sum |min(h, clip)|. */
+    void (*clip_sums)(const float *h, size_t n, float clip, double *lost, double *kept);
 } rowmath;
 
 extern const rowmath rowmath_plain, rowmath_avx2, rowmath_avx512;

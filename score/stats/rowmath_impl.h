@@ -120,4 +120,28 @@ static void axpy_row(size_t n, float a, const float *restrict x, float *restrict
         y[i] += a * x[i];
 }
 
-const rowmath ROWMATH = { ROWMATH_NAME, softmax_row, exp_row, axpy_row };
+static void clip_sums_row(const float *h, size_t n, float clip, double *lost, double *kept)
+{
+    float lost_lane[LANES] = { 0 }, kept_lane[LANES] = { 0 };
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+#pragma omp simd
+        for (int l = 0; l < LANES; l++) {
+            float x = h[i + (size_t)l], v = x > clip ? clip : x;
+            lost_lane[l] += x - v;
+            kept_lane[l] += v < 0 ? -v : v;
+        }
+    }
+    for (size_t l = 0; i < n; i++, l++) {
+        float v = h[i] > clip ? clip : h[i];
+        lost_lane[l] += h[i] - v;
+        kept_lane[l] += v < 0 ? -v : v;
+    }
+    *lost = *kept = 0;
+    for (int l = 0; l < LANES; l++) {
+        *lost += (double)lost_lane[l];
+        *kept += (double)kept_lane[l];
+    }
+}
+
+const rowmath ROWMATH = { ROWMATH_NAME, softmax_row, exp_row, axpy_row, clip_sums_row };

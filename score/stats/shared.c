@@ -1,6 +1,6 @@
 #include "score/stats/shared.h"
 #include "common/err.h"
-#include "score/linalg.h"
+#include "score/stats/gentropy.h"
 #include "score/stats/residual.h"
 
 #include <math.h>
@@ -22,6 +22,7 @@ void block_cache_close(block_cache *b)
     }
     for (int i = 0; i < RESIDUALS_MAX; i++)
         budget_free(b->f->mem, &b->norm[i]);
+    budget_free(b->f->mem, &b->gen);
     for (int i = 0; i < 3; i++) {
         budget_free(b->f->mem, &b->work[i]);
         b->work_room[i] = 0;
@@ -32,6 +33,7 @@ void block_cache_next(block_cache *b)
 {
     b->clipped = b->next_clip = 0;
     b->residuals = b->next_residual = 0;
+    b->gen_filled = 0;
 }
 
 int block_work(const score_block *b, int which, size_t count, float **out)
@@ -73,6 +75,24 @@ done:
     return rc;
 }
 
+int block_gen(const score_block *b, const method_params *p, const float **out)
+{
+    int rc = 0;
+    block_cache *k = b->cache;
+    double gamma = param_double(p, "gamma");
+    long long m = param_int(p, "m");
+    *out = k->gen;
+    if (k->gen_filled && k->gen_gamma == gamma && k->gen_m == m) goto done;
+    if (k->gen == NULL) TRY(budget_new(k->f->mem, &k->gen, k->rows, sizeof *k->gen, "GEN of a block"));
+    gentropy(b->p, b->n, b->c, gamma, (size_t)m, k->gen);
+    k->gen_filled = 1;
+    k->gen_gamma = gamma;
+    k->gen_m = m;
+    *out = k->gen;
+done:
+    return rc;
+}
+
 /* ---- clipped logits -------------------------------------------------------------------------- */
 
 /* z = logits of one row after the clip, from the plain ones; 0 when the row must be computed afresh. */
@@ -80,11 +100,7 @@ static int correct_row(const rowmath *m, const score_block *b, size_t i, float c
 {
     const float *h = b->h + i * b->d, *wt = b->cache->f->head_t;
     double lost = 0, kept = 0;
-    for (size_t j = 0; j < b->d; j++) {
-        float v = h[j] > clip ? clip : h[j];
-        lost += (double)(h[j] - v);
-        kept += (double)fabsf(v);
-    }
+    m->clip_sums(h, b->d, clip, &lost, &kept);
     if (lost > kept) return 0;
     memcpy(z, b->z + i * b->c, b->c * sizeof *z);
     if (lost == 0) return 1;
@@ -93,11 +109,11 @@ static int correct_row(const rowmath *m, const score_block *b, size_t i, float c
     return 1;
 }
 
-/* The rows of `todo` (n of them) from their clipped features, gathered; always a whole tile, so that
+/* The rows of `todo` (n of them) from their clipped features, gathered; always BATCH of them, so that
  * the bits of a row do not depend on its neighbours. */
 static int compute_rows(const score_block *b, float clip, const float *todo, size_t n, float *p)
 {
-    enum { BATCH = LINALG_TILE_ROWS };
+    enum { BATCH = 128 };
     int rc = 0;
     size_t d = b->d, c = b->c;
     float *h, *z;

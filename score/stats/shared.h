@@ -23,6 +23,10 @@ struct block_cache {
     const residual_space *space[RESIDUALS_MAX];
     float *norm[RESIDUALS_MAX];
     int residuals, next_residual;
+    float *gen;                   /* of the plain softmax, for one pair of options */
+    int gen_filled;
+    double gen_gamma;
+    long long gen_m;
     float *work[3];               /* grown on demand: see block_work */
     size_t work_room[3];
 };
@@ -38,6 +42,8 @@ void block_cache_next(block_cache *b);
 int block_clipped(const score_block *b, float clip, const clipped_block **out);
 /* Residual norms [n]. */
 int block_residual(const score_block *b, const residual_space *r, const float **norm);
+/* GEN of the plain softmax [n], by the options gamma and m. */
+int block_gen(const score_block *b, const method_params *p, const float **out);
 /* `which` (0..2) of three scratch arrays of `count` floats, valid until the next call with it. */
 int block_work(const score_block *b, int which, size_t count, float **out);
 

@@ -162,7 +162,7 @@ done:
 static int whiten_means(fit_context *f, whitening *w, const double *a)
 {
     int rc = 0;
-    enum { BATCH = 64 };
+    enum { BATCH = 256 };
     size_t d = w->d, r = w->r;
     double *x = NULL, *y = NULL;
     TRY(budget_new(f->mem, &x, BATCH * d, sizeof *x, "class means"));
@@ -172,7 +172,8 @@ static int whiten_means(fit_context *f, whitening *w, const double *a)
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
                 x[i * d + j] = f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
-        linalg_dgemm_abt(n, r, d, x, d, a, d, 0, y, r);
+        if (w->triangular) linalg_dgemm_lower(n, d, x, a, y);
+        else linalg_dgemm_abt(n, r, d, x, d, a, d, 0, y, r);
         for (size_t i = 0; i < n; i++) {
             double sum = 0;
             for (size_t j = 0; j < r; j++) {
@@ -198,16 +199,18 @@ static void unscale(double *a, const double *scale, size_t d)
             a[i * d + j] = j <= i && scale[i] != 0 ? a[i * d + j] * scale[j] : 0;
 }
 
-/* a *= 2^-e with the largest |a| in [2^(e-1), 2^e); returns 4^e. */
+/* a *= 2^-e with the largest |a| in [2^(e-1), 2^e); returns 4^e.  |a| is 1 / sqrt of a variance of f32
+ * data, so the powers are in range. */
 static double normalise(double *a, size_t n)
 {
-    double top = 0;
+    double top = 0, scale;
     int e;
     for (size_t i = 0; i < n; i++)
-        top = fmax(top, fabs(a[i]));
+        top = fabs(a[i]) > top ? fabs(a[i]) : top;
     frexp(top, &e);
+    scale = ldexp(1, -e);
     for (size_t i = 0; i < n; i++)
-        a[i] = ldexp(a[i], -e);
+        a[i] *= scale;
     return ldexp(1, 2 * e);
 }
 

@@ -112,7 +112,7 @@ static void syrk_is_the_plain_sum(void **unused)
 static void same_bytes_for_any_threads(void **unused)
 {
     (void)unused;
-    size_t m = 300, n = 700, k = 333;
+    size_t m = LINALG_TILE_ROWS + 44, n = 700, k = 333;
     float *a = floats(m * k), *b = floats(n * k), *one = malloc(m * n * sizeof *one),
           *many = malloc(m * n * sizeof *many);
     double *x = doubles(m * k), *s1 = calloc(k * k, sizeof *s1), *s7 = calloc(k * k, sizeof *s7);

@@ -155,6 +155,10 @@ static void vector_twins_give_the_same_bytes(void **unused)
             rowmath_plain.axpy(c, 0.37f, z, p);
             twins[k]->axpy(c, 0.37f, z, q);
             assert_memory_equal(p, q, c * sizeof *p);
+            double lost[2], kept[2];
+            rowmath_plain.clip_sums(z, c, 20, &lost[0], &kept[0]);
+            twins[k]->clip_sums(z, c, 20, &lost[1], &kept[1]);
+            assert_true(lost[0] == lost[1] && kept[0] == kept[1]);
             rowmath_plain.exp(z, c, p);
             twins[k]->exp(z, c, q);
             assert_memory_equal(p, q, c * sizeof *p);
