@@ -43,7 +43,7 @@ int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *c
                    size_t n_sets);
 /* Methods whose inputs are missing are skipped, with words; what is wrong in an input is ERR_INPUT
  * naming set and row.  Scores do not depend on threads; on memory only below --memory's floor, which
- * is ERR_USAGE naming the memory that would do. */
+ * is ERR_USAGE saying which step lacks how much. */
 int engine_run(const engine_options *o, method_use *uses, size_t n, engine_result *result);
 void engine_free_uses(method_use **uses, size_t n, size_t n_sets);
 void engine_clear_result(engine_result *r);

@@ -1,5 +1,6 @@
 #include "score/stats/fit.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "score/linalg.h"
 #include "score/stats/logits.h"
 #include "score/stats/residual.h"
@@ -193,6 +194,9 @@ static int find_origin(fit_context *f)
     TRY(budget_new(f->mem, &f->u_exact, f->d, sizeof *f->u_exact, "origin"));
     TRY(budget_new(f->mem, &f->u, f->d, sizeof *f->u, "origin"));
     TRY(linalg_pinv_solve(w->c, w->d, w->w, w->b, f->u_exact, &rank));
+    if (rank < (w->c < w->d ? w->c : w->d))
+        log_info("head [%zu,%zu]: rank %zu, singular values below %g of the largest count as zero", w->c,
+                 w->d, rank, PINV_CUTOFF);
     for (size_t j = 0; j < f->d; j++) {
         f->u_exact[j] = -f->u_exact[j];
         f->u[j] = (float)f->u_exact[j];
@@ -293,6 +297,8 @@ int fit_templates(fit_context *f, const templates **out)
     t->c = c;
     for (size_t k = 0; k < c; k++)
         t->k += f->template_count[k] > 0;
+    if (t->k < c) log_info("kl-matching: %zu of %zu classes are never predicted on train and are left out",
+                           c - t->k, c);
     TRY(budget_new(f->mem, &t->of, t->k, sizeof *t->of, "templates"));
     TRY(budget_new(f->mem, &t->logq, t->k * c, sizeof *t->logq, "templates"));
     TRY(budget_new(f->mem, &t->logq_exact, t->k * c, sizeof *t->logq_exact, "templates"));

@@ -1,5 +1,6 @@
 #include "score/stats/within.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "score/linalg.h"
 #include "score/stats/rows.h"
 
@@ -71,6 +72,8 @@ static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, d
         goto done;
     TRY(linalg_invert_lower(d, a));
     w->r = d;
+    for (size_t i = 0; i < d; i++)
+        w->rank += scale[i] != 0;
     w->triangular = 1;
     *ok = 1;
 done:
@@ -147,6 +150,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     TRY(budget_new(mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
     TRY(linalg_eigh(d, a, values, 0, d, scratch));
     w->r = keep_directions(a, values, d, rounding_variance(&f->moments), &w->rcond);
+    w->rank = w->r;
     if (w->r == 0)
         rc = fit_refuse(f, "the within-class covariance of the train features is zero");
 done:
@@ -214,6 +218,16 @@ static double normalise(double *a, size_t n)
     return ldexp(1, 2 * e);
 }
 
+/* A singular covariance is never silent. */
+static void report(const whitening *w)
+{
+    if (w->rank < w->d)
+        log_warn("mahalanobis: the within-class covariance has rank %zu of %zu (fewer rows than features, "
+                 "or features that do not vary): pseudo-inverse, eigenvalues up to %.1e of the largest "
+                 "dropped", w->rank, w->d, (double)w->d * DBL_EPSILON);
+    log_debug("mahalanobis: condition %.2e over %zu directions, %zu classes", 1 / w->rcond, w->rank, w->k);
+}
+
 int within_fit(fit_context *f, whitening *w)
 {
     int rc = 0, ok;
@@ -231,6 +245,7 @@ int within_fit(fit_context *f, whitening *w)
     if (ok) unscale(a, scale, d);
     else TRY(by_eigenvectors(f, w, a));
     if (rc == FIT_REFUSED) goto done;
+    report(w);
     TRY(budget_new(mem, &w->centre, d, sizeof *w->centre, "train mean"));
     TRY(budget_new(mem, &w->mean, w->k * w->r, sizeof *w->mean, "class means"));
     TRY(budget_new(mem, &w->norm, w->k, sizeof *w->norm, "class means"));

@@ -15,6 +15,7 @@
 
 typedef struct whitening {
     size_t d, r, k;
+    size_t rank;        /* of Sigma: r, less the features that never vary */
     int triangular;     /* a is lower triangular, r == d */
     double rcond;       /* smallest over largest kept eigenvalue; estimated, and of Sigma scaled to unit
                            diagonal, when triangular */

@@ -1,6 +1,7 @@
 /* The engine as a whole: what is skipped and refused, accuracy, memory, and a table of degenerate
  * statistics with the documented outcome of each. */
 #include "common/err.h"
+#include "common/log.h"
 #include "score/engine.h"
 #include "tests/memory_source.h"
 
@@ -556,5 +557,6 @@ int main(void)
         cmocka_unit_test(dims_that_leave_nothing),
         cmocka_unit_test(uses_do_not_disturb_each_other),
     };
+    log_open("test_engine", LOG_ERROR);
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }
