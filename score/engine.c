@@ -63,9 +63,14 @@ static int lacks(const engine_options *o, unsigned needs, const source *s, char 
     return 0;
 }
 
+static unsigned needs_of(const method_use *u)
+{
+    return u->m->waives != NULL ? u->m->needs & ~u->m->waives(&u->params) : u->m->needs;
+}
+
 static void check_needs(const engine_options *o, method_use *u)
 {
-    unsigned needs = u->m->needs;
+    unsigned needs = needs_of(u);
     const char *why = NULL;
     u->skipped = NULL;
     if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head)";
@@ -108,7 +113,8 @@ static int fit_all(run *r)
     unsigned stats = 0;
     double start = seconds();
     for (size_t i = 0; i < r->n; i++)
-        if (r->uses[i].skipped == NULL) stats |= r->uses[i].m->stats;
+        if (r->uses[i].skipped == NULL && (needs_of(&r->uses[i]) & NEEDS_TRAIN))
+            stats |= r->uses[i].m->stats;
     TRY(fit_open(&r->fit, r->o, stats, &r->mem));
     r->result->pass_seconds = seconds() - start;
     for (size_t i = 0; i < r->n; i++) {

@@ -69,6 +69,8 @@ typedef struct method {
     const char *groups;  /* "gen vim seeds": the groups it belongs to */
     unsigned needs;
     unsigned stats;      /* STAT_* */
+    /* The NEEDS_* that these options make superfluous; without NEEDS_TRAIN no stats either.  NULL: none. */
+    unsigned (*waives)(const method_params *p);
     const method_opt *opts; /* NULL: none */
     /* Fits on the train statistics; *state is handed to the others, and to free also after a failed
      * fit.  FIT_REFUSED: see above.  NULL: nothing to fit. */

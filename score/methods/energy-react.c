@@ -12,6 +12,7 @@ const method method_energy_react = {
     .groups = "gen vim",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_QUANTILE,
+    .waives = react_waives,
     .opts = (const method_opt[]){ { "quantile", "0.99", "which quantile of the train features", 0, 1, NULL, 0 },
                                   REACT_CLIP_OPT,
                                   { 0 } },

@@ -151,6 +151,14 @@ static void missing_inputs_are_said(void **unused)
     clear_bench(&x);
 
     make_bench(&x);
+    x.o.train = NULL; /* a clip that is given needs no train set */
+    assert_int_equal(run_bench(&x, "energy-react:clip=1.0,gen-react:clip=1.0,gen-react"), 0);
+    assert_null(x.uses[0].skipped);
+    assert_null(x.uses[1].skipped);
+    assert_non_null(x.uses[2].skipped);
+    clear_bench(&x);
+
+    make_bench(&x);
     x.sets[0].labels = NULL;
     assert_int_equal(run_bench(&x, "gen"), 0);
     assert_int_equal(count_skipped(&x), 1);
