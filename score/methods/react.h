@@ -10,7 +10,10 @@ typedef struct react_state {
 } react_state;
 
 #define REACT_CLIP_OPT                                                                             \
-    { "clip", "quantile", "the clip value itself instead of a quantile", -1e30, 1e30, "quantile", 0 }
+    {                                                                                              \
+        "clip", "quantile", "the clip value itself instead of a quantile", -1e30, 1e30,            \
+            "quantile", 0                                                                          \
+    }
 
 /* A given clip needs no train set. */
 unsigned react_waives(const method_params *p);

@@ -57,7 +57,8 @@ static double variance_ratio(const double *scale, size_t d)
     return high == 0 ? 0 : (low / high) * (low / high);
 }
 
-static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, double *scratch, int *ok)
+static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, double *scratch,
+                       int *ok)
 {
     int rc = 0;
     size_t d = f->d;
@@ -68,7 +69,8 @@ static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, d
     if (!unit_diagonal(f, a, scale)) goto done;
     TRY(linalg_cholesky(d, a, &rcond, scratch));
     w->rcond = rcond;
-    if (rcond * variance_ratio(scale, d) < (double)d * DBL_EPSILON * 1e3 || rcond < WELL_CONDITIONED)
+    if (rcond * variance_ratio(scale, d) < (double)d * DBL_EPSILON * 1e3 ||
+        rcond < WELL_CONDITIONED)
         goto done;
     TRY(linalg_invert_lower(d, a));
     w->r = d;
@@ -135,7 +137,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     int rc = 0;
     size_t d = f->d, k = f->classes.k;
     budget *mem = f->mem;
-    centred_pass p = { f, f->moments.block, a, NULL };
+    centred_pass p = {f, f->moments.block, a, NULL};
     double *values = NULL, *scratch = NULL;
     TRY(budget_new(mem, &p.mean, k * d, sizeof *p.mean, "class means"));
     for (size_t i = 0; i < k; i++)
@@ -151,8 +153,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     TRY(linalg_eigh(d, a, values, 0, d, scratch));
     w->r = keep_directions(a, values, d, rounding_variance(&f->moments), &w->rcond);
     w->rank = w->r;
-    if (w->r == 0)
-        rc = fit_refuse(f, "the within-class covariance of the train features is zero");
+    if (w->r == 0) rc = fit_refuse(f, "the within-class covariance of the train features is zero");
 done:
     budget_free(mem, &p.mean);
     budget_free(mem, &values);
@@ -175,7 +176,8 @@ static int whiten_means(fit_context *f, whitening *w, const double *a)
         size_t n = w->k - begin < BATCH ? w->k - begin : BATCH;
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
-                x[i * d + j] = f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
+                x[i * d + j] =
+                    f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
         if (w->triangular) linalg_dgemm_lower(n, d, x, a, y);
         else linalg_dgemm_abt(n, r, d, x, d, a, d, 0, y, r);
         for (size_t i = 0; i < n; i++) {
@@ -222,10 +224,14 @@ static double normalise(double *a, size_t n)
 static void report(const whitening *w)
 {
     if (w->rank < w->d)
-        log_warn("mahalanobis: the within-class covariance has rank %zu of %zu (fewer rows than features, "
-                 "or features that do not vary): pseudo-inverse, eigenvalues up to %.1e of the largest "
-                 "dropped", w->rank, w->d, (double)w->d * DBL_EPSILON);
-    log_debug("mahalanobis: condition %.2e over %zu directions, %zu classes", 1 / w->rcond, w->rank, w->k);
+        log_warn(
+            "mahalanobis: the within-class covariance has rank %zu of %zu (fewer rows than "
+            "features, "
+            "or features that do not vary): pseudo-inverse, eigenvalues up to %.1e of the largest "
+            "dropped",
+            w->rank, w->d, (double)w->d * DBL_EPSILON);
+    log_debug("mahalanobis: condition %.2e over %zu directions, %zu classes", 1 / w->rcond, w->rank,
+              w->k);
 }
 
 int within_fit(fit_context *f, whitening *w)
@@ -235,7 +241,8 @@ int within_fit(fit_context *f, whitening *w)
     budget *mem = f->mem;
     double *a = NULL, *scale = NULL, *scratch = NULL;
     memset(w, 0, sizeof *w);
-    if (f->classes.labelled == 0) return fit_refuse(f, "no train row has a label (all are negative)");
+    if (f->classes.labelled == 0)
+        return fit_refuse(f, "no train row has a label (all are negative)");
     w->d = d;
     w->k = f->classes.k;
     TRY(budget_new(mem, &a, d * d, sizeof *a, "within-class covariance"));
