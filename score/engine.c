@@ -21,14 +21,14 @@ enum { BLOCK_MIN = LINALG_TILE_ROWS, BLOCK_MAX = 2048, ROWS_PER_THREAD = 128 };
 typedef struct run {
     const engine_options *o;
     method_use *uses;
-    size_t n;              /* uses */
-    void **state;          /* [n] */
+    size_t n;     /* uses */
+    void **state; /* [n] */
     engine_result *result;
     budget mem;
     fit_context fit;
     block_cache cache;
-    unsigned needs;        /* of all methods that run */
-    size_t rows;           /* of a block */
+    unsigned needs; /* of all methods that run */
+    size_t rows;    /* of a block */
     float *h, *z, *p, *lse, *zmax;
     double *plogp;
     row_sums *sums;
@@ -63,9 +63,14 @@ static int lacks(const engine_options *o, unsigned needs, const source *s, char 
     return 0;
 }
 
+static unsigned needs_of(const method_use *u)
+{
+    return u->m->waives != NULL ? u->m->needs & ~u->m->waives(&u->params) : u->m->needs;
+}
+
 static void check_needs(const engine_options *o, method_use *u)
 {
-    unsigned needs = u->m->needs;
+    unsigned needs = needs_of(u);
     const char *why = NULL;
     u->skipped = NULL;
     if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head)";
@@ -79,7 +84,8 @@ static void check_needs(const engine_options *o, method_use *u)
     }
     for (size_t i = 0; i <= o->n_ood && u->skipped == NULL; i++)
         if (lacks(o, needs, set_at(o, i), u->why, sizeof u->why)) u->skipped = u->why;
-    if (u->skipped == NULL && (needs & NEEDS_TRAIN) && lacks(o, needs, o->train, u->why, sizeof u->why))
+    if (u->skipped == NULL && (needs & NEEDS_TRAIN) &&
+        lacks(o, needs, o->train, u->why, sizeof u->why))
         u->skipped = u->why;
 }
 
@@ -108,7 +114,8 @@ static int fit_all(run *r)
     unsigned stats = 0;
     double start = seconds();
     for (size_t i = 0; i < r->n; i++)
-        if (r->uses[i].skipped == NULL) stats |= r->uses[i].m->stats;
+        if (r->uses[i].skipped == NULL && (needs_of(&r->uses[i]) & NEEDS_TRAIN))
+            stats |= r->uses[i].m->stats;
     TRY(fit_open(&r->fit, r->o, stats, &r->mem));
     r->result->pass_seconds = seconds() - start;
     for (size_t i = 0; i < r->n; i++) {
@@ -172,7 +179,8 @@ static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *
                       score_block *b)
 {
     int rc = 0;
-    *b = (score_block){ .set = s, .row = begin, .n = n, .d = s->d, .c = r->fit.c, .cache = &r->cache };
+    *b =
+        (score_block){.set = s, .row = begin, .n = n, .d = s->d, .c = r->fit.c, .cache = &r->cache};
     if (s->d > 0 && ((r->needs & NEEDS_FEATURES) || !logits_stored(r->o, s))) {
         TRY(source_features(s, begin, n, r->h, &b->h));
         TRY(rows_check_finite(s, begin, n, s->d, b->h, "features"));
@@ -254,7 +262,7 @@ done:
 int engine_run(const engine_options *o, method_use *uses, size_t n, engine_result *result)
 {
     int rc = 0, threads_before = omp_get_max_threads();
-    run r = { .o = o, .uses = uses, .n = n, .result = result, .mem = { .limit = o->memory } };
+    run r = {.o = o, .uses = uses, .n = n, .result = result, .mem = {.limit = o->memory}};
     int64_t *predicted;
     memset(result, 0, sizeof *result);
     if (o->threads > 0) omp_set_num_threads(o->threads);

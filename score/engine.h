@@ -7,23 +7,23 @@
 typedef struct method_use { /* one requested column of the result */
     const method *m;
     method_params params;
-    const char *skipped;    /* set by the engine: what is missing, in words; NULL when it ran */
-    float **scores;         /* [1 + n_ood][rows]: the ID set first; NULL when skipped */
-    double fit_seconds;     /* what only this method had to fit; a shared result counts for the
+    const char *skipped;  /* set by the engine: what is missing, in words; NULL when it ran */
+    float **scores;       /* [1 + n_ood][rows]: the ID set first; NULL when skipped */
+    double fit_seconds;   /* what only this method had to fit; a shared result counts for the
                                first method that asks, the shared pass is in engine_result */
-    double score_seconds;   /* likewise; softmax and logits are in engine_result */
-    char why[200];          /* the words of skipped */
+    double score_seconds; /* likewise; softmax and logits are in engine_result */
+    char why[200];        /* the words of skipped */
 } method_use;
 
 typedef struct engine_options {
-    const head *head;       /* may be NULL */
-    const source *train;    /* may be NULL */
+    const head *head;    /* may be NULL */
+    const source *train; /* may be NULL */
     const source *id;
     const source *const *ood;
     size_t n_ood;
-    size_t memory;          /* bytes of working memory: --memory */
+    size_t memory; /* bytes of working memory: --memory */
     int threads;
-    int stored_logits;      /* prefer /logits of the files to h W' + b */
+    int stored_logits; /* prefer /logits of the files to h W' + b */
 } engine_options;
 
 typedef struct engine_result {
@@ -43,7 +43,7 @@ int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *c
                    size_t n_sets);
 /* Methods whose inputs are missing are skipped, with words; what is wrong in an input is ERR_INPUT
  * naming set and row.  Scores do not depend on threads; on memory only below --memory's floor, which
- * is ERR_USAGE naming the memory that would do. */
+ * is ERR_USAGE saying which step lacks how much. */
 int engine_run(const engine_options *o, method_use *uses, size_t n, engine_result *result);
 void engine_free_uses(method_use **uses, size_t n, size_t n_sets);
 void engine_clear_result(engine_result *r);

@@ -68,8 +68,9 @@ void linalg_gemm_lower(size_t m, size_t n, const float *x, const float *l, float
     for (size_t t = 0; t < all; t++) { /* long tiles first */
         size_t i = t % down * TILE_ROWS, j = (across - 1 - t / down) * TILE_COLUMNS;
         size_t columns = least(n - j, TILE_COLUMNS);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS), (int)columns,
-                    (int)(j + columns), 1, x + i * n, (int)n, l + j * n, (int)n, 0, y + i * n + j, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS),
+                    (int)columns, (int)(j + columns), 1, x + i * n, (int)n, l + j * n, (int)n, 0,
+                    y + i * n + j, (int)n);
     }
 }
 
@@ -80,20 +81,22 @@ void linalg_dgemm_lower(size_t m, size_t n, const double *x, const double *l, do
     for (size_t t = 0; t < all; t++) {
         size_t i = t % down * TILE_ROWS, j = (across - 1 - t / down) * TILE_COLUMNS;
         size_t columns = least(n - j, TILE_COLUMNS);
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS), (int)columns,
-                    (int)(j + columns), 1, x + i * n, (int)n, l + j * n, (int)n, 0, y + i * n + j, (int)n);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)least(m - i, TILE_ROWS),
+                    (int)columns, (int)(j + columns), 1, x + i * n, (int)n, l + j * n, (int)n, 0,
+                    y + i * n + j, (int)n);
     }
 }
 
-static void syrk_tile(size_t n, size_t d, size_t i, size_t j, double alpha, const double *x, double *c)
+static void syrk_tile(size_t n, size_t d, size_t i, size_t j, double alpha, const double *x,
+                      double *c)
 {
     int rows = (int)least(d - i, TILE_COLUMNS), columns = (int)least(d - j, TILE_COLUMNS);
     if (i == j)
         cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, rows, (int)n, alpha, x + i, (int)d, 1,
                     c + i * d + i, (int)d);
     else
-        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, (int)n, alpha, x + i, (int)d,
-                    x + j, (int)d, 1, c + i * d + j, (int)d);
+        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, (int)n, alpha, x + i,
+                    (int)d, x + j, (int)d, 1, c + i * d + j, (int)d);
 }
 
 void linalg_syrk(size_t n, size_t d, double alpha, const double *x, double *c)
@@ -174,7 +177,8 @@ done:
 
 int linalg_invert_lower(size_t n, double *l)
 {
-    lapack_int info = LAPACKE_dtrtri_work(LAPACK_COL_MAJOR, 'U', 'N', (lapack_int)n, l, (lapack_int)n);
+    lapack_int info =
+        LAPACKE_dtrtri_work(LAPACK_COL_MAJOR, 'U', 'N', (lapack_int)n, l, (lapack_int)n);
     return info == 0 ? 0 : err_set(ERR_INTERNAL, "triangular inverse: dtrtri gave %d", (int)info);
 }
 
@@ -187,7 +191,8 @@ void linalg_cholesky_solve(size_t n, const double *l, double *b)
 /* ---- pseudo-inverse -------------------------------------------------------------------------- */
 
 /* Through the smaller Gram matrix g = w w' or w' w, one refinement; good while cond(w) < 1e4. */
-static int pinv_by_gram(size_t c, size_t d, const double *w, const float *b, double *x, int *done_it)
+static int pinv_by_gram(size_t c, size_t d, const double *w, const float *b, double *x,
+                        int *done_it)
 {
     int rc = 0, wide = c <= d;
     size_t n = wide ? c : d;
@@ -233,8 +238,8 @@ static int pinv_by_svd(size_t c, size_t d, double *w, const float *b, double *x,
     TRY(mem_new_aligned(&u, c * n, sizeof *u, "singular vectors"));
     TRY(mem_new_aligned(&vt, n * d, sizeof *vt, "singular vectors"));
     /* Row-major [c,d] is column-major [d,c]: its left vectors are our right ones. */
-    info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', (lapack_int)d, (lapack_int)c, w, (lapack_int)d, s, vt,
-                          (lapack_int)d, u, (lapack_int)n);
+    info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', (lapack_int)d, (lapack_int)c, w, (lapack_int)d, s,
+                          vt, (lapack_int)d, u, (lapack_int)n);
     CHECK(info == 0, ERR_INTERNAL, "pseudo-inverse: dgesdd gave %d", (int)info);
     memset(x, 0, d * sizeof *x);
     *rank = 0;

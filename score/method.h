@@ -6,19 +6,19 @@
 #include "score/source.h"
 
 enum { /* what a method reads; tells the engine what to prepare and the user what to extract */
-    NEEDS_FEATURES = 1,      /* features of the test rows */
-    NEEDS_LOGITS = 2,        /* logits: z = h W' + b in f32, or the stored ones */
-    NEEDS_HEAD = 4,          /* W and b */
-    NEEDS_TRAIN = 8,         /* train features */
-    NEEDS_TRAIN_LABELS = 16, /* and their true labels */
+       NEEDS_FEATURES = 1,      /* features of the test rows */
+       NEEDS_LOGITS = 2,        /* logits: z = h W' + b in f32, or the stored ones */
+       NEEDS_HEAD = 4,          /* W and b */
+       NEEDS_TRAIN = 8,         /* train features */
+       NEEDS_TRAIN_LABELS = 16, /* and their true labels */
 };
 
-enum { /* what the one shared pass over the train set collects for fit */
-    STAT_QUANTILE = 1,  /* counts for exact quantiles of all features */
-    STAT_SECOND = 2,    /* second moments */
-    STAT_CLASSES = 4,   /* sums by true label */
-    STAT_LOGITS = 8,    /* mean of the largest logit */
-    STAT_TEMPLATES = 16 /* mean softmax by predicted class */
+enum {                     /* what the one shared pass over the train set collects for fit */
+       STAT_QUANTILE = 1,  /* counts for exact quantiles of all features */
+       STAT_SECOND = 2,    /* second moments */
+       STAT_CLASSES = 4,   /* sums by true label */
+       STAT_LOGITS = 8,    /* mean of the largest logit */
+       STAT_TEMPLATES = 16 /* mean softmax by predicted class */
 };
 
 enum { METHOD_OPTS_MAX = 16 };
@@ -27,13 +27,13 @@ enum { FIT_REFUSED = 1 };
 
 typedef struct method_opt {
     const char *name, *def, *help;
-    double min, max;    /* allowed numbers; min == max: a word */
-    const char *words;  /* allowed words, joined by '|', besides numbers; may be NULL */
-    int whole;          /* whole numbers only */
+    double min, max;   /* allowed numbers; min == max: a word */
+    const char *words; /* allowed words, joined by '|', besides numbers; may be NULL */
+    int whole;         /* whole numbers only */
 } method_opt;
 
-typedef struct method_params { /* resolved options of one use of a method */
-    const method_opt *opts;    /* the method's table, ended by name == NULL */
+typedef struct method_params {          /* resolved options of one use of a method */
+    const method_opt *opts;             /* the method's table, ended by name == NULL */
     const char *value[METHOD_OPTS_MAX]; /* value[i] belongs to opts[i] */
 } method_params;
 
@@ -46,14 +46,14 @@ typedef struct block_cache block_cache; /* what methods derive and share: score/
 
 /* Shared quantities of a block of test rows, computed once for all methods (engine.c). */
 typedef struct score_block {
-    const source *set;  /* the set these rows belong to */
-    size_t row;         /* the first of them */
+    const source *set; /* the set these rows belong to */
+    size_t row;        /* the first of them */
     size_t n, d, c;
-    const float *h;     /* [n,d] features, NULL when no method asked */
-    const float *z;     /* [n,c] logits */
-    const float *p;     /* [n,c] softmax, f32, max subtracted */
-    const float *lse;   /* [n]   logsumexp(z) */
-    const float *zmax;  /* [n]   largest logit */
+    const float *h;      /* [n,d] features, NULL when no method asked */
+    const float *z;      /* [n,c] logits */
+    const float *p;      /* [n,c] softmax, f32, max subtracted */
+    const float *lse;    /* [n]   logsumexp(z) */
+    const float *zmax;   /* [n]   largest logit */
     const double *plogp; /* [n]  sum p log p, minus the Shannon entropy */
     block_cache *cache;
 } score_block;
@@ -68,7 +68,9 @@ typedef struct method {
     const char *quirks;  /* where the published code departs; may be NULL */
     const char *groups;  /* "gen vim seeds": the groups it belongs to */
     unsigned needs;
-    unsigned stats;      /* STAT_* */
+    unsigned stats; /* STAT_* */
+    /* The NEEDS_* that these options make superfluous; without NEEDS_TRAIN no stats either.  NULL: none. */
+    unsigned (*waives)(const method_params *p);
     const method_opt *opts; /* NULL: none */
     /* Fits on the train statistics; *state is handed to the others, and to free also after a failed
      * fit.  FIT_REFUSED: see above.  NULL: nothing to fit. */

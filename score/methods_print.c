@@ -9,11 +9,11 @@ static const struct {
     unsigned bit;
     const char *name;
 } needs[] = {
-    { NEEDS_FEATURES, "features" },
-    { NEEDS_LOGITS, "logits" },
-    { NEEDS_HEAD, "head" },
-    { NEEDS_TRAIN, "train" },
-    { NEEDS_TRAIN_LABELS, "train labels" },
+    {NEEDS_FEATURES, "features"},
+    {NEEDS_LOGITS, "logits"},
+    {NEEDS_HEAD, "head"},
+    {NEEDS_TRAIN, "train"},
+    {NEEDS_TRAIN_LABELS, "train labels"},
 };
 
 enum { N_NEEDS = sizeof needs / sizeof needs[0] };
@@ -37,8 +37,8 @@ static void print_line(FILE *f, const method *m)
 
 static void print_full(FILE *f, const method *m)
 {
-    fprintf(f, "%s (%s)\n\n  score    %s\n           larger = more in-distribution\n", m->name, m->title,
-            m->formula);
+    fprintf(f, "%s (%s)\n\n  score    %s\n           larger = more in-distribution\n", m->name,
+            m->title, m->formula);
     fprintf(f, "  paper    %s\n", m->paper);
     if (m->quirks != NULL) fprintf(f, "  note     %s\n", m->quirks);
     fprintf(f, "  groups   %s\n  needs    ", m->groups);
@@ -85,8 +85,11 @@ static void json_method(FILE *f, const method *m)
     const char *joint = "";
     const struct {
         const char *key, *text;
-    } texts[] = { { "name", m->name },   { "title", m->title },   { "formula", m->formula },
-                  { "paper", m->paper }, { "quirks", m->quirks } };
+    } texts[] = {{"name", m->name},
+                 {"title", m->title},
+                 {"formula", m->formula},
+                 {"paper", m->paper},
+                 {"quirks", m->quirks}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         fprintf(f, "%s\"%s\":", i == 0 ? "{" : ",", texts[i].key);
         json_text(f, texts[i].text);
@@ -101,8 +104,8 @@ static void json_method(FILE *f, const method *m)
     }
     fprintf(f, "],\"options\":[");
     for (const method_opt *o = m->opts; o != NULL && o->name != NULL; o++) {
-        fprintf(f, "%s{\"name\":\"%s\",\"default\":\"%s\",\"help\":", o == m->opts ? "" : ",", o->name,
-                o->def);
+        fprintf(f, "%s{\"name\":\"%s\",\"default\":\"%s\",\"help\":", o == m->opts ? "" : ",",
+                o->name, o->def);
         json_text(f, o->help);
         if (o->min < o->max) fprintf(f, ",\"min\":%.17g,\"max\":%.17g", o->min, o->max);
         fputc('}', f);

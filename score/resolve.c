@@ -63,13 +63,14 @@ static int set_option(method_use *u, const char *key, const char *value)
         o++;
     if (o == NULL || o->name == NULL) return unknown_option(m, key);
     if (o->words == NULL || !has_word(o->words, value, "|")) {
-        CHECK(o->min < o->max, ERR_USAGE, "%s.%s is one of %s, not '%s'", m->name, key, o->words, value);
+        CHECK(o->min < o->max, ERR_USAGE, "%s.%s is one of %s, not '%s'", m->name, key, o->words,
+              value);
         snprintf(what, sizeof what, "%s.%s", m->name, key);
         TRY(args_parse_double(&v, value, what));
-        CHECK(v >= o->min && v <= o->max, ERR_USAGE, "%s.%s is %s, allowed is %g to %g", m->name, key,
-              value, o->min, o->max);
-        CHECK(!o->whole || v == floor(v), ERR_USAGE, "%s.%s is %s, not a whole number", m->name, key,
-              value);
+        CHECK(v >= o->min && v <= o->max, ERR_USAGE, "%s.%s is %s, allowed is %g to %g", m->name,
+              key, value, o->min, o->max);
+        CHECK(!o->whole || v == floor(v), ERR_USAGE, "%s.%s is %s, not a whole number", m->name,
+              key, value);
     }
     TRY(mem_strdup(&copy, value));
     free((void *)(uintptr_t)u->params.value[o - m->opts]);
@@ -85,7 +86,7 @@ typedef struct use_list {
 
 static int add_use(use_list *l, const method *m, method_use **out)
 {
-    static const method_opt none = { 0 };
+    static const method_opt none = {0};
     int rc = mem_grow(&l->v, &l->room, l->n + 1, sizeof *l->v, "methods");
     if (rc < 0) return rc;
     memset(&l->v[l->n], 0, sizeof *l->v);
@@ -140,7 +141,7 @@ done:
 static int add_with_options(use_list *l, const char *text)
 {
     int rc = 0;
-    args_list parts = { 0 };
+    args_list parts = {0};
     const method *m;
     method_use *u;
     TRY(args_split(&parts, text, ':'));
@@ -171,8 +172,8 @@ static int apply_set(use_list *l, const char *text)
     TRY(mem_strdup(&copy, text));
     eq = strchr(copy, '=');
     dot = eq != NULL ? memchr(copy, '.', (size_t)(eq - copy)) : NULL;
-    CHECK(dot != NULL && dot != copy && dot + 1 != eq, ERR_USAGE, "--set '%s' is not METHOD.KEY=VALUE",
-          text);
+    CHECK(dot != NULL && dot != copy && dot + 1 != eq, ERR_USAGE,
+          "--set '%s' is not METHOD.KEY=VALUE", text);
     *eq = *dot = '\0';
     m = method_find(copy);
     if (m == NULL) {
@@ -194,10 +195,11 @@ int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *c
                    size_t n_sets)
 {
     int rc = 0;
-    use_list l = { 0 };
-    args_list words = { 0 };
+    use_list l = {0};
+    args_list words = {0};
     TRY(args_split(&words, spec, ','));
-    if (words.n == 1 && (strcmp(spec, "gen") == 0 || strcmp(spec, "vim") == 0)) TRY(add_group(&l, spec));
+    if (words.n == 1 && (strcmp(spec, "gen") == 0 || strcmp(spec, "vim") == 0))
+        TRY(add_group(&l, spec));
     else
         for (size_t i = 0; i < words.n; i++)
             TRY(strchr(words.v[i], ':') != NULL ? add_with_options(&l, words.v[i])

@@ -42,8 +42,13 @@ void source_forget(const source *s, size_t begin, size_t n)
 static inline source memory_source(const char *name, memory_rows *m, size_t n, size_t d, size_t c,
                                    const int64_t *labels)
 {
-    source s = { .name = name, .path = "memory", .n = n, .d = m->features != NULL ? d : 0,
-                 .c = m->logits != NULL ? c : 0, .labels = labels, .impl = m };
+    source s = {.name = name,
+                .path = "memory",
+                .n = n,
+                .d = m->features != NULL ? d : 0,
+                .c = m->logits != NULL ? c : 0,
+                .labels = labels,
+                .impl = m};
     return s;
 }
 

@@ -27,6 +27,6 @@ const method method_gen = {
     .quirks = "the kept probabilities are not normalised again; OpenOOD tunes gamma and m",
     .groups = "gen openood",
     .needs = NEEDS_LOGITS,
-    .opts = (const method_opt[]){ GEN_OPTS, { 0 } },
+    .opts = (const method_opt[]){GEN_OPTS, {0}},
     .score = score,
 };

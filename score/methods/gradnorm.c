@@ -45,12 +45,14 @@ const method method_gradnorm = {
     .name = "gradnorm",
     .title = "GradNorm",
     .formula = "1/T (sum_c |C p_c - 1|) (sum_d |h_d|)",
-    .paper = "Huang, Geng and Li, On the Importance of Gradients for Detecting Distributional Shifts "
-             "in the Wild, NeurIPS 2021, arXiv:2110.00218",
-    .quirks = "closed form of the per-sample gradient of the last weight; targets are ones, not 1/C",
+    .paper =
+        "Huang, Geng and Li, On the Importance of Gradients for Detecting Distributional Shifts "
+        "in the Wild, NeurIPS 2021, arXiv:2110.00218",
+    .quirks =
+        "closed form of the per-sample gradient of the last weight; targets are ones, not 1/C",
     .groups = "gen vim mos openood",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS,
-    .opts = (const method_opt[]){ { "temperature", "1", "softmax temperature T", 1e-6, 1e9, NULL, 0 },
-                                  { 0 } },
+    .opts = (const method_opt[]){{"temperature", "1", "softmax temperature T", 1e-6, 1e9, NULL, 0},
+                                 {0}},
     .score = score,
 };

@@ -31,8 +31,11 @@ static int fit(fit_context *f, const method_params *p, void **state)
     TRY(fit_templates(f, &s->q));
     if (!s->faithful) goto done;
     if (s->q->k < s->q->c)
-        return fit_refuse(f, "%zu of %zu classes are never predicted on train: the published code fails "
-                          "there (faithful=0 leaves them out)", s->q->c - s->q->k, s->q->c);
+        return fit_refuse(
+            f,
+            "%zu of %zu classes are never predicted on train: the published code fails "
+            "there (faithful=0 leaves them out)",
+            s->q->c - s->q->k, s->q->c);
     if (f->o->head == NULL || f->o->train->d == 0 || f->o->id->d == 0)
         return fit_refuse(f, "faithful=1 needs features and the head");
     TRY(fit_quantile(f, f->o->train, 0.99, &s->clip));
@@ -98,14 +101,16 @@ const method method_kl_matching = {
     .name = "kl-matching",
     .title = "KL-Matching",
     .formula = "-min_k sum_c p_c log(p_c / q_kc), q_k = mean train softmax of predicted class k",
-    .paper = "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, ICML "
-             "2022, arXiv:1911.11132",
+    .paper =
+        "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, ICML "
+        "2022, arXiv:1911.11132",
     .quirks = "GEN's script scores ID rows with ReAct-clipped probabilities: faithful=1 repeats it",
     .groups = "gen vim",
     .needs = NEEDS_LOGITS | NEEDS_TRAIN,
     .stats = STAT_TEMPLATES,
-    .opts = (const method_opt[]){ { "faithful", "0", "1: repeat the bug of GEN's script", 0, 1, NULL, 1 },
-                                  { 0 } },
+    .opts =
+        (const method_opt[]){{"faithful", "0", "1: repeat the bug of GEN's script", 0, 1, NULL, 1},
+                             {0}},
     .fit = fit,
     .score = score,
     .free = release,

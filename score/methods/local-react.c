@@ -11,8 +11,9 @@ const method method_local_react = {
     .quirks = "transductive: the score of an image depends on which test set it is in",
     .groups = "gen",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD,
-    .opts = (const method_opt[]){ { "quantile", "0.9995", "which quantile of the test set", 0, 1, NULL, 0 },
-                                  { 0 } },
+    .opts =
+        (const method_opt[]){
+            {"quantile", "0.9995", "which quantile of the test set", 0, 1, NULL, 0}, {0}},
     .fit = react_fit_later,
     .enter_set = react_enter_set,
     .score = react_energy,

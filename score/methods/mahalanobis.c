@@ -33,7 +33,7 @@ done:
 
 static double distance(const float *y, const float *m, size_t r)
 {
-    double lane[8] = { 0 }, sum = 0;
+    double lane[8] = {0}, sum = 0;
     size_t j = 0;
     for (; j + 8 <= r; j += 8)
         for (size_t l = 0; l < 8; l++) {
@@ -143,8 +143,9 @@ const method method_mahalanobis = {
     .formula = "-min_k (h - m_k)' P (h - m_k), P = pinvh(1/N sum (x - m_y)(x - m_y)')",
     .paper = "Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples and "
              "Adversarial Attacks, NeurIPS 2018, arXiv:1807.03888",
-    .quirks = "penultimate feature only, true labels, divided by N; the published f32 scores on GPUs "
-              "may have used TF32 (1e-3 relative)",
+    .quirks =
+        "penultimate feature only, true labels, divided by N; the published f32 scores on GPUs "
+        "may have used TF32 (1e-3 relative)",
     .groups = "gen vim",
     .needs = NEEDS_FEATURES | NEEDS_TRAIN | NEEDS_TRAIN_LABELS,
     .stats = STAT_SECOND | STAT_CLASSES,

@@ -16,8 +16,9 @@ const method method_maxlogit = {
     .name = "maxlogit",
     .title = "MaxLogit",
     .formula = "max_c z_c",
-    .paper = "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, ICML "
-             "2022, arXiv:1911.11132",
+    .paper =
+        "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, ICML "
+        "2022, arXiv:1911.11132",
     .groups = "gen vim openood",
     .needs = NEEDS_LOGITS,
     .score = score,

@@ -17,13 +17,18 @@ int react_fit_later(fit_context *f, const method_params *p, void **state)
     return 0;
 }
 
+unsigned react_waives(const method_params *p)
+{
+    return strcmp(param_text(p, "clip"), "quantile") == 0 ? 0 : NEEDS_TRAIN;
+}
+
 int react_fit_train(fit_context *f, const method_params *p, void **state)
 {
     react_state *s;
     int rc = react_fit_later(f, p, state);
     if (rc < 0) return rc;
     s = *state;
-    if (strcmp(param_text(p, "clip"), "quantile") == 0)
+    if (!react_waives(p))
         return fit_quantile(f, f->o->train, param_double(p, "quantile"), &s->clip);
     s->clip = param_double(p, "clip");
     return 0;

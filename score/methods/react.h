@@ -10,8 +10,13 @@ typedef struct react_state {
 } react_state;
 
 #define REACT_CLIP_OPT                                                                             \
-    { "clip", "quantile", "the clip value itself instead of a quantile", -1e30, 1e30, "quantile", 0 }
+    {                                                                                              \
+        "clip", "quantile", "the clip value itself instead of a quantile", -1e30, 1e30,            \
+            "quantile", 0                                                                          \
+    }
 
+/* A given clip needs no train set. */
+unsigned react_waives(const method_params *p);
 /* clip = the option "clip", or the option "quantile" of the train features, linear interpolation */
 int react_fit_train(fit_context *f, const method_params *p, void **state);
 /* Nothing yet: react_enter_set sets clip to the option "quantile" of the set's own features. */

@@ -20,11 +20,12 @@ const method method_residual = {
     .formula = "-|| R' (h - u) ||, u = -pinv(W) b, R = the D - dim least directions of train",
     .paper = "Wang et al., ViM: Out-Of-Distribution with Virtual-logit Matching, CVPR 2022, "
              "arXiv:2203.10807",
-    .quirks = "second moment about u, not about the mean; f64 symmetric solver instead of f32 general",
+    .quirks =
+        "second moment about u, not about the mean; f64 symmetric solver instead of f32 general",
     .groups = "gen vim",
     .needs = NEEDS_FEATURES | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND,
-    .opts = (const method_opt[]){ DIM_OPT, { 0 } },
+    .opts = (const method_opt[]){DIM_OPT, {0}},
     .fit = subspace_fit,
     .score = score,
     .free = subspace_free,

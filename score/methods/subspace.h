@@ -6,9 +6,13 @@
 #include "score/stats/shared.h"
 
 #define DIM_OPT                                                                                    \
-    { "dim", "auto",                                                                               \
-      "leading directions to drop; auto: 1000 from 2048 features on, 512 from 768 on, else half; "  \
-      "gen: 1000 from 2048 on, else 512", 1, 1e9, "auto|gen", 1 }
+    {                                                                                              \
+        "dim", "auto",                                                                             \
+            "leading directions to drop; auto: 1000 from 2048 features on, 512 from 768 on, else " \
+            "half; "                                                                               \
+            "gen: 1000 from 2048 on, else 512",                                                    \
+            1, 1e9, "auto|gen", 1                                                                  \
+    }
 
 typedef struct subspace_state {
     const residual_space *r;

@@ -10,7 +10,8 @@ static int fit(fit_context *f, const method_params *p, void **state)
     if (rc != 0) return rc;
     rc = fit_alpha(f, s->r, &s->alpha);
     if (rc == 0 && !(s->alpha - s->alpha == 0)) /* zero residual: infinite or NaN */
-        return fit_refuse(f, "the train features have no residual outside %zu directions", s->r->dim);
+        return fit_refuse(f, "the train features have no residual outside %zu directions",
+                          s->r->dim);
     return rc;
 }
 
@@ -31,11 +32,12 @@ const method method_vim = {
     .formula = "logsumexp(z) - alpha || R' (h - u) ||, alpha = mean max z / mean || R' (x - u) ||",
     .paper = "Wang et al., ViM: Out-Of-Distribution with Virtual-logit Matching, CVPR 2022, "
              "arXiv:2203.10807",
-    .quirks = "second moment about u, not about the mean; f64 symmetric solver instead of f32 general",
+    .quirks =
+        "second moment about u, not about the mean; f64 symmetric solver instead of f32 general",
     .groups = "gen vim",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND | STAT_LOGITS,
-    .opts = (const method_opt[]){ DIM_OPT, { 0 } },
+    .opts = (const method_opt[]){DIM_OPT, {0}},
     .fit = fit,
     .score = score,
     .free = subspace_free,

@@ -15,7 +15,8 @@ int budget_new(budget *b, void *out, size_t count, size_t size, const char *what
         return err_set(ERR_ENV, "%s: no memory for %zu x %zu bytes", what, count, size);
     bytes += MEM_ALIGN;
     if (b->limit > 0 && (b->used > b->limit || bytes > b->limit - b->used))
-        return err_set(ERR_USAGE, "%s needs %zu bytes more than --memory %zu allows; give at least %zuM",
+        return err_set(ERR_USAGE,
+                       "%s needs %zu bytes more than --memory %zu allows; up to here %zuM would do",
                        what, b->used + bytes - b->limit, b->limit, ((b->used + bytes) >> 20) + 1);
     int rc = mem_new_aligned(&p, bytes, 1, what);
     if (rc < 0) return rc;

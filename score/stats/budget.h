@@ -10,7 +10,7 @@ typedef struct budget {
 } budget;
 
 /* count * size bytes, MEM_ALIGN-aligned and not zeroed.  `out` is the address of any object pointer.
- * ERR_USAGE naming `what` and the memory that would do when the limit is passed. */
+ * ERR_USAGE naming `what` and the memory that would have done so far when the limit is passed. */
 int budget_new(budget *b, void *out, size_t count, size_t size, const char *what);
 /* Zeroed. */
 int budget_zeroed(budget *b, void *out, size_t count, size_t size, const char *what);

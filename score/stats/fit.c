@@ -1,5 +1,6 @@
 #include "score/stats/fit.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "score/linalg.h"
 #include "score/stats/logits.h"
 #include "score/stats/residual.h"
@@ -24,9 +25,9 @@ int fit_refuse(fit_context *f, const char *format, ...)
 typedef struct pass {
     fit_context *f;
     unsigned stats;
-    float *z;          /* [TRAIN_ROWS,c] */
-    float *p;          /* [TRAIN_ROWS,c] */
-    row_sums *sums;    /* [TRAIN_ROWS] */
+    float *z;       /* [TRAIN_ROWS,c] */
+    float *p;       /* [TRAIN_ROWS,c] */
+    row_sums *sums; /* [TRAIN_ROWS] */
     double max_sum;
 } pass;
 
@@ -83,7 +84,8 @@ static int pass_block(void *arg, size_t begin, size_t n, size_t d, const float *
     TRY(rows_check_finite(f->o->train, begin, n, d, h, "features"));
     if (a->stats & STAT_QUANTILE) quantile_count(f->counts, h, n * d);
     if (a->stats & (STAT_SECOND | STAT_CLASSES))
-        scatter_add(&f->moments, h, n, f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
+        scatter_add(&f->moments, h, n,
+                    f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
     if (a->stats & (STAT_LOGITS | STAT_TEMPLATES)) TRY(pass_logits(a, begin, n, h));
 done:
     return rc;
@@ -104,7 +106,7 @@ static int run_pass(fit_context *f, unsigned stats)
 {
     int rc = 0;
     const source *train = f->o->train;
-    pass a = { f, stats, NULL, NULL, NULL, 0 };
+    pass a = {f, stats, NULL, NULL, NULL, 0};
     if (stats & STAT_QUANTILE)
         TRY(budget_zeroed(f->mem, &f->counts, 1, sizeof *f->counts, "quantile counts"));
     if (stats & STAT_CLASSES) TRY(class_index_new(&f->classes, train->labels, train->n, f->mem));
@@ -116,8 +118,10 @@ static int run_pass(fit_context *f, unsigned stats)
         TRY(budget_new(f->mem, &a.sums, TRAIN_ROWS, sizeof *a.sums, "softmax of a block"));
     }
     if (stats & STAT_TEMPLATES) {
-        TRY(budget_zeroed(f->mem, &f->template_sum, f->c * f->c, sizeof *f->template_sum, "templates"));
-        TRY(budget_zeroed(f->mem, &f->template_count, f->c, sizeof *f->template_count, "templates"));
+        TRY(budget_zeroed(f->mem, &f->template_sum, f->c * f->c, sizeof *f->template_sum,
+                          "templates"));
+        TRY(budget_zeroed(f->mem, &f->template_count, f->c, sizeof *f->template_count,
+                          "templates"));
     }
     if (train->d > 0) TRY(rows_each(train, f->mem, pass_block, &a));
     else TRY(pass_stored(&a));
@@ -193,6 +197,9 @@ static int find_origin(fit_context *f)
     TRY(budget_new(f->mem, &f->u_exact, f->d, sizeof *f->u_exact, "origin"));
     TRY(budget_new(f->mem, &f->u, f->d, sizeof *f->u, "origin"));
     TRY(linalg_pinv_solve(w->c, w->d, w->w, w->b, f->u_exact, &rank));
+    if (rank < (w->c < w->d ? w->c : w->d))
+        log_info("head [%zu,%zu]: rank %zu, singular values below %g of the largest count as zero",
+                 w->c, w->d, rank, PINV_CUTOFF);
     for (size_t j = 0; j < f->d; j++) {
         f->u_exact[j] = -f->u_exact[j];
         f->u[j] = (float)f->u_exact[j];
@@ -241,7 +248,7 @@ int fit_residual(fit_context *f, size_t dim, const residual_space **out)
     CHECK(f->spaces < SPACES_MAX, ERR_USAGE, "more than %d different dims in one run", SPACES_MAX);
     TRY(find_vectors(f, f->d - dim));
     r = &f->space[f->spaces++];
-    *r = (residual_space){ f->d, dim, f->d - dim, f->u, f->vectors };
+    *r = (residual_space){f->d, dim, f->d - dim, f->u, f->vectors};
     *out = r;
 done:
     return rc;
@@ -268,11 +275,13 @@ int fit_alpha(fit_context *f, const residual_space *r, double *alpha)
 {
     int rc = 0;
     size_t at = (size_t)(r - f->space);
-    norm_pass a = { r, NULL, NULL, NULL, 0 };
+    norm_pass a = {r, NULL, NULL, NULL, 0};
     *alpha = f->alpha[at];
     if (*alpha != 0) goto done;
-    TRY(budget_new(f->mem, &a.centred, TRAIN_ROWS * r->d, sizeof *a.centred, "residuals of a block"));
-    TRY(budget_new(f->mem, &a.projected, TRAIN_ROWS * r->k, sizeof *a.projected, "residuals of a block"));
+    TRY(budget_new(f->mem, &a.centred, TRAIN_ROWS * r->d, sizeof *a.centred,
+                   "residuals of a block"));
+    TRY(budget_new(f->mem, &a.projected, TRAIN_ROWS * r->k, sizeof *a.projected,
+                   "residuals of a block"));
     TRY(budget_new(f->mem, &a.norm, TRAIN_ROWS, sizeof *a.norm, "residuals of a block"));
     TRY(rows_each(f->o->train, f->mem, add_norms, &a));
     *alpha = f->alpha[at] = f->mean_max_logit / (a.sum / (double)f->o->train->n);
@@ -293,6 +302,9 @@ int fit_templates(fit_context *f, const templates **out)
     t->c = c;
     for (size_t k = 0; k < c; k++)
         t->k += f->template_count[k] > 0;
+    if (t->k < c)
+        log_info("kl-matching: %zu of %zu classes are never predicted on train and are left out",
+                 c - t->k, c);
     TRY(budget_new(f->mem, &t->of, t->k, sizeof *t->of, "templates"));
     TRY(budget_new(f->mem, &t->logq, t->k * c, sizeof *t->logq, "templates"));
     TRY(budget_new(f->mem, &t->logq_exact, t->k * c, sizeof *t->logq_exact, "templates"));

@@ -10,9 +10,9 @@
 
 /* Directions of least variance of the train features about u (ViM's R). */
 typedef struct residual_space {
-    size_t d, dim, k;  /* k = d - dim columns */
-    const float *u;    /* [d] origin, -pinv(W) b, rounded to f32 */
-    const float *r;    /* [k,d] row i belongs to the i-th smallest eigenvalue */
+    size_t d, dim, k; /* k = d - dim columns */
+    const float *u;   /* [d] origin, -pinv(W) b, rounded to f32 */
+    const float *r;   /* [k,d] row i belongs to the i-th smallest eigenvalue */
 } residual_space;
 
 typedef struct templates { /* mean softmax by predicted class */
@@ -29,26 +29,29 @@ enum { SPACES_MAX = 16, QUANTILES_MAX = 64 };
 struct fit_context {
     const engine_options *o;
     budget *mem;
-    size_t d, c;               /* widths of features and logits, 0 when there are none */
+    size_t d, c; /* widths of features and logits, 0 when there are none */
     char refusal[200];
     /* the shared pass */
     scatter moments;
     class_index classes;
     quantile_counts *counts;
     double mean_max_logit;
-    double *template_sum;      /* [c,c] */
-    size_t *template_count;    /* [c] */
+    double *template_sum;   /* [c,c] */
+    size_t *template_count; /* [c] */
     /* what follows */
-    float *head_t;             /* [d,c] W', for sparse updates of the logits */
+    float *head_t; /* [d,c] W', for sparse updates of the logits */
     float *u;
     double *u_exact;
-    float *vectors;            /* [vectors_k,d] */
+    float *vectors; /* [vectors_k,d] */
     size_t vectors_k;
     residual_space space[SPACES_MAX];
-    double alpha[SPACES_MAX];  /* 0: not yet */
+    double alpha[SPACES_MAX]; /* 0: not yet */
     size_t spaces;
     templates q;
-    struct { const source *set; double q, value; } quantile[QUANTILES_MAX];
+    struct {
+        const source *set;
+        double q, value;
+    } quantile[QUANTILES_MAX];
     size_t quantiles;
 };
 

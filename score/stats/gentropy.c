@@ -22,12 +22,14 @@ static inline double term(float p, float gamma)
  * ordered as their bits are: three digits are counted, from the top, within the prefix found so far. */
 static float mth_largest(const float *p, size_t c, size_t m, size_t *larger)
 {
-    static const struct { int shift, bits; } digit[3] = { { 20, 11 }, { 10, 10 }, { 0, 10 } };
+    static const struct {
+        int shift, bits;
+    } digit[3] = {{20, 11}, {10, 10}, {0, 10}};
     uint32_t prefix = 0;
     float v;
     *larger = 0;
     for (int i = 0; i < 3; i++) {
-        uint32_t count[DIGITS] = { 0 }, at = (1u << digit[i].bits) - 1;
+        uint32_t count[DIGITS] = {0}, at = (1u << digit[i].bits) - 1;
         int above = digit[i].shift + digit[i].bits;
         for (size_t j = 0; j < c; j++) {
             uint32_t u = bits_of(p[j]);

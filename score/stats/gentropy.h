@@ -5,8 +5,10 @@
 #include "score/method.h"
 
 #define GEN_OPTS                                                                                   \
-    { "gamma", "0.1", "exponent", 0, 100, NULL, 0 },                                               \
-    { "m", "100", "how many of the largest probabilities count", 1, 1e9, NULL, 1 }
+    {"gamma", "0.1", "exponent", 0, 100, NULL, 0},                                                 \
+    {                                                                                              \
+        "m", "100", "how many of the largest probabilities count", 1, 1e9, NULL, 1                 \
+    }
 
 /* out[i] = -sum over the m largest of p^gamma (1 - p)^gamma, p [n,c] f32, no renormalisation.  The
  * two powers are one, of p (1 - p): 1e-7 relative from the published pair.  0 and 1 count 0. */

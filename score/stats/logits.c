@@ -33,8 +33,8 @@ int logits_of_rows(const engine_options *o, const source *s, size_t begin, size_
     return 0;
 }
 
-int logits_softmax(const rowmath *m, const source *s, size_t begin, const float *z, size_t n, size_t c,
-                   float *p, row_sums *sums)
+int logits_softmax(const rowmath *m, const source *s, size_t begin, const float *z, size_t n,
+                   size_t c, float *p, row_sums *sums)
 {
     int rc = rows_check_finite(s, begin, n, c, z, "logits");
     if (rc < 0) return rc;

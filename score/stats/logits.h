@@ -16,7 +16,7 @@ int logits_of_rows(const engine_options *o, const source *s, size_t begin, size_
 /* z [n,c] = h w' + b */
 void logits_compute(const head *w, const float *h, size_t n, float *z);
 /* Softmax of n rows; p (may be NULL, may be z), sums [n].  ERR_INPUT when a logit is not finite. */
-int logits_softmax(const rowmath *m, const source *s, size_t begin, const float *z, size_t n, size_t c,
-                   float *p, row_sums *sums);
+int logits_softmax(const rowmath *m, const source *s, size_t begin, const float *z, size_t n,
+                   size_t c, float *p, row_sums *sums);
 
 #endif

@@ -115,11 +115,12 @@ static int count_coarse(void *arg, size_t begin, size_t n, size_t d, const float
     return 0;
 }
 
-int quantile_features(const source *s, double q, const quantile_counts *coarse, budget *mem, double *out)
+int quantile_features(const source *s, double q, const quantile_counts *coarse, budget *mem,
+                      double *out)
 {
     int rc = 0;
     quantile_counts *own = NULL;
-    fine_counts fine = { { 0, 0 }, { NULL, NULL } };
+    fine_counts fine = {{0, 0}, {NULL, NULL}};
     uint64_t rank[2], before[2], rest;
     float v[2];
     double t;

@@ -7,10 +7,10 @@
 #include <stddef.h>
 
 typedef struct row_sums {
-    float max;      /* largest logit */
-    size_t argmax;  /* first of them */
-    double lse;     /* log sum exp z */
-    double plogp;   /* sum p log p, 0 log 0 = 0; in [-log c, 0] */
+    float max;     /* largest logit */
+    size_t argmax; /* first of them */
+    double lse;    /* log sum exp z */
+    double plogp;  /* sum p log p, 0 log 0 = 0; in [-log c, 0] */
 } row_sums;
 
 typedef struct rowmath {

@@ -82,7 +82,7 @@ static inline void exp_sixteen(const float *z, float max, float *e, double *sum,
 
 static void softmax_row(const float *z, size_t c, float *p, row_sums *s)
 {
-    double sum[LANES] = { 0 }, et[LANES] = { 0 }, total = 0, total_et = 0;
+    double sum[LANES] = {0}, et[LANES] = {0}, total = 0, total_et = 0;
     float max = max_row(z, c), norm;
     size_t i = 0, k = 0;
     while (z[k] != max)
@@ -122,7 +122,7 @@ static void axpy_row(size_t n, float a, const float *restrict x, float *restrict
 
 static void clip_sums_row(const float *h, size_t n, float clip, double *lost, double *kept)
 {
-    float lost_lane[LANES] = { 0 }, kept_lane[LANES] = { 0 };
+    float lost_lane[LANES] = {0}, kept_lane[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
 #pragma omp simd
@@ -144,4 +144,4 @@ static void clip_sums_row(const float *h, size_t n, float clip, double *lost, do
     }
 }
 
-const rowmath ROWMATH = { ROWMATH_NAME, softmax_row, exp_row, axpy_row, clip_sums_row };
+const rowmath ROWMATH = {ROWMATH_NAME, softmax_row, exp_row, axpy_row, clip_sums_row};

@@ -34,7 +34,8 @@ static int row_is_finite(const float *v, size_t d)
     return bad == 0;
 }
 
-int rows_check_finite(const source *s, size_t begin, size_t n, size_t d, const float *v, const char *what)
+int rows_check_finite(const source *s, size_t begin, size_t n, size_t d, const float *v,
+                      const char *what)
 {
     size_t first = n;
 #pragma omp parallel for reduction(min : first)
@@ -50,10 +51,10 @@ int rows_check_shape(const source *s, size_t d, size_t c, const char *like)
     const char *path = s->path != NULL ? s->path : "?";
     if (s->n == 0) return err_set(ERR_INPUT, "%s: set '%s' has no usable rows", path, s->name);
     if (d > 0 && s->d > 0 && s->d != d)
-        return err_set(ERR_INPUT, "%s: set '%s' has features of width %zu, %s has %zu", path, s->name,
-                       s->d, like, d);
+        return err_set(ERR_INPUT, "%s: set '%s' has features of width %zu, %s has %zu", path,
+                       s->name, s->d, like, d);
     if (c > 0 && s->c > 0 && s->c != c)
-        return err_set(ERR_INPUT, "%s: set '%s' has %zu logits, %s has %zu", path, s->name, s->c, like,
-                       c);
+        return err_set(ERR_INPUT, "%s: set '%s' has %zu logits, %s has %zu", path, s->name, s->c,
+                       like, c);
     return 0;
 }

@@ -33,8 +33,8 @@ int class_index_new(class_index *ci, const int64_t *labels, size_t n, budget *me
     TRY(budget_zeroed(mem, &ci->count, ci->k, sizeof *ci->count, "class sizes"));
     memcpy(ci->label, sorted, ci->k * sizeof *sorted);
     for (size_t i = 0; i < n; i++) {
-        const int64_t *at = labels[i] < 0 ? NULL
-                                          : bsearch(&labels[i], ci->label, ci->k, sizeof *at, by_value);
+        const int64_t *at =
+            labels[i] < 0 ? NULL : bsearch(&labels[i], ci->label, ci->k, sizeof *at, by_value);
         ci->of_row[i] = at == NULL ? -1 : (int32_t)(at - ci->label);
         if (at != NULL) ci->count[at - ci->label]++;
     }

@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 typedef struct class_index { /* which class a row belongs to */
-    size_t k;          /* classes that have rows */
-    int64_t *label;    /* [k] ascending */
-    size_t *count;     /* [k] */
-    int32_t *of_row;   /* [n] index of the class, -1: label unknown (negative) */
-    size_t labelled;   /* rows with a class */
+    size_t k;                /* classes that have rows */
+    int64_t *label;          /* [k] ascending */
+    size_t *count;           /* [k] */
+    int32_t *of_row;         /* [n] index of the class, -1: label unknown (negative) */
+    size_t labelled;         /* rows with a class */
 } class_index;
 
 /* Counts the labels of n rows; negative ones mean unknown. */
@@ -29,7 +29,7 @@ void class_index_clear(class_index *ci, budget *mem);
 typedef struct scatter {
     size_t n, d, k;
     double *shift, *sum, *second, *class_sum;
-    double *block;     /* [TRAIN_ROWS,d] scratch */
+    double *block; /* [TRAIN_ROWS,d] scratch */
     budget *mem;
 } scatter;
 

@@ -65,7 +65,8 @@ int block_residual(const score_block *b, const residual_space *r, const float **
     if (k->residuals < RESIDUALS_MAX) k->residuals++;
     k->space[at] = NULL;
     if (k->norm[at] == NULL)
-        TRY(budget_new(k->f->mem, &k->norm[at], k->rows, sizeof *k->norm[at], "residuals of a block"));
+        TRY(budget_new(k->f->mem, &k->norm[at], k->rows, sizeof *k->norm[at],
+                       "residuals of a block"));
     TRY(block_work(b, 0, k->rows * r->d, &centred));
     TRY(block_work(b, 1, k->rows * r->k, &projected));
     residual_norms(r, b->h, b->n, centred, projected, k->norm[at]);
@@ -83,7 +84,8 @@ int block_gen(const score_block *b, const method_params *p, const float **out)
     long long m = param_int(p, "m");
     *out = k->gen;
     if (k->gen_filled && k->gen_gamma == gamma && k->gen_m == m) goto done;
-    if (k->gen == NULL) TRY(budget_new(k->f->mem, &k->gen, k->rows, sizeof *k->gen, "GEN of a block"));
+    if (k->gen == NULL)
+        TRY(budget_new(k->f->mem, &k->gen, k->rows, sizeof *k->gen, "GEN of a block"));
     gentropy(b->p, b->n, b->c, gamma, (size_t)m, k->gen);
     k->gen_filled = 1;
     k->gen_gamma = gamma;
@@ -156,7 +158,8 @@ int block_clipped(const score_block *b, float clip, const clipped_block **out)
     at = &k->clip[k->next_clip++ % CLIPPED_MAX];
     if (k->clipped < CLIPPED_MAX) k->clipped++;
     at->clip = NAN; /* equals nothing until it is filled */
-    if (at->p == NULL) TRY(budget_new(k->f->mem, &at->p, k->rows * b->c, sizeof *at->p, "clipped logits"));
+    if (at->p == NULL)
+        TRY(budget_new(k->f->mem, &at->p, k->rows * b->c, sizeof *at->p, "clipped logits"));
     if (at->sums == NULL)
         TRY(budget_new(k->f->mem, &at->sums, k->rows, sizeof *at->sums, "clipped logits"));
 #pragma omp parallel for reduction(+ : left)

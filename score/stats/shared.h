@@ -8,26 +8,26 @@
 
 typedef struct clipped_block { /* softmax of W min(h, clip) + b */
     float clip;
-    float *p;        /* [n,c] */
-    row_sums *sums;  /* [n] */
+    float *p;       /* [n,c] */
+    row_sums *sums; /* [n] */
 } clipped_block;
 
 enum { CLIPPED_MAX = 3, RESIDUALS_MAX = 4 };
 
 struct block_cache {
     fit_context *f;
-    size_t rows;                  /* room of every buffer */
-    int clipped;                  /* slots filled for this block, oldest replaced when full */
+    size_t rows; /* room of every buffer */
+    int clipped; /* slots filled for this block, oldest replaced when full */
     clipped_block clip[CLIPPED_MAX];
     int next_clip;
     const residual_space *space[RESIDUALS_MAX];
     float *norm[RESIDUALS_MAX];
     int residuals, next_residual;
-    float *gen;                   /* of the plain softmax, for one pair of options */
+    float *gen; /* of the plain softmax, for one pair of options */
     int gen_filled;
     double gen_gamma;
     long long gen_m;
-    float *work[3];               /* grown on demand: see block_work */
+    float *work[3]; /* grown on demand: see block_work */
     size_t work_room[3];
 };
 

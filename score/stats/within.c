@@ -1,5 +1,6 @@
 #include "score/stats/within.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "score/linalg.h"
 #include "score/stats/rows.h"
 
@@ -56,7 +57,8 @@ static double variance_ratio(const double *scale, size_t d)
     return high == 0 ? 0 : (low / high) * (low / high);
 }
 
-static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, double *scratch, int *ok)
+static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, double *scratch,
+                       int *ok)
 {
     int rc = 0;
     size_t d = f->d;
@@ -67,10 +69,13 @@ static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, d
     if (!unit_diagonal(f, a, scale)) goto done;
     TRY(linalg_cholesky(d, a, &rcond, scratch));
     w->rcond = rcond;
-    if (rcond * variance_ratio(scale, d) < (double)d * DBL_EPSILON * 1e3 || rcond < WELL_CONDITIONED)
+    if (rcond * variance_ratio(scale, d) < (double)d * DBL_EPSILON * 1e3 ||
+        rcond < WELL_CONDITIONED)
         goto done;
     TRY(linalg_invert_lower(d, a));
     w->r = d;
+    for (size_t i = 0; i < d; i++)
+        w->rank += scale[i] != 0;
     w->triangular = 1;
     *ok = 1;
 done:
@@ -132,7 +137,7 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     int rc = 0;
     size_t d = f->d, k = f->classes.k;
     budget *mem = f->mem;
-    centred_pass p = { f, f->moments.block, a, NULL };
+    centred_pass p = {f, f->moments.block, a, NULL};
     double *values = NULL, *scratch = NULL;
     TRY(budget_new(mem, &p.mean, k * d, sizeof *p.mean, "class means"));
     for (size_t i = 0; i < k; i++)
@@ -147,8 +152,8 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     TRY(budget_new(mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
     TRY(linalg_eigh(d, a, values, 0, d, scratch));
     w->r = keep_directions(a, values, d, rounding_variance(&f->moments), &w->rcond);
-    if (w->r == 0)
-        rc = fit_refuse(f, "the within-class covariance of the train features is zero");
+    w->rank = w->r;
+    if (w->r == 0) rc = fit_refuse(f, "the within-class covariance of the train features is zero");
 done:
     budget_free(mem, &p.mean);
     budget_free(mem, &values);
@@ -171,7 +176,8 @@ static int whiten_means(fit_context *f, whitening *w, const double *a)
         size_t n = w->k - begin < BATCH ? w->k - begin : BATCH;
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
-                x[i * d + j] = f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
+                x[i * d + j] =
+                    f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
         if (w->triangular) linalg_dgemm_lower(n, d, x, a, y);
         else linalg_dgemm_abt(n, r, d, x, d, a, d, 0, y, r);
         for (size_t i = 0; i < n; i++) {
@@ -214,6 +220,20 @@ static double normalise(double *a, size_t n)
     return ldexp(1, 2 * e);
 }
 
+/* A singular covariance is never silent. */
+static void report(const whitening *w)
+{
+    if (w->rank < w->d)
+        log_warn(
+            "mahalanobis: the within-class covariance has rank %zu of %zu (fewer rows than "
+            "features, "
+            "or features that do not vary): pseudo-inverse, eigenvalues up to %.1e of the largest "
+            "dropped",
+            w->rank, w->d, (double)w->d * DBL_EPSILON);
+    log_debug("mahalanobis: condition %.2e over %zu directions, %zu classes", 1 / w->rcond, w->rank,
+              w->k);
+}
+
 int within_fit(fit_context *f, whitening *w)
 {
     int rc = 0, ok;
@@ -221,7 +241,8 @@ int within_fit(fit_context *f, whitening *w)
     budget *mem = f->mem;
     double *a = NULL, *scale = NULL, *scratch = NULL;
     memset(w, 0, sizeof *w);
-    if (f->classes.labelled == 0) return fit_refuse(f, "no train row has a label (all are negative)");
+    if (f->classes.labelled == 0)
+        return fit_refuse(f, "no train row has a label (all are negative)");
     w->d = d;
     w->k = f->classes.k;
     TRY(budget_new(mem, &a, d * d, sizeof *a, "within-class covariance"));
@@ -231,6 +252,7 @@ int within_fit(fit_context *f, whitening *w)
     if (ok) unscale(a, scale, d);
     else TRY(by_eigenvectors(f, w, a));
     if (rc == FIT_REFUSED) goto done;
+    report(w);
     TRY(budget_new(mem, &w->centre, d, sizeof *w->centre, "train mean"));
     TRY(budget_new(mem, &w->mean, w->k * w->r, sizeof *w->mean, "class means"));
     TRY(budget_new(mem, &w->norm, w->k, sizeof *w->norm, "class means"));

@@ -15,15 +15,16 @@
 
 typedef struct whitening {
     size_t d, r, k;
-    int triangular;     /* a is lower triangular, r == d */
-    double rcond;       /* smallest over largest kept eigenvalue; estimated, and of Sigma scaled to unit
+    size_t rank;    /* of Sigma: r, less the features that never vary */
+    int triangular; /* a is lower triangular, r == d */
+    double rcond;   /* smallest over largest kept eigenvalue; estimated, and of Sigma scaled to unit
                            diagonal, when triangular */
-    float *centre;      /* [d] */
-    float *a;           /* [r,d], or NULL and */
-    double *exact;      /* [r,d] when rcond is below WHITEN_F32, so that f32 products would be noise in
+    float *centre;  /* [d] */
+    float *a;       /* [r,d], or NULL and */
+    double *exact;  /* [r,d] when rcond is below WHITEN_F32, so that f32 products would be noise in
                            the narrowest directions */
-    float *mean;        /* [k,r] */
-    double *norm;       /* [k] */
+    float *mean;    /* [k,r] */
+    double *norm;   /* [k] */
     double unit;
 } whitening;
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The fifteen methods against two oracles in Python: the formulas in f64, and GEN's script step by step.
 cd "$(dirname "$0")/../.." || exit 1
-tool=${BUILD:-build}/tools/score_arrays
+tool=${OUTPOST_BUILD:-build}/tools/score_arrays
 if [ ! -x "$tool" ]; then
     echo "1..0 # SKIP no $tool (make it first)"
     exit 0

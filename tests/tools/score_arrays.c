@@ -69,7 +69,8 @@ static int read_job(job *j, const char *dir)
     snprintf(path, sizeof path, "%s/shape.txt", dir);
     f = fopen(path, "r");
     CHECK(f != NULL, ERR_INPUT, "%s: cannot open", path);
-    CHECK(fscanf(f, "%zu %zu %zu", &j->d, &j->c, &j->n_train) == 3, ERR_INPUT, "%s: no shape", path);
+    CHECK(fscanf(f, "%zu %zu %zu", &j->d, &j->c, &j->n_train) == 3, ERR_INPUT, "%s: no shape",
+          path);
     while (j->n_sets < SETS_MAX && fscanf(f, "%zu", &j->n[j->n_sets]) == 1)
         j->n_sets++;
     TRY(read_array(&j->train, j->n_train * j->d, sizeof(float), dir, "train.f32"));
@@ -80,7 +81,8 @@ static int read_job(job *j, const char *dir)
         else snprintf(path, sizeof path, "ood%zu.f32", s - 1);
         TRY(read_array(&j->rows[s], j->n[s] * j->d, sizeof(float), dir, path));
     }
-    if (read_array(&j->labels, j->n_train, sizeof(int64_t), dir, "train_labels.i64") < 0) err_clear();
+    if (read_array(&j->labels, j->n_train, sizeof(int64_t), dir, "train_labels.i64") < 0)
+        err_clear();
 done:
     if (f != NULL) fclose(f);
     return rc;
@@ -146,19 +148,19 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
     source sources[SETS_MAX + 1];
     const source *ood[SETS_MAX];
     char names[SETS_MAX][16], path[1024];
-    head h = { j->c, j->d, j->w, j->b };
+    head h = {j->c, j->d, j->w, j->b};
     method_use *uses = NULL;
-    engine_result result = { 0 };
+    engine_result result = {0};
     size_t n = 0;
     double wall, cpu;
     struct rusage before, after;
     for (size_t s = 0; s < j->n_sets; s++) {
         snprintf(names[s], sizeof names[s], s == 0 ? "id" : "ood%zu", s - 1);
-        rows[s] = (memory_rows){ j->rows[s], NULL, j->copied };
+        rows[s] = (memory_rows){j->rows[s], NULL, j->copied};
         sources[s] = memory_source(names[s], &rows[s], j->n[s], j->d, j->c, NULL);
         if (s > 0) ood[s - 1] = &sources[s];
     }
-    rows[SETS_MAX] = (memory_rows){ j->train, NULL, j->copied };
+    rows[SETS_MAX] = (memory_rows){j->train, NULL, j->copied};
     sources[SETS_MAX] = memory_source("train", &rows[SETS_MAX], j->n_train, j->d, j->c, j->labels);
     o.head = &h;
     o.train = j->n_train > 0 ? &sources[SETS_MAX] : NULL;
@@ -173,11 +175,11 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
     wall = clock_now(CLOCK_MONOTONIC) - wall;
     cpu = clock_now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     getrusage(RUSAGE_SELF, &after);
-    printf("wall %.3f s  cpu %.3f s  engine peak %.1f MB  rss before %.1f MB, grown by %.1f MB\n", wall,
-           cpu, (double)result.peak_bytes / 1e6, (double)before.ru_maxrss / 1e3,
+    printf("wall %.3f s  cpu %.3f s  engine peak %.1f MB  rss before %.1f MB, grown by %.1f MB\n",
+           wall, cpu, (double)result.peak_bytes / 1e6, (double)before.ru_maxrss / 1e3,
            (double)(after.ru_maxrss - before.ru_maxrss) / 1e3);
-    printf("kernels %s  train pass %.3f s  test logits and softmax %.3f s\n", linalg_kernels(), result.pass_seconds,
-           result.logits_seconds);
+    printf("kernels %s  train pass %.3f s  test logits and softmax %.3f s\n", linalg_kernels(),
+           result.pass_seconds, result.logits_seconds);
     for (size_t i = 0; i < n; i++) {
         printf("%-16s fit %7.3f s  score %7.3f s%s%s\n", uses[i].m->name, uses[i].fit_seconds,
                uses[i].score_seconds, uses[i].skipped != NULL ? "  skipped: " : "",
@@ -196,11 +198,12 @@ done:
 int main(int argc, char **argv)
 {
     int rc = 0, at, bench = argc > 1 && strcmp(argv[1], "bench") == 0;
-    job j = { 0 };
-    engine_options o = { 0 };
+    job j = {0};
+    engine_options o = {0};
     const char *sets[64];
     size_t n_sets = 0;
-    CHECK(argc >= (bench ? 9 : 3), ERR_USAGE, "usage: score_arrays DIR METHODS ... (see the source)");
+    CHECK(argc >= (bench ? 9 : 3), ERR_USAGE,
+          "usage: score_arrays DIR METHODS ... (see the source)");
     at = bench ? 8 : 2;
     for (int i = at + 1; i < argc; i++) {
         if (strncmp(argv[i], "memory=", 7) == 0) o.memory = strtoull(argv[i] + 7, NULL, 10);

@@ -1,6 +1,7 @@
 /* The engine as a whole: what is skipped and refused, accuracy, memory, and a table of degenerate
  * statistics with the documented outcome of each. */
 #include "common/err.h"
+#include "common/log.h"
 #include "score/engine.h"
 #include "tests/memory_source.h"
 
@@ -58,15 +59,16 @@ static void make_bench(bench *x)
             x->id[i * D + j] = (float)(1 + uniform() + 2 * (double)x->w[(i % C) * D + j]);
             x->ood[i * D + j] = (float)(1 + 3 * uniform());
         }
-    x->rows[0] = (memory_rows){ x->train, NULL, 0 };
-    x->rows[1] = (memory_rows){ x->id, NULL, 0 };
-    x->rows[2] = (memory_rows){ x->ood, NULL, 1 };
+    x->rows[0] = (memory_rows){x->train, NULL, 0};
+    x->rows[1] = (memory_rows){x->id, NULL, 0};
+    x->rows[2] = (memory_rows){x->ood, NULL, 1};
     x->sets[0] = memory_source("train", &x->rows[0], N, D, C, x->train_labels);
     x->sets[1] = memory_source("id", &x->rows[1], TEST, D, C, NULL);
     x->sets[2] = memory_source("texture", &x->rows[2], TEST, D, C, NULL);
     x->oods[0] = &x->sets[2];
-    x->h = (head){ C, D, x->w, x->b };
-    x->o = (engine_options){ .head = &x->h, .train = &x->sets[0], .id = &x->sets[1], .ood = x->oods, .n_ood = 1 };
+    x->h = (head){C, D, x->w, x->b};
+    x->o = (engine_options){
+        .head = &x->h, .train = &x->sets[0], .id = &x->sets[1], .ood = x->oods, .n_ood = 1};
 }
 
 static int run_bench(bench *x, const char *spec)
@@ -106,12 +108,14 @@ static int count_skipped(const bench *x)
             skipped++;
             continue;
         }
-        int far = strcmp(u->m->name, "kl-matching") == 0 ||
-                  (strcmp(u->m->name, "mahalanobis") == 0 && strcmp(x->what, "denormal features") == 0);
+        int far =
+            strcmp(u->m->name, "kl-matching") == 0 ||
+            (strcmp(u->m->name, "mahalanobis") == 0 && strcmp(x->what, "denormal features") == 0);
         for (int s = 0; s < 2; s++)
             for (int k = 0; k < TEST && (size_t)k < x->sets[1 + s].n; k++)
                 if (!isfinite(u->scores[s][k]) && !(far && u->scores[s][k] < 0))
-                    fail_msg("%s: %s: set %d row %d is %g", x->what, u->m->name, s, k, (double)u->scores[s][k]);
+                    fail_msg("%s: %s: set %d row %d is %g", x->what, u->m->name, s, k,
+                             (double)u->scores[s][k]);
     }
     return skipped;
 }
@@ -144,9 +148,18 @@ static void missing_inputs_are_said(void **unused)
     make_bench(&x);
     x.o.train = NULL;
     assert_int_equal(run_bench(&x, "gen"), 0);
-    assert_int_equal(count_skipped(&x), 7); /* energy-react vim residual gen-residual gen-react maha kl */
+    assert_int_equal(count_skipped(&x),
+                     7); /* energy-react vim residual gen-residual gen-react maha kl */
     assert_non_null(strstr(use_of(&x, "vim")->skipped, "--train"));
     assert_null(use_of(&x, "local-react")->skipped);
+    clear_bench(&x);
+
+    make_bench(&x);
+    x.o.train = NULL; /* a clip that is given needs no train set */
+    assert_int_equal(run_bench(&x, "energy-react:clip=1.0,gen-react:clip=1.0,gen-react"), 0);
+    assert_null(x.uses[0].skipped);
+    assert_null(x.uses[1].skipped);
+    assert_non_null(x.uses[2].skipped);
     clear_bench(&x);
 
     make_bench(&x);
@@ -159,7 +172,8 @@ static void missing_inputs_are_said(void **unused)
     make_bench(&x);
     x.o.head = NULL;
     assert_int_equal(run_bench(&x, "gen"), 0);
-    assert_int_equal(count_skipped(&x), ALL - 1); /* only Mahalanobis needs neither head nor logits */
+    assert_int_equal(count_skipped(&x),
+                     ALL - 1); /* only Mahalanobis needs neither head nor logits */
     assert_null(use_of(&x, "mahalanobis")->skipped);
     assert_non_null(strstr(use_of(&x, "msp")->skipped, "no logits"));
     clear_bench(&x);
@@ -171,7 +185,7 @@ static void stored_logits_serve(void **unused)
     static bench x;
     static float logits[3][N * C];
     make_bench(&x);
-    const float *features[] = { x.train, x.id, x.ood };
+    const float *features[] = {x.train, x.id, x.ood};
     for (int s = 0; s < 3; s++)
         for (size_t i = 0; i < x.sets[s].n; i++)
             for (int c = 0; c < C; c++) {
@@ -207,12 +221,12 @@ static void stored_logits_serve(void **unused)
 static void bad_rows_are_named(void **unused)
 {
     (void)unused;
-    static const float bad[] = { NAN, INFINITY, -INFINITY };
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
     static bench x;
     for (int s = 0; s < 3; s++)
         for (int k = 0; k < 3; k++) {
             make_bench(&x);
-            float *rows[] = { x.train, x.id, x.ood };
+            float *rows[] = {x.train, x.id, x.ood};
             rows[s][17 * D + 3] = bad[k];
             assert_int_equal(run_bench(&x, "gen"), ERR_INPUT);
             assert_non_null(strstr(err_text(), x.sets[s].name));
@@ -296,8 +310,14 @@ static void rank_one(bench *x)
             x->train[i * D + j] = (float)(i % 37) * 0.01f * (float)(j + 1);
 }
 
-static void few_rows(bench *x) { x->sets[0].n = 7; }
-static void one_row(bench *x) { x->sets[0].n = 1; }
+static void few_rows(bench *x)
+{
+    x->sets[0].n = 7;
+}
+static void one_row(bench *x)
+{
+    x->sets[0].n = 1;
+}
 
 static void dead_channel(bench *x)
 {
@@ -311,7 +331,10 @@ static void constant_channel(bench *x)
         x->train[i * D + 4] = 0.3f;
 }
 
-static void all_dead(bench *x) { memset(x->train, 0, sizeof x->train); }
+static void all_dead(bench *x)
+{
+    memset(x->train, 0, sizeof x->train);
+}
 
 static void duplicate_channel(bench *x)
 {
@@ -448,33 +471,33 @@ static const struct {
     void (*bend)(bench *);
     const char *skipped; /* the methods that are, in order */
 } degenerate[] = {
-    { "every train row the same", flat, "mahalanobis" },
-    { "covariance of rank one", rank_one, "" },
-    { "fewer rows than features", few_rows, "" },
-    { "one train row", one_row, "mahalanobis" },
-    { "a dead channel", dead_channel, "" },
-    { "a constant channel", constant_channel, "" },
-    { "all channels dead", all_dead, "mahalanobis" },
-    { "a duplicated channel", duplicate_channel, "" },
-    { "no variance within classes", collapsed_classes, "mahalanobis" },
-    { "a channel that tells the class", class_gives_channel, "" },
-    { "one class", one_class, "" },
-    { "a class per row", class_per_row, "mahalanobis" },
-    { "no labels but -1", no_labels, "mahalanobis" },
-    { "some labels unknown", some_unknown, "" },
-    { "labels near the largest integer", sparse_labels, "" },
-    { "features of 1e15", huge, "" },
-    { "features of 1e-15", tiny, "" },
-    { "denormal features", denormal, "" },
-    { "variances from 1e-12 to 1e10", scales_apart, "" },
-    { "a head of zeros", zero_head, "" },
-    { "equal rows in the head", rows_of_head_equal, "" },
-    { "a head that sums to zero", head_sums_to_zero, "" },
-    { "a head so sharp that softmax underflows", sharp_head, "" },
-    { "equal test rows", test_rows_equal, "" },
-    { "a test row at the class mean", test_row_is_class_mean, "" },
-    { "minus zeros", minus_zero, "" },
-    { "test features of 1e6", heavy_tail, "" },
+    {"every train row the same", flat, "mahalanobis"},
+    {"covariance of rank one", rank_one, ""},
+    {"fewer rows than features", few_rows, ""},
+    {"one train row", one_row, "mahalanobis"},
+    {"a dead channel", dead_channel, ""},
+    {"a constant channel", constant_channel, ""},
+    {"all channels dead", all_dead, "mahalanobis"},
+    {"a duplicated channel", duplicate_channel, ""},
+    {"no variance within classes", collapsed_classes, "mahalanobis"},
+    {"a channel that tells the class", class_gives_channel, ""},
+    {"one class", one_class, ""},
+    {"a class per row", class_per_row, "mahalanobis"},
+    {"no labels but -1", no_labels, "mahalanobis"},
+    {"some labels unknown", some_unknown, ""},
+    {"labels near the largest integer", sparse_labels, ""},
+    {"features of 1e15", huge, ""},
+    {"features of 1e-15", tiny, ""},
+    {"denormal features", denormal, ""},
+    {"variances from 1e-12 to 1e10", scales_apart, ""},
+    {"a head of zeros", zero_head, ""},
+    {"equal rows in the head", rows_of_head_equal, ""},
+    {"a head that sums to zero", head_sums_to_zero, ""},
+    {"a head so sharp that softmax underflows", sharp_head, ""},
+    {"equal test rows", test_rows_equal, ""},
+    {"a test row at the class mean", test_row_is_class_mean, ""},
+    {"minus zeros", minus_zero, ""},
+    {"test features of 1e6", heavy_tail, ""},
 };
 
 static void degenerate_cases(void **unused)
@@ -495,7 +518,8 @@ static void degenerate_cases(void **unused)
                 strcat(skipped, x.uses[m].m->name);
             }
         if (strcmp(skipped, degenerate[i].skipped) != 0)
-            fail_msg("%s: skipped '%s', expected '%s'", degenerate[i].what, skipped, degenerate[i].skipped);
+            fail_msg("%s: skipped '%s', expected '%s'", degenerate[i].what, skipped,
+                     degenerate[i].skipped);
         clear_bench(&x);
     }
     print_message("# %d degenerate cases, 15 methods each\n", n);
@@ -519,11 +543,18 @@ static void uses_do_not_disturb_each_other(void **unused)
 {
     (void)unused;
     static bench x, y;
-    static const char *const alone[] = { "vim:dim=3", "vim:dim=9", "residual:dim=6",
-                                         "energy-react:quantile=0.5", "energy-react:quantile=0.7",
-                                         "energy-react:quantile=0.8", "energy-react:quantile=0.9",
-                                         "gen-react:quantile=0.5", "residual:dim=3", "residual:dim=5",
-                                         "residual:dim=7", "residual:dim=4" };
+    static const char *const alone[] = {"vim:dim=3",
+                                        "vim:dim=9",
+                                        "residual:dim=6",
+                                        "energy-react:quantile=0.5",
+                                        "energy-react:quantile=0.7",
+                                        "energy-react:quantile=0.8",
+                                        "energy-react:quantile=0.9",
+                                        "gen-react:quantile=0.5",
+                                        "residual:dim=3",
+                                        "residual:dim=5",
+                                        "residual:dim=7",
+                                        "residual:dim=4"};
     char all[1000] = "";
     for (int i = 0; i < 12; i++)
         sprintf(all + strlen(all), "%s%s", i > 0 ? "," : "", alone[i]);
@@ -535,8 +566,8 @@ static void uses_do_not_disturb_each_other(void **unused)
         for (int s = 0; s < 2; s++)
             for (int k = 0; k < TEST; k++)
                 if (fabs((double)(x.uses[i].scores[s][k] - y.uses[0].scores[s][k])) > 1e-5)
-                    fail_msg("%s: %g beside others, %g alone", alone[i], (double)x.uses[i].scores[s][k],
-                             (double)y.uses[0].scores[s][k]);
+                    fail_msg("%s: %g beside others, %g alone", alone[i],
+                             (double)x.uses[i].scores[s][k], (double)y.uses[0].scores[s][k]);
         clear_bench(&y);
     }
     clear_bench(&x);
@@ -556,5 +587,6 @@ int main(void)
         cmocka_unit_test(dims_that_leave_nothing),
         cmocka_unit_test(uses_do_not_disturb_each_other),
     };
+    log_open("test_engine", LOG_ERROR);
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

@@ -43,12 +43,13 @@ static double *doubles(size_t n)
 static void gemm_is_the_plain_product(void **unused)
 {
     (void)unused;
-    static const size_t shape[][3] = { { 1, 1, 1 }, { 3, 5, 7 }, { 128, 256, 64 }, { 129, 257, 65 },
-                                       { 300, 513, 700 }, { 1, 600, 33 }, { 200, 1, 33 } };
+    static const size_t shape[][3] = {{1, 1, 1},       {3, 5, 7},    {128, 256, 64}, {129, 257, 65},
+                                      {300, 513, 700}, {1, 600, 33}, {200, 1, 33}};
     double worst = 0;
     for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++) {
         size_t m = shape[s][0], n = shape[s][1], k = shape[s][2];
-        float *a = floats(m * k), *b = floats(n * k), *c = floats(m * n), *c0 = malloc(m * n * sizeof *c);
+        float *a = floats(m * k), *b = floats(n * k), *c = floats(m * n),
+              *c0 = malloc(m * n * sizeof *c);
         memcpy(c0, c, m * n * sizeof *c);
         linalg_gemm_abt(m, n, k, a, k, b, k, 1, c, n);
         for (size_t i = 0; i < m; i++)
@@ -71,7 +72,8 @@ static void lower_product_skips_only_zeros(void **unused)
 {
     (void)unused;
     size_t m = 131, n = 531;
-    float *x = floats(m * n), *l = floats(n * n), *y = malloc(m * n * sizeof *y), *z = malloc(m * n * sizeof *z);
+    float *x = floats(m * n), *l = floats(n * n), *y = malloc(m * n * sizeof *y),
+          *z = malloc(m * n * sizeof *z);
     double worst = 0;
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++)
@@ -157,10 +159,11 @@ static double *symmetric(size_t n, size_t rank, double shift)
 static void eigenvectors_satisfy_their_equation(void **unused)
 {
     (void)unused;
-    static const size_t sizes[] = { 1, 2, 3, 40, 131 };
+    static const size_t sizes[] = {1, 2, 3, 40, 131};
     for (size_t s = 0; s < 5; s++) {
         size_t n = sizes[s], first = n / 3, take = n - first;
-        double *a = symmetric(n, n + 3, 0), *v = malloc(n * n * sizeof *v), *w = malloc(n * sizeof *w);
+        double *a = symmetric(n, n + 3, 0), *v = malloc(n * n * sizeof *v),
+               *w = malloc(n * sizeof *w);
         double *scratch = malloc(linalg_eigh_scratch(n) * sizeof *scratch), worst = 0, angle = 0;
         memcpy(v, a, n * n * sizeof *v);
         assert_int_equal(linalg_eigh(n, v, w, first, take, scratch), 0);
@@ -278,8 +281,8 @@ static void pinv_solves_least_squares(void **unused)
 static void pinv_of_zero_is_zero(void **unused)
 {
     (void)unused;
-    float w[6] = { 0 }, b[2] = { 1, 2 };
-    double x[3] = { 9, 9, 9 };
+    float w[6] = {0}, b[2] = {1, 2};
+    double x[3] = {9, 9, 9};
     size_t rank = 9;
     assert_int_equal(linalg_pinv_solve(2, 3, w, b, x, &rank), 0);
     assert_int_equal(rank, 0);
@@ -289,10 +292,13 @@ static void pinv_of_zero_is_zero(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_is_the_plain_product),   cmocka_unit_test(lower_product_skips_only_zeros),
-        cmocka_unit_test(syrk_is_the_plain_sum),       cmocka_unit_test(same_bytes_for_any_threads),
+        cmocka_unit_test(gemm_is_the_plain_product),
+        cmocka_unit_test(lower_product_skips_only_zeros),
+        cmocka_unit_test(syrk_is_the_plain_sum),
+        cmocka_unit_test(same_bytes_for_any_threads),
         cmocka_unit_test(eigenvectors_satisfy_their_equation),
-        cmocka_unit_test(cholesky_knows_its_condition), cmocka_unit_test(pinv_solves_least_squares),
+        cmocka_unit_test(cholesky_knows_its_condition),
+        cmocka_unit_test(pinv_solves_least_squares),
         cmocka_unit_test(pinv_of_zero_is_zero),
     };
     linalg_open();

@@ -15,8 +15,8 @@
 enum { D = 4, C = 3, N = 9 };
 
 /* X[i][d] = ((5i + 7d + i d) mod 11) / 4, W[c][d] = (((5c + 3d^2 + 2cd) mod 9) - 4) / 5 */
-static float x[N * D], w[C * D], b[C] = { 1.6f, 0.8f, 0.0f };
-static float test_row[D] = { 0.5f, 1.75f, 0.25f, 2.0f };
+static float x[N * D], w[C * D], b[C] = {1.6f, 0.8f, 0.0f};
+static float test_row[D] = {0.5f, 1.75f, 0.25f, 2.0f};
 static int64_t labels[N];
 
 static void make_data(void)
@@ -35,21 +35,21 @@ static const struct golden {
     const char *spec;
     double value;
 } golden[] = {
-    { "msp", 0.7776218655 },
-    { "maxlogit", 1.05 },
-    { "energy", 1.3015149070 },
-    { "entropy", -0.6829358710 },
-    { "gen:m=2", -1.6390068004 },
-    { "gen:m=3", -2.4250846546 },
-    { "gradnorm", 11.9957903690 },
-    { "kl-matching", -0.0436614831 },
-    { "energy-react:quantile=0.6", 1.3384247818 },
-    { "energy-react:clip=1.75", 1.3384247818 },
-    { "residual:dim=2", -1.3616576593 },
-    { "residual", -1.3616576593 }, /* auto: half of four */
-    { "vim:dim=2", 0.8517797490 },
-    { "gen-residual:m=3:dim=2", -3.3021350945 },
-    { "mahalanobis", -5.3966942149 },
+    {"msp", 0.7776218655},
+    {"maxlogit", 1.05},
+    {"energy", 1.3015149070},
+    {"entropy", -0.6829358710},
+    {"gen:m=2", -1.6390068004},
+    {"gen:m=3", -2.4250846546},
+    {"gradnorm", 11.9957903690},
+    {"kl-matching", -0.0436614831},
+    {"energy-react:quantile=0.6", 1.3384247818},
+    {"energy-react:clip=1.75", 1.3384247818},
+    {"residual:dim=2", -1.3616576593},
+    {"residual", -1.3616576593}, /* auto: half of four */
+    {"vim:dim=2", 0.8517797490},
+    {"gen-residual:m=3:dim=2", -3.3021350945},
+    {"mahalanobis", -5.3966942149},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
@@ -58,11 +58,11 @@ static const double tolerance = 1e-6; /* relative; the engine returns f32 */
 static void matches_golden_vectors(void **unused)
 {
     (void)unused;
-    memory_rows train_rows = { x, NULL, 0 }, id_rows = { test_row, NULL, 1 };
+    memory_rows train_rows = {x, NULL, 0}, id_rows = {test_row, NULL, 1};
     source train = memory_source("train", &train_rows, N, D, C, labels);
     source id = memory_source("id", &id_rows, 1, D, C, NULL);
-    head h = { C, D, w, b };
-    engine_options o = { .head = &h, .train = &train, .id = &id };
+    head h = {C, D, w, b};
+    engine_options o = {.head = &h, .train = &train, .id = &id};
     double worst = 0;
     for (int i = 0; i < GOLDEN; i++) {
         char spec[128];
@@ -75,23 +75,25 @@ static void matches_golden_vectors(void **unused)
         assert_int_equal(n, 1);
         if (engine_run(&o, uses, n, &result) != 0) fail_msg("%s: %s", spec, err_text());
         if (uses[0].skipped != NULL) fail_msg("%s is skipped: %s", spec, uses[0].skipped);
-        double got = (double)uses[0].scores[0][0], used = fabs(got / golden[i].value - 1) / tolerance;
+        double got = (double)uses[0].scores[0][0],
+               used = fabs(got / golden[i].value - 1) / tolerance;
         if (!(used <= 1)) fail_msg("%s: %.10g, expected %.10g", spec, got, golden[i].value);
         worst = fmax(worst, used);
         assert_int_equal(result.predictions[0], 2);
         engine_clear_result(&result);
         engine_free_uses(&uses, n, 1);
     }
-    print_message("# golden vectors: %d values, tolerance 1e-6 relative, %.0f %% of it used\n", GOLDEN,
-                  100 * worst);
+    print_message("# golden vectors: %d values, tolerance 1e-6 relative, %.0f %% of it used\n",
+                  GOLDEN, 100 * worst);
 }
 
 static void table_is_complete(void **unused)
 {
     (void)unused;
-    static const char *order[] = { "msp", "maxlogit", "energy", "energy-react", "vim", "residual",
-                                   "entropy", "gen", "gen-residual", "local-react", "gen-local-react",
-                                   "gen-react", "gradnorm", "mahalanobis", "kl-matching" };
+    static const char *order[] = {"msp",          "maxlogit",    "energy",          "energy-react",
+                                  "vim",          "residual",    "entropy",         "gen",
+                                  "gen-residual", "local-react", "gen-local-react", "gen-react",
+                                  "gradnorm",     "mahalanobis", "kl-matching"};
     size_t n = 0, at = 0;
     for (; methods[n] != NULL; n++) {
         const method *m = methods[n];
@@ -135,7 +137,7 @@ static void groups_resolve(void **unused)
 static void options_resolve(void **unused)
 {
     (void)unused;
-    static const char *const sets[] = { "gen.gamma=0.5", "vim.dim=7" };
+    static const char *const sets[] = {"gen.gamma=0.5", "vim.dim=7"};
     method_use *uses = NULL;
     size_t n = 0;
     assert_int_equal(engine_resolve(&uses, &n, "gen:m=10,vim,gen:m=20", sets, 2), 0);
@@ -153,22 +155,22 @@ static void wrong_words_are_refused(void **unused)
     static const struct {
         const char *spec, *set, *says;
     } wrong[] = {
-        { "enrgy", NULL, "did you mean 'energy'" },
-        { "msp,,vim", NULL, "" },
-        { "", NULL, "" },
-        { "msp", "gen.gamma=1", "not among the methods" },
-        { "gen", "gen.gama=1", "did you mean 'gamma'" },
-        { "gen", "gen.gamma=x", "gen.gamma" },
-        { "gen", "gen.gamma=nan", "gen.gamma" },
-        { "gen", "gen.m=1.5", "whole" },
-        { "gen", "gen.m=0", "allowed" },
-        { "gen", "msp.m=1", "no options" },
-        { "vim", "vim.dim=half", "vim.dim" },
-        { "vim", "vim.dim=0", "allowed" },
-        { "vim", "dim=3", "METHOD.KEY=VALUE" },
-        { "vim:dim", NULL, "KEY=VALUE" },
-        { "energy-react:quantile=1.01", NULL, "allowed" },
-        { "energy:temperature=0", NULL, "allowed" },
+        {"enrgy", NULL, "did you mean 'energy'"},
+        {"msp,,vim", NULL, ""},
+        {"", NULL, ""},
+        {"msp", "gen.gamma=1", "not among the methods"},
+        {"gen", "gen.gama=1", "did you mean 'gamma'"},
+        {"gen", "gen.gamma=x", "gen.gamma"},
+        {"gen", "gen.gamma=nan", "gen.gamma"},
+        {"gen", "gen.m=1.5", "whole"},
+        {"gen", "gen.m=0", "allowed"},
+        {"gen", "msp.m=1", "no options"},
+        {"vim", "vim.dim=half", "vim.dim"},
+        {"vim", "vim.dim=0", "allowed"},
+        {"vim", "dim=3", "METHOD.KEY=VALUE"},
+        {"vim:dim", NULL, "KEY=VALUE"},
+        {"energy-react:quantile=1.01", NULL, "allowed"},
+        {"energy:temperature=0", NULL, "allowed"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         method_use *uses = NULL;
@@ -212,8 +214,8 @@ static void prints_methods(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_golden_vectors), cmocka_unit_test(table_is_complete),
-        cmocka_unit_test(groups_resolve),         cmocka_unit_test(options_resolve),
+        cmocka_unit_test(matches_golden_vectors),  cmocka_unit_test(table_is_complete),
+        cmocka_unit_test(groups_resolve),          cmocka_unit_test(options_resolve),
         cmocka_unit_test(wrong_words_are_refused), cmocka_unit_test(prints_methods),
     };
     make_data();

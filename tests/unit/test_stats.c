@@ -30,8 +30,8 @@ static double uniform(void)
 
 static void check_quantile(float *v, size_t n, size_t d, double q)
 {
-    budget mem = { 0 };
-    memory_rows rows = { v, NULL, 0 };
+    budget mem = {0};
+    memory_rows rows = {v, NULL, 0};
     source s = memory_source("train", &rows, n, d, 0, NULL);
     quantile_counts *counts = calloc(1, sizeof *counts);
     double once, twice, plain;
@@ -51,18 +51,18 @@ static void check_quantile(float *v, size_t n, size_t d, double q)
 static void quantiles_are_those_of_the_sorted_values(void **unused)
 {
     (void)unused;
-    static const double q[] = { 0, 0.01, 0.5, 0.6, 0.95, 0.99, 0.9995, 1 };
+    static const double q[] = {0, 0.01, 0.5, 0.6, 0.95, 0.99, 0.9995, 1};
     size_t n = 1237, d = 61;
     float *v = malloc(n * d * sizeof *v);
     for (int kind = 0; kind < 6; kind++) {
         for (size_t i = 0; i < n * d; i++) {
             double u = uniform();
-            v[i] = kind == 0   ? (float)u                                  /* both signs */
-                   : kind == 1 ? (float)(u > 0 ? u : 0)                    /* rectified */
-                   : kind == 2 ? (float)floor(8 * u)                       /* many ties */
-                   : kind == 3 ? (float)ldexp(u, (int)(200 * uniform()))   /* all magnitudes */
-                   : kind == 4 ? (u > 0 ? -0.0f : 0.0f)                    /* both zeros */
-                               : (float)(u * 1e-40);                       /* denormal */
+            v[i] = kind == 0   ? (float)u                                /* both signs */
+                   : kind == 1 ? (float)(u > 0 ? u : 0)                  /* rectified */
+                   : kind == 2 ? (float)floor(8 * u)                     /* many ties */
+                   : kind == 3 ? (float)ldexp(u, (int)(200 * uniform())) /* all magnitudes */
+                   : kind == 4 ? (u > 0 ? -0.0f : 0.0f)                  /* both zeros */
+                               : (float)(u * 1e-40);                     /* denormal */
         }
         for (size_t k = 0; k < sizeof q / sizeof q[0]; k++)
             check_quantile(v, n, d, q[k]);
@@ -76,7 +76,7 @@ static void quantiles_are_those_of_the_sorted_values(void **unused)
 static void quantile_by_hand(void **unused)
 {
     (void)unused;
-    float v[] = { 4, 1, 3, 2 };
+    float v[] = {4, 1, 3, 2};
     assert_true(quantile_by_sort(v, 4, 0.25) == 1.75);
     assert_true(quantile_by_sort(v, 4, 0.5) == 2.5);
     assert_true(quantile_by_sort(v, 4, 1) == 4);
@@ -95,8 +95,8 @@ static void exp_is_accurate(void **unused)
         if (e > 1.2e-38 && e < 3e38) worst = fmax(worst, fabs((double)y / e - 1));
         else if (e < 1.2e-38) worst_denormal = fmax(worst_denormal, fabs((double)y - e) / 1.4e-45);
     }
-    print_message("# exp: relative error %.2e of 1.5e-7 allowed; denormals %.2f of 1.2 units\n", worst,
-                  worst_denormal);
+    print_message("# exp: relative error %.2e of 1.5e-7 allowed; denormals %.2f of 1.2 units\n",
+                  worst, worst_denormal);
     assert_true(worst <= 1.5e-7);
     assert_true(worst_denormal <= 1.2);
     float far = -200, out;
@@ -107,7 +107,7 @@ static void exp_is_accurate(void **unused)
 static void softmax_is_accurate(void **unused)
 {
     (void)unused;
-    static const size_t sizes[] = { 1, 2, 15, 16, 17, 100, 1000 };
+    static const size_t sizes[] = {1, 2, 15, 16, 17, 100, 1000};
     double worst = 0, sums = 0;
     for (int round = 0; round < 200; round++) {
         size_t c = sizes[round % 7];
@@ -128,8 +128,10 @@ static void softmax_is_accurate(void **unused)
         sums = fmax(sums, fabs(s.lse - ((double)s.max + log(total))));
         sums = fmax(sums, fabs(s.plogp - plogp));
     }
-    print_message("# softmax: relative error %.2e of 8e-6 allowed (f32 difference of logits up to 100); "
-                  "sums %.2e of 1e-6\n", worst, sums);
+    print_message(
+        "# softmax: relative error %.2e of 8e-6 allowed (f32 difference of logits up to 100); "
+        "sums %.2e of 1e-6\n",
+        worst, sums);
     assert_true(worst <= 8e-6);
     assert_true(sums <= 1e-6);
 }
@@ -137,7 +139,7 @@ static void softmax_is_accurate(void **unused)
 static void vector_twins_give_the_same_bytes(void **unused)
 {
     (void)unused;
-    const rowmath *twins[] = { &rowmath_avx2, &rowmath_avx512 };
+    const rowmath *twins[] = {&rowmath_avx2, &rowmath_avx512};
     for (int k = 0; k < 2; k++) {
         if (!rowmath_usable(twins[k])) {
             print_message("# %s: not on this processor\n", twins[k]->name);
@@ -145,13 +147,14 @@ static void vector_twins_give_the_same_bytes(void **unused)
         }
         for (size_t c = 1; c < 300; c++) {
             float z[300], p[300], q[300];
-            row_sums s = { 0 }, t = { 0 };
+            row_sums s = {0}, t = {0};
             for (size_t i = 0; i < c; i++)
                 z[i] = (float)(uniform() * 220);
             rowmath_plain.softmax(z, c, p, &s);
             twins[k]->softmax(z, c, q, &t);
             assert_memory_equal(p, q, c * sizeof *p);
-            assert_true(s.max == t.max && s.argmax == t.argmax && s.lse == t.lse && s.plogp == t.plogp);
+            assert_true(s.max == t.max && s.argmax == t.argmax && s.lse == t.lse &&
+                        s.plogp == t.plogp);
             rowmath_plain.axpy(c, 0.37f, z, p);
             twins[k]->axpy(c, 0.37f, z, q);
             assert_memory_equal(p, q, c * sizeof *p);
@@ -213,7 +216,8 @@ static float *make_rows(int64_t *labels, double offset)
 static void sum_rows(scatter *s, const float *x, size_t from, size_t to, const int32_t *of)
 {
     for (size_t i = from; i < to; i += TRAIN_ROWS)
-        scatter_add(s, x + i * D, to - i < TRAIN_ROWS ? to - i : TRAIN_ROWS, of == NULL ? NULL : of + i);
+        scatter_add(s, x + i * D, to - i < TRAIN_ROWS ? to - i : TRAIN_ROWS,
+                    of == NULL ? NULL : of + i);
 }
 
 /* Largest error of the lower triangle, relative to the roots of the diagonal. */
@@ -227,7 +231,8 @@ static double worst_of(const double *got, const long double *want)
     return worst;
 }
 
-static void direct(const float *x, const long double *about /* [K,D] */, const int32_t *of, long double *out)
+static void direct(const float *x, const long double *about /* [K,D] */, const int32_t *of,
+                   long double *out)
 {
     for (int i = 0; i < D; i++)
         for (int j = 0; j <= i; j++) {
@@ -246,7 +251,7 @@ static void moments_follow_from_one_pass(void **unused)
     static int64_t labels[N];
     static long double want[D * D], about[K * D];
     double got[D * D], u[D], mean[D], worst = 0;
-    budget mem = { 0 };
+    budget mem = {0};
     for (int round = 0; round < 3; round++) {
         float *x = make_rows(labels, round == 0 ? 0 : round == 1 ? 50 : -1000);
         class_index ci;
@@ -286,16 +291,16 @@ static void parts_merge(void **unused)
     (void)unused;
     static int64_t labels[N];
     float *x = make_rows(labels, 3);
-    budget mem = { 0 };
+    budget mem = {0};
     class_index ci;
     scatter whole, part[3];
-    double a[D * D], b[D * D], u[D] = { 0 }, worst = 0;
-    size_t cut[4] = { 0, 500, 501, N };
+    double a[D * D], b[D * D], u[D] = {0}, worst = 0;
+    size_t cut[4] = {0, 500, 501, N};
     assert_int_equal(class_index_new(&ci, labels, N, &mem), 0);
     assert_int_equal(scatter_init(&whole, D, K, 1, &mem), 0);
     sum_rows(&whole, x, 0, N, ci.of_row);
     for (int p = 0; p < 3; p++) {
-        size_t count[K] = { 0 };
+        size_t count[K] = {0};
         assert_int_equal(scatter_init(&part[p], D, K, 1, &mem), 0);
         sum_rows(&part[p], x, cut[p], cut[p + 1], ci.of_row);
         for (size_t i = cut[p]; i < cut[p + 1]; i++)
@@ -312,7 +317,8 @@ static void parts_merge(void **unused)
     scatter_within(&part[0], ci.count, b);
     for (int i = 0; i < D; i++)
         for (int j = 0; j <= i; j++)
-            worst = fmax(worst, fabs(a[i * D + j] - b[i * D + j]) / sqrt(a[i * D + i] * a[j * D + j]));
+            worst =
+                fmax(worst, fabs(a[i * D + j] - b[i * D + j]) / sqrt(a[i * D + i] * a[j * D + j]));
     assert_true(worst <= 1e-12);
     for (int p = 0; p < 3; p++)
         scatter_clear(&part[p]);
@@ -324,7 +330,7 @@ static void parts_merge(void **unused)
 static void budget_holds(void **unused)
 {
     (void)unused;
-    budget mem = { .limit = 1000 };
+    budget mem = {.limit = 1000};
     char *a = NULL, *b = NULL;
     assert_int_equal(budget_new(&mem, &a, 500, 1, "first"), 0);
     err_clear();
