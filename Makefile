@@ -168,6 +168,11 @@ check-long: ## the heavy suites: kill tests, every prefix and bit flip, all gold
 asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan
 	$(Q)$(MAKE) --no-print-directory check SAN=address,undefined BUILD=$(BUILD)/asan CUDA=0
 
+regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look at the diff)
+	$(Q)REGEN=1 OUTPOST_BUILD=$(BUILD) tests/cli/30_score.t
+fuzz: ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
+	$(Q)tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
 # --- benchmarks: ours against peers, never a test ------------------------------------------------
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
@@ -193,5 +198,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all deps demo test check check-long asan bench install uninstall clean print-config FORCE
+.PHONY: help all deps demo test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
