@@ -8,7 +8,7 @@
 
 #include <openssl/evp.h>
 
-enum { READ_BYTES = 1 << 20 };
+enum { READ_BYTES = 1 << 20, PARALLEL_BYTES = 16 << 20 }; /* less is not worth waking threads */
 
 static int failed(void)
 {
@@ -151,7 +151,7 @@ int block_digests_file(block_digests *b, int fd, const char *path, uint64_t base
 {
     int bad = 0;
     const size_t block = (size_t)DIGEST_BLOCK_ROWS * b->row_bytes;
-#pragma omp parallel for schedule(dynamic) reduction(| : bad) if (b->n_blocks > 1)
+#pragma omp parallel for schedule(dynamic) reduction(| : bad) if (b->rows * b->row_bytes >= PARALLEL_BYTES)
     for (size_t k = 0; k < b->n_blocks; k++) {
         size_t rows = b->rows - k * DIGEST_BLOCK_ROWS;
         void *state = NULL;
