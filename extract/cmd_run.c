@@ -263,6 +263,8 @@ static int cmd_run(void *config)
     r.committed = now();
     TRY(all_batches(&r));
     progress_close(&r.progress);
+    TRY(feature_writer_commit(r.writer));
+    feature_writer_bad(r.writer, &r.bad); /* those of earlier runs too */
     TRY(feature_writer_finish(r.writer));
     log_info("%s: %zu images, %zu bad, %.1f s, %.1f images/s (%s, %s)", r.c->out, r.rows, r.bad,
              now() - r.began, (double)(r.rows - begun) / (now() - r.began), r.s.m->name,

@@ -164,8 +164,6 @@ class CifarResNet(nn.Module):
 # --- the table -----------------------------------------------------------------------------------
 
 RESNET = ["relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool"]
-# The reference rectifies bn1's output in place, so a hook on it sees the rectified values.
-MODULE_OF = {"bn1": "relu"}
 CIFAR3 = ["layer1", "layer2", "layer3", "avgpool"]
 
 
@@ -194,11 +192,11 @@ NETS = {
     "squeezenet1_0": _tv("squeezenet1_0", 2, [f"features.{i}" for i in (2, 6, 10, 11, 12)], "classifier.1"),
     "squeezenet1_1": _tv("squeezenet1_1", 2, [f"features.{i}" for i in (2, 5, 8, 12)], "classifier.1"),
     "densenet_bc_100_12": Net(DenseNetBC, 2, 32, 100,
-                              ["block1", "trans1", "block2", "trans2", "block3", "bn1", "avgpool"],
+                              ["block1", "trans1", "block2", "trans2", "block3", "bn1", "relu", "avgpool"],
                               "fc", "DenseNet-BC-100-12"),
     "resnet18_32x32": Net(lambda c: CifarResNet((64, 128, 256, 512), 2, "B", "fc", c), 1, 32, 10,
                           ["layer1", "layer2", "layer3", "layer4", "avgpool"], "fc", "ResNet18_32x32"),
-    **{f"cifar_resnet{d}": _aka(d) for d in (20, 32, 44, 56)},
+    "resnet20": _aka(20), "resnet32": _aka(32), "resnet44": _aka(44), "resnet56": _aka(56),
 }
 
 
@@ -209,7 +207,7 @@ class Taps:
         self.out, self.features, self.keep_grad = {}, None, keep_grad
         modules = dict(net.named_modules())
         for name in spec.taps:
-            modules[MODULE_OF.get(name, name)].register_forward_hook(self._save(name))
+            modules[name].register_forward_hook(self._save(name))
         modules[spec.head].register_forward_pre_hook(self._feature)
 
     def _save(self, name):

@@ -153,9 +153,9 @@ static void test_network(const char *net, double gain, const golden *rows, size_
     for (size_t i = 0; i < n; i++) {
         size_t count = cpu.p->outputs[i].count * BATCH;
         char what[3][128];
-        snprintf(what[0], sizeof what[0], "cpu %s against float64 PyTorch", rows[i].tensor);
-        snprintf(what[1], sizeof what[1], "reference %s against float64 PyTorch", rows[i].tensor);
-        snprintf(what[2], sizeof what[2], "cpu %s against the reference, whole", rows[i].tensor);
+        snprintf(what[0], sizeof what[0], "cpu %.60s against float64 PyTorch", rows[i].tensor);
+        snprintf(what[1], sizeof what[1], "reference %.60s against float64 PyTorch", rows[i].tensor);
+        snprintf(what[2], sizeof what[2], "cpu %.60s against the reference, whole", rows[i].tensor);
         check(deviation(&rows[i], a[i], count), tolerance_f32(net), net, what[0]);
         if (!with_ref) continue;
         check(deviation(&rows[i], b[i], count), TOLERANCE_REF, net, what[1]);
