@@ -13,15 +13,15 @@ typedef __m512 vec;
 #define MIN(a, b) _mm512_min_ps(b, a)
 #define UNIT 2
 #define ELEMENT unsigned short
-typedef __m512i operand;
-static inline int two(const char *p)
+typedef __m512 operand;
+static inline float two(const char *p)
 {
-    int v;
+    float v;
     memcpy(&v, p, sizeof v);
     return v;
 }
-#define WEIGHTS(p) _mm512_loadu_si512(p)
-#define SPREAD(p) _mm512_set1_epi32(two(p))
+#define WEIGHTS(p) _mm512_loadu_ps(p)
+#define SPREAD(p) _mm512_set1_ps(two(p))
 #define FMA(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
 #define FROM_ELEMENTS(p)                                                                           \
     _mm512_castsi512_ps(_mm512_slli_epi32(                                                         \

@@ -8,6 +8,8 @@
 # ROUNDS         runs of each command [3]             CORE           first core to pin to [0]
 # BENCH_WORK     folder for lists, features, caches   GEN_LIMIT      rows of GEN's slow methods [20]
 set -u
+# Every side picks the kernels of this processor.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_NUM_THREADS
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:-build}
 [ $# -gt 0 ] && shift
