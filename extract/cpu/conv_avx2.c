@@ -10,14 +10,7 @@ typedef __m256 vec;
 #define ADD(a, b) _mm256_add_ps(a, b)
 #define MAX(a, b) _mm256_max_ps(b, a) /* the second source is returned for a NaN */
 #define MIN(a, b) _mm256_min_ps(b, a)
-#define UNIT 1
-#define ELEMENT float
-typedef vec operand;
-#define WEIGHTS(p) LOAD(p)
-#define SPREAD(p) SET1(*(const float *)(const void *)(p))
-#define FROM_ELEMENTS(p) LOAD(p)
-#define TO_ELEMENTS(p, v) STORE(p, v)
 #define MADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#include "extract/cpu/conv_tile.h"
+#include "extract/cpu/conv_tile_f32.h"
 
 const conv_kernel conv_kernel_avx2 = { "avx2 f32", LANES, ROWS, UNIT, 0, tile, depthwise };

@@ -14,14 +14,7 @@ static inline vec pick(mask m, vec yes, vec no)
 #define ADD(a, b) ((a) + (b))
 #define MAX(a, b) pick((a) < (b), b, a)
 #define MIN(a, b) pick((b) < (a), b, a)
-#define UNIT 1
-#define ELEMENT float
-typedef vec operand;
-#define WEIGHTS(p) LOAD(p)
-#define SPREAD(p) SET1(*(const float *)(const void *)(p))
-#define FROM_ELEMENTS(p) LOAD(p)
-#define TO_ELEMENTS(p, v) STORE(p, v)
 #define MADD(a, b, c) ((a) * (b) + (c))
-#include "extract/cpu/conv_tile.h"
+#include "extract/cpu/conv_tile_f32.h"
 
 const conv_kernel conv_kernel_base = { "base f32", LANES, ROWS, UNIT, 0, tile, depthwise };
