@@ -7,6 +7,11 @@
 
 enum { NAME_ROOM = 200, CELL_ROOM = 32, GAP = 2 };
 
+/* How wide things print: numbers, and the gap between the columns of one group. */
+typedef struct layout {
+    size_t number, gap;
+} layout;
+
 static double at(const table *t, size_t row, size_t group, size_t column)
 {
     return t->value[(row * t->n_groups + group) * t->n_columns + column];
@@ -62,39 +67,52 @@ static size_t label_width(const table *t)
     return width;
 }
 
-/* Width of a column: number and title have room. */
-static size_t own_width(const table *t, size_t column)
+/* The longest number that prints, at least "00.00". */
+static size_t number_width(const table *t)
 {
-    size_t width = sizeof "100.00" - 1, title = columns_of(t->column[column].title);
-    return (title > width ? title : width) + GAP;
+    char buf[CELL_ROOM];
+    size_t width = sizeof "00.00" - 1;
+    for (size_t i = 0; i < t->n_rows * t->n_groups * t->n_columns; i++) {
+        size_t n = strlen(cell(buf, t->value[i]));
+        if (n > width) width = n;
+    }
+    return width;
 }
 
-static size_t group_width(const table *t, size_t group)
+/* Width of a column with the gap before it: number and title have room. */
+static size_t own_width(const table *t, const layout *l, size_t column)
+{
+    size_t title = columns_of(t->column[column].title);
+    return (title > l->number ? title : l->number) + (column == 0 ? GAP : l->gap);
+}
+
+static size_t group_width(const table *t, const layout *l, size_t group)
 {
     char name[NAME_ROOM];
     size_t width = 0, whole = columns_of(log_printable(name, sizeof name, t->group[group])) + GAP;
     for (size_t c = 0; c < t->n_columns; c++)
-        width += own_width(t, c);
+        width += own_width(t, l, c);
     return width > whole ? width : whole;
 }
 
 /* The first column of a group takes what a long name of the group needs. */
-static size_t cell_width(const table *t, size_t group, size_t column)
+static size_t cell_width(const table *t, const layout *l, size_t group, size_t column)
 {
-    size_t width = group_width(t, group);
-    if (column > 0) return own_width(t, column);
+    size_t width = group_width(t, l, group);
+    if (column > 0) return own_width(t, l, column);
     for (size_t c = 1; c < t->n_columns; c++)
-        width -= own_width(t, c);
+        width -= own_width(t, l, c);
     return width;
 }
 
-static void print_block(FILE *f, const table *t, size_t from, size_t to, int bold)
+static void print_block(FILE *f, const table *t, const layout *l, size_t from, size_t to,
+                        int bold)
 {
     size_t label = label_width(t);
     char name[NAME_ROOM], best[CELL_ROOM], buf[CELL_ROOM];
     size_t owed = label; /* blanks not printed yet, so that no line ends in one */
     for (size_t g = from; g < to; g++) {
-        size_t whole = group_width(t, g), n;
+        size_t whole = group_width(t, l, g), n;
         log_printable(name, sizeof name, t->group[g]);
         n = columns_of(name);
         pad(f, owed + whole - n - (whole - GAP - n) / 2);
@@ -105,7 +123,7 @@ static void print_block(FILE *f, const table *t, size_t from, size_t to, int bol
     pad(f, label - columns_of(t->corner));
     for (size_t g = from; g < to; g++)
         for (size_t c = 0; c < t->n_columns; c++) {
-            pad(f, cell_width(t, g, c) - columns_of(t->column[c].title));
+            pad(f, cell_width(t, l, g, c) - columns_of(t->column[c].title));
             fputs(t->column[c].title, f);
         }
     fputc('\n', f);
@@ -119,7 +137,7 @@ static void print_block(FILE *f, const table *t, size_t from, size_t to, int bol
                 best_of(t, g, c, best);
                 cell(buf, at(t, i, g, c));
                 strong = bold && strcmp(buf, best) == 0;
-                pad(f, cell_width(t, g, c) - strlen(buf));
+                pad(f, cell_width(t, l, g, c) - strlen(buf));
                 fprintf(f, "%s%s%s", strong ? "\033[1m" : "", buf, strong ? "\033[0m" : "");
             }
         fputc('\n', f);
@@ -128,16 +146,20 @@ static void print_block(FILE *f, const table *t, size_t from, size_t to, int bol
 
 void table_print_text(FILE *f, const table *t, int width, int bold)
 {
-    size_t label = label_width(t);
+    size_t label = label_width(t), all = label;
+    layout l = { number_width(t), GAP };
+    for (size_t g = 0; g < t->n_groups; g++)
+        all += group_width(t, &l, g);
+    if (all > (size_t)width) l.gap = 1; /* closer columns before more blocks */
     for (size_t from = 0, to; from < t->n_groups; from = to) {
         size_t used = label;
         for (to = from; to < t->n_groups; to++) {
-            size_t more = group_width(t, to);
+            size_t more = group_width(t, &l, to);
             if (to > from && used + more > (size_t)width) break;
             used += more;
         }
         if (from > 0) fputc('\n', f);
-        print_block(f, t, from, to, bold);
+        print_block(f, t, &l, from, to, bold);
     }
 }
 
