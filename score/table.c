@@ -105,6 +105,14 @@ static size_t cell_width(const table *t, const layout *l, size_t group, size_t c
     return width;
 }
 
+static size_t whole_width(const table *t, const layout *l)
+{
+    size_t sum = label_width(t);
+    for (size_t g = 0; g < t->n_groups; g++)
+        sum += group_width(t, l, g);
+    return sum;
+}
+
 static void print_block(FILE *f, const table *t, const layout *l, size_t from, size_t to,
                         int bold)
 {
@@ -146,11 +154,10 @@ static void print_block(FILE *f, const table *t, const layout *l, size_t from, s
 
 void table_print_text(FILE *f, const table *t, int width, int bold)
 {
-    size_t label = label_width(t), all = label;
+    size_t label = label_width(t);
     layout l = { number_width(t), GAP };
-    for (size_t g = 0; g < t->n_groups; g++)
-        all += group_width(t, &l, g);
-    if (all > (size_t)width) l.gap = 1; /* closer columns before more blocks */
+    if (whole_width(t, &l) > (size_t)width) l.gap = 1; /* closer columns, if that saves a block */
+    if (whole_width(t, &l) > (size_t)width) l.gap = GAP;
     for (size_t from = 0, to; from < t->n_groups; from = to) {
         size_t used = label;
         for (to = from; to < t->n_groups; to++) {
