@@ -157,6 +157,28 @@ done >> "$T/log"
 [ ! -s "$T/log" ]
 check $? "README.md leads to every document" "$T/log"
 
+# ---- C in the documents --------------------------------------------------------------------------
+# Fences of C are quotations: each piece between lines `...` stands in some file, blanks aside.
+find common extract score kernels -name '*.[ch]' | sort > "$T/sources"
+perl -e '
+    my $all = "";
+    open my $l, "<", $ARGV[0] or die; while (my $p = <$l>) { chomp $p; open my $f, "<", $p or die; local $/; $all .= <$f> . "\0" }
+    sub bare { my $s = shift; $s =~ s/[\s\\]+//g; $s }
+    $all = bare($all); my $quotes = 0;
+    for my $d (@ARGV[1 .. $#ARGV]) {
+        open my $f, "<", $d or die; local $/; my $text = <$f>;
+        while ($text =~ /^```c\n(.*?)^```/msg) {
+            for my $piece (split /^\s*\.\.\.\s*$/m, $1) {
+                my $want = bare($piece); $quotes++;
+                print "$d: in no file:\n$piece" if index($all, $want) < 0;
+            }
+        }
+    }
+    print "no quotation found\n" if $quotes < 8;
+' "$T/sources" docs/*.md > "$T/log" 2>&1
+[ ! -s "$T/log" ]
+check $? "C code in the documents is the code" "$T/log"
+
 # ---- commands and options --------------------------------------------------------------------------
 commands() { "$build/$1" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p'; }
 options() { "$build/$1" "$2" --help | sed -n 's/^  \(-[a-zA-Z]\)\{0,1\},\{0,1\} *\(--[a-z-]*\).*/\1 \2/p'; }
