@@ -7,6 +7,8 @@
   e2e_values.py rows FILE I,I,... PATH,...     these rows have these paths and finite values
   e2e_values.py only FILE WHOLE WHAT           FILE has WHAT of features, logits, and as WHOLE has it
   e2e_values.py same FILE WHOLE NAME...        equal to the bit over FILE's rows
+  e2e_values.py permuted FILE WHOLE            the same images in another order, to the bit
+  e2e_values.py near FILE WHOLE R              relative L2 of each image in each dataset at most R
   e2e_values.py taps FILE NAME=C[,H,W]...      shapes; mean, sum, max of the stored map
   e2e_values.py progress LINES TOTAL           JSON lines of --progress json
   e2e_values.py json OUTPUT FILE               `inspect --json` of a checkpoint or feature file
@@ -99,6 +101,27 @@ def same(file, whole, *names):
             need(bits(f[k][:], g[k][:len(f[k])]), k, "differs")
 
 
+def permuted(file, whole):
+    with h5py.File(file, "r") as f, h5py.File(whole, "r") as g:
+        place = {p: i for i, p in enumerate(g["paths"][:])}
+        at = [place[p] for p in f["paths"][:]]
+        need(at != sorted(at), "the order is the same")
+        for k in ("features", "logits", "labels"):
+            need(bits(f[k][:], g[k][:][at]), k, "differs")
+
+
+def near(file, whole, limit):
+    """Relative L2 of each image in each dataset."""
+    worst = {}
+    with h5py.File(file, "r") as f, h5py.File(whole, "r") as g:
+        names = ["features", "logits"] + (["taps/" + k for k in f["taps"]] if "taps" in f else [])
+        for k in names:
+            a, b = (x[k][:].astype(np.float64).reshape(len(x[k]), -1) for x in (f, g))
+            worst[k] = float((np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)).max())
+    print(", ".join(f"{k} {v:.1e}" for k, v in worst.items()))
+    need(max(worst.values()) <= float(limit), "above", limit)
+
+
 def taps(file, *shapes):
     worst = 0
     with h5py.File(file, "r") as f:
@@ -167,5 +190,5 @@ def json_of(output, file):
 
 
 if __name__ == "__main__":
-    {"plain": plain, "labels": labels, "status": status, "rows": rows, "only": only, "same": same, "taps": taps,
+    {"plain": plain, "labels": labels, "status": status, "rows": rows, "only": only, "same": same, "permuted": permuted, "near": near, "taps": taps,
      "progress": progress, "json": json_of}[sys.argv[1]](*sys.argv[2:])
