@@ -1,4 +1,5 @@
-/* Words for "this is not the file that you want to go on with": which setting differs. */
+/* Words for "this is not the file that you want to go on with": which setting differs.  The key
+ * `command` repeats the others in one long line; it speaks only when no other key differs. */
 #include "common/err.h"
 #include "common/feature_writer.h"
 
@@ -50,6 +51,7 @@ static void compare(words *w, const char *prefix, const json_t *old, const json_
     }
     json_object_foreach((json_t *)(uintptr_t)old, key, v)
     {
+        if (depth == 0 && strcmp(key, "command") == 0) continue;
         snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key);
         if (json_object_get(now, key) != NULL)
             compare(w, name, v, json_object_get(now, key), depth + 1);
@@ -69,6 +71,8 @@ int feature_identity_differs(const char *file, const char *old_identity, const c
     json_t *old = old_provenance != NULL ? json_loads(old_provenance, JSON_DECODE_ANY, NULL) : NULL;
     json_t *now = json_loads(s->provenance, JSON_DECODE_ANY, NULL);
     if (old != NULL && now != NULL) compare(&w, "", old, now, 0);
+    if (w.n == 0 && json_object_get(old, "command") != NULL && json_object_get(now, "command") != NULL)
+        compare(&w, "command", json_object_get(old, "command"), json_object_get(now, "command"), 1);
     json_decref(old);
     json_decref(now);
     if (w.n == 0 && old_identity != NULL) {

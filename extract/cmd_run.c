@@ -10,9 +10,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
@@ -64,6 +66,10 @@ static int read_images(run *r)
 {
     static const char *const names[] = { "auto", "gen", "openood", "mos" };
     int rc = 0, format = 0;
+    struct stat st;
+    CHECK(stat(r->c->root, &st) == 0, ERR_INPUT, "%s: cannot be opened as a folder: %s",
+          r->c->root, strerror(errno)); /* before anything is written */
+    CHECK(S_ISDIR(st.st_mode), ERR_INPUT, "%s: not a folder", r->c->root);
     while (strcmp(names[format], r->c->list_format) != 0)
         format++;
     if (r->c->list != NULL) TRY(list_read(&r->images, r->c->list, (list_format)format));
@@ -113,6 +119,34 @@ static int open_writer(run *r, enum feature_state *state)
         r->spec.n_constants = 2;
     }
     TRY(feature_writer_open(&r->writer, r->c->out, &r->spec, r->c->force, state, &r->done));
+    if (r->writer != NULL) (void)feature_writer_bad(r->writer, &r->bad); /* of earlier runs */
+done:
+    return rc;
+}
+
+/* The bad rows of a finished file: what it lacks does not depend on how often the command is run. */
+static int count_bad(run *r)
+{
+    int rc = 0;
+    feature_file *f = NULL;
+    const feature_table *t;
+    TRY(feature_file_open(&f, r->c->out));
+    t = feature_file_find(f, "status");
+    CHECK(t != NULL && t->type == FEATURE_U8 && t->rank == 1, ERR_INPUT, "%s: no /status",
+          r->c->out);
+    for (size_t i = 0; i < t->dim[0]; i++)
+        r->bad += ((const uint8_t *)t->data)[i] != ROW_OK;
+done:
+    feature_file_close(&f);
+    return rc;
+}
+
+static int judge_bad(const run *r)
+{
+    int rc = 0;
+    CHECK(r->bad <= (size_t)r->c->max_bad, ERR_BAD_IMAGES,
+          "%s: %zu images could not be used; their rows are NaN and flagged in /status "
+          "(--max-bad %zu accepts them)", r->c->out, r->bad, r->bad);
 done:
     return rc;
 }
@@ -255,6 +289,8 @@ static int cmd_run(void *config)
     TRY(open_run(&r, &state));
     if (state == FEATURE_COMPLETE) {
         log_info("%s is complete already: %zu images", r.c->out, r.rows);
+        TRY(count_bad(&r));
+        TRY(judge_bad(&r));
         goto done;
     }
     if (state == FEATURE_RESUMED)
@@ -269,9 +305,7 @@ static int cmd_run(void *config)
     log_info("%s: %zu images, %zu bad, %.1f s, %.1f images/s (%s, %s)", r.c->out, r.rows, r.bad,
              now() - r.began, (double)(r.rows - begun) / (now() - r.began), r.s.m->name,
              r.s.about);
-    CHECK(r.bad <= (size_t)r.c->max_bad, ERR_BAD_IMAGES,
-          "%s: %zu images could not be used; their rows are NaN and flagged in /status "
-          "(--max-bad %zu accepts them)", r.c->out, r.bad, r.bad);
+    TRY(judge_bad(&r));
 done:
     close_run(&r);
     return rc;
