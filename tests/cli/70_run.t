@@ -222,10 +222,13 @@ ok $? "-d cuda without a device: exit 5, one line"
 check "-d cuda without a device: nothing written" nothing_at "$tmp/no.h5"
 demo 5 -r "$images" -l "$list" -o "$tmp/nodir/no.h5" && one_line
 ok $? "an output folder that is not there: exit 5, one line"
-demo 4 -r "$images" -l "$list" -o "$tmp/void" && one_line && demo 5 --force -r "$images" -l "$list" -o "$tmp/void"
-ok $? "a folder as output is refused, with --force too"
-check "and stays a folder" test -d "$tmp/void"
-rm -f "$tmp"/void.*
+for o in "$tmp/void" "$tmp/void/"; do
+    demo 4 --force -r "$images" -l "$list" -o "$o" && said 'is a folder' && one_line && [ -z "$(ls -A "$tmp/void")" ] &&
+        [ -z "$(ls -d "$tmp"/void.* 2>/dev/null)" ]
+    ok $? "a folder as output, '${o##*/}': exit 4 at once, with --force too, nothing written"
+done
+demo 2 -r "$images" -l "$list" -o '' && said --out && one_line
+ok $? "an empty output name: exit 2"
 echo precious > "$tmp/p.h5"
 demo 4 -r "$images" -l "$list" -o "$tmp/p.h5" && said 'is not a finished feature file' && test "$(cat "$tmp/p.h5")" = precious
 ok $? "a foreign file at the output's name is kept"
