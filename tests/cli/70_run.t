@@ -333,10 +333,10 @@ is $? 130 "a second SIGINT ends at once: exit 130"
 rm -f "$tmp"/s.h5*
 
 # --- progress ----------------------------------------------------------------------------------------------
-demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p1.h5" --limit 9000 --progress json -b 16
+demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p1.h5" --limit 3000 --progress json -b 16
 ok $? "--progress json"
 grep '^{' "$err" > "$tmp/json"
-holds "--progress json: every line is JSON; done grows up to the total" progress "$tmp/json" 9000
+holds "--progress json: every line is JSON; done grows up to the total" progress "$tmp/json" 3000
 demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p2.h5" --limit 2000 --progress none && one_line && said '2000 images, 0 bad'
 ok $? "--progress none: the closing line only"
 demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p3.h5" --limit 2000 --progress plain && no_control_bytes "$err"
