@@ -62,14 +62,25 @@ static const char *base_name(const char *path)
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
+/* What would fail at the first image, or only at the end, is said before anything is written. */
+static int check_places(const run_config *c)
+{
+    int rc = 0;
+    struct stat st;
+    CHECK(c->out[0] != '\0', ERR_USAGE, "--out: there is no name");
+    CHECK(stat(c->out, &st) != 0 || !S_ISDIR(st.st_mode), ERR_INPUT,
+          "%s: is a folder; --out names a file", c->out);
+    CHECK(stat(c->root, &st) == 0, ERR_INPUT, "%s: cannot be opened as a folder: %s", c->root,
+          strerror(errno));
+    CHECK(S_ISDIR(st.st_mode), ERR_INPUT, "%s: not a folder", c->root);
+done:
+    return rc;
+}
+
 static int read_images(run *r)
 {
     static const char *const names[] = { "auto", "gen", "openood", "mos" };
     int rc = 0, format = 0;
-    struct stat st;
-    CHECK(stat(r->c->root, &st) == 0, ERR_INPUT, "%s: cannot be opened as a folder: %s",
-          r->c->root, strerror(errno)); /* before anything is written */
-    CHECK(S_ISDIR(st.st_mode), ERR_INPUT, "%s: not a folder", r->c->root);
     while (strcmp(names[format], r->c->list_format) != 0)
         format++;
     if (r->c->list != NULL) TRY(list_read(&r->images, r->c->list, (list_format)format));
@@ -162,6 +173,7 @@ static int open_run(run *r, enum feature_state *state)
     provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
     loader_options lo = { .root = r->c->root, .batch = (size_t)r->c->batch, .ring = RING,
                           .threads = r->c->decoders > 0 ? r->c->decoders : threads };
+    TRY(check_places(r->c));
     TRY(read_images(r));
     TRY(session_open(&r->s, &o));
     in.images = r->images;

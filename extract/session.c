@@ -90,7 +90,7 @@ static int unknown_tap(const session *s, const char *name)
 static int add_tap(session *s, const char *text)
 {
     static const char *const kinds[] = { "map", "mean", "sum", "max" };
-    char tap[200];
+    char tap[200], *name = NULL;
     int rc = 0, kind = 0, at;
     size_t room = strlen(text) + 8;
     const char *colon = strrchr(text, ':');
@@ -102,11 +102,13 @@ static int add_tap(session *s, const char *text)
     snprintf(tap, sizeof tap, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
     at = graph_find_tap(s->g, tap);
     if (at < 0) TRY(unknown_tap(s, tap));
-    TRY(mem_new(&s->names[s->n_requests], room, 1, "tap"));
-    snprintf(s->names[s->n_requests], room, "taps/%s%s%s", tap, kind > 0 ? ":" : "",
-             kind > 0 ? kinds[kind] : "");
-    TRY(add_request(s, s->names[s->n_requests], at, (reduction)kind));
+    TRY(mem_new(&name, room, 1, "tap"));
+    snprintf(name, room, "taps/%s%s%s", tap, kind > 0 ? ":" : "", kind > 0 ? kinds[kind] : "");
+    TRY(add_request(s, name, at, (reduction)kind));
+    s->names[s->n_requests - 1] = name;
+    name = NULL; /* handed over */
 done:
+    free(name);
     return rc;
 }
 

@@ -222,10 +222,13 @@ ok $? "-d cuda without a device: exit 5, one line"
 check "-d cuda without a device: nothing written" nothing_at "$tmp/no.h5"
 demo 5 -r "$images" -l "$list" -o "$tmp/nodir/no.h5" && one_line
 ok $? "an output folder that is not there: exit 5, one line"
-demo 4 -r "$images" -l "$list" -o "$tmp/void" && one_line && demo 5 --force -r "$images" -l "$list" -o "$tmp/void"
-ok $? "a folder as output is refused, with --force too"
-check "and stays a folder" test -d "$tmp/void"
-rm -f "$tmp"/void.*
+for o in "$tmp/void" "$tmp/void/"; do
+    demo 4 --force -r "$images" -l "$list" -o "$o" && said 'is a folder' && one_line && [ -z "$(ls -A "$tmp/void")" ] &&
+        [ -z "$(ls -d "$tmp"/void.* 2>/dev/null)" ]
+    ok $? "a folder as output, '${o##*/}': exit 4 at once, with --force too, nothing written"
+done
+demo 2 -r "$images" -l "$list" -o '' && said --out && one_line
+ok $? "an empty output name: exit 2"
 echo precious > "$tmp/p.h5"
 demo 4 -r "$images" -l "$list" -o "$tmp/p.h5" && said 'is not a finished feature file' && test "$(cat "$tmp/p.h5")" = precious
 ok $? "a foreign file at the output's name is kept"
@@ -330,10 +333,10 @@ is $? 130 "a second SIGINT ends at once: exit 130"
 rm -f "$tmp"/s.h5*
 
 # --- progress ----------------------------------------------------------------------------------------------
-demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p1.h5" --limit 9000 --progress json -b 16
+demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p1.h5" --limit 3000 --progress json -b 16
 ok $? "--progress json"
 grep '^{' "$err" > "$tmp/json"
-holds "--progress json: every line is JSON; done grows up to the total" progress "$tmp/json" 9000
+holds "--progress json: every line is JSON; done grows up to the total" progress "$tmp/json" 3000
 demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p2.h5" --limit 2000 --progress none && one_line && said '2000 images, 0 bad'
 ok $? "--progress none: the closing line only"
 demo 0 -r "$images" -l "$tmp/huge" -o "$tmp/p3.h5" --limit 2000 --progress plain && no_control_bytes "$err"
