@@ -155,7 +155,7 @@ CLI_TESTS := $(sort $(wildcard tests/cli/*.t))
 deps: ## install the Debian packages that building and testing need
 	$(Q)tests/deps.sh
 demo: ## images, features and the GEN table on an embedded default; no download, no GPU
-	$(Q)tests/deps.sh
+	$(Q)tests/deps.sh build
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/demo-images
 	$(Q)datalists/demo/demo.sh $(BUILD) outputs/demo
 test: ## set up, build and run every test
@@ -164,7 +164,7 @@ test: ## set up, build and run every test
 check: all $(UNIT_BIN) $(TOOL_BIN) $(BUILD)/demo-images $(BUILD)/bench/ab ## build and run every test; what a commit must pass
 	$(Q)tests/run.sh $(BUILD) $(UNIT_BIN) $(CLI_TESTS)
 check-long: ## the heavy suites: kill tests, every prefix and bit flip, all golden networks
-	$(Q)OUTPOST_LONG=1 $(MAKE) --no-print-directory check
+	$(Q)OUTPOST_LONG=1 HEAVY=1 $(MAKE) --no-print-directory check
 asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan
 	$(Q)$(MAKE) --no-print-directory check SAN=address,undefined BUILD=$(BUILD)/asan CUDA=0
 
@@ -181,10 +181,11 @@ bench: $(PROGRAMS) $(BENCH_BIN) ## speed and memory beside the peers of tests/be
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 install: all ## install under $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(datadir)/doc/outpost
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(datadir)/doc/outpost/docs
 	install -m 755 $(BUILD)/extract $(DESTDIR)$(bindir)/outpost-extract
 	install -m 755 $(BUILD)/score $(DESTDIR)$(bindir)/outpost-score
-	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost
+	install -m 644 README.md LICENSE $(DESTDIR)$(datadir)/doc/outpost
+	install -m 644 $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost/docs
 	$(if $(PLUGIN),install -d $(DESTDIR)$(libexecdir) && install -m 755 $(PLUGIN) $(DESTDIR)$(libexecdir))
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/outpost-extract $(DESTDIR)$(bindir)/outpost-score

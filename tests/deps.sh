@@ -1,13 +1,16 @@
 #!/bin/sh
 # Installs the Debian packages that building and testing need; quick and silent when none is missing.
-#   tests/deps.sh [check]   check: only say what is missing, exit 1 if anything is
+#   tests/deps.sh [build]   everything, or only what building and running need
+#   tests/deps.sh check     only say what is missing, exit 1 if anything is
 set -eu
 build="build-essential pkg-config libdnnl-dev libopenblas-openmp-dev liblapacke-dev libhdf5-dev
  libzip-dev libjansson-dev libyaml-dev libssl-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev"
 test="libcmocka-dev perl hdf5-tools strace shellcheck python3 python3-numpy python3-scipy
  python3-h5py python3-sklearn python3-pil python3-torch python3-torchvision"
+wanted="$build $test"
+[ "${1:-}" != build ] || wanted=$build
 missing=
-for p in $build $test; do
+for p in $wanted; do
     case $(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null) in
     installed) ;;
     *) missing="$missing $p" ;;

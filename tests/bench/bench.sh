@@ -113,7 +113,7 @@ net_f32() {
         w=$(weights_of $net)
         need "$net" "$w" || continue
         compare "$net" cpu,wall ours,eager,eager-nhwc eager:cpu:1.5,eager:wall:1.5 -- "-u 0 -w $items $two" -- \
-            "$extract run -m $net -w $w -r $root -l $list -o $work/bench.h5 --force --prep torchvision -t 2 -j 2 --progress none" \
+            "rm -f $work/bench.h5; exec $extract run -m $net -w $w -r $root -l $list -o $work/bench.h5 --prep torchvision -t 2 -j 2 --progress none" \
             "$py $here/peers/torch_eager.py $net -w $w -l $list -r $root -t 2 -j 2" \
             "$py $here/peers/torch_eager.py $net -w $w -l $list -r $root -t 2 -j 2 --layout cl"
     done

@@ -27,8 +27,8 @@ TABLE = {
     "imagenet_squeezenet1_0_dc.pth": ("squeezenet1_0", "squeezenet1_0", 1000, "imagenet-sample", IMAGENET, 185, 248, 300),
     "cifar100_densenet_bc100_k12.pth": ("densenet_bc_100_12", "densenet_bc_100_12", 100, "cifar100-test", DENSE, 745, 943, 1000),
     "cifar10_densenet_bc100_k12.legacy.pth.tar": ("densenet_bc_100_12", "densenet_bc_100_12", 10, "cifar10-test", DENSE, 953, 998, 1000),
-    "cifar10_resnet20.legacy.th": ("resnet20", "cifar_resnet20", 10, "cifar10-test", IMAGENET, 917, 995, 1000),
-    "cifar10_resnet56.legacy.th": ("resnet56", "cifar_resnet56", 10, "cifar10-test", IMAGENET, 932, 999, 1000),
+    "cifar10_resnet20.legacy.th": ("resnet20", "resnet20", 10, "cifar10-test", IMAGENET, 917, 995, 1000),
+    "cifar10_resnet56.legacy.th": ("resnet56", "resnet56", 10, "cifar10-test", IMAGENET, 932, 999, 1000),
 }
 TWINS = {
     "imagenet_resnet18_small_blocks.pth": "imagenet_resnet18_small_blocks.safetensors",
