@@ -1,8 +1,8 @@
 #include "extract/inspect_feature.h"
 #include "common/err.h"
 #include "common/feature_file.h"
-#include "common/feature_journal.h"
-#include "common/feature_reader.h"
+#include "common/feature/feature_journal.h"
+#include "common/feature/feature_reader.h"
 #include "common/log.h"
 #include "common/mem.h"
 

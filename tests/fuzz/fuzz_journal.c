@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/err.h"
-#include "common/feature_journal.h"
+#include "common/feature/feature_journal.h"
 
 typedef struct sum {
     uint64_t commits, hash;

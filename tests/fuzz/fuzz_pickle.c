@@ -1,6 +1,6 @@
 /* libFuzzer target: any bytes as a pickle; the tree it gives is sound. */
 #include "common/err.h"
-#include "common/pickle.h"
+#include "common/arrays/pickle.h"
 
 #include <stdint.h>
 #include <stdlib.h>

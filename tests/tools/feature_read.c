@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/err.h"
-#include "common/feature_digest.h"
+#include "common/feature/feature_digest.h"
 #include "common/feature_file.h"
 
 static int show(const char *path, int sums)

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/feature_journal.h"
+#include "common/feature/feature_journal.h"
 #include "common/log.h"
 #include "feature_fixture.h"
 

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "common/feature_lock.h"
+#include "common/feature/feature_lock.h"
 #include "common/log.h"
 #include "feature_fixture.h"
 

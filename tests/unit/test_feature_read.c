@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "common/h5_sandbox.h"
+#include "common/h5/h5_sandbox.h"
 #include "feature_fixture.h"
 
 #ifdef __SANITIZE_ADDRESS__

@@ -1,7 +1,7 @@
 /* The pickle machine: each opcode, each global, each limit at the limit and one beyond. */
 #include "common/err.h"
 #include "common/mem.h"
-#include "common/pickle.h"
+#include "common/arrays/pickle.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

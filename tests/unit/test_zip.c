@@ -1,6 +1,6 @@
 /* The zip door: what the directory may say, and where it is caught lying. */
 #include "common/err.h"
-#include "common/zip.h"
+#include "common/arrays/zip.h"
 #include "tests/unit/build_files.h"
 
 #include <setjmp.h>
