@@ -16,7 +16,7 @@ for t in "$@"; do
     *) printf 'a b.jpg 1 2\nc.png 3 4\r\n' > "$out/$t.seeds/mos"; printf 'a/b.png 7\n' > "$out/$t.seeds/gen"; max=512 ;;
     esac
     "$clang" -g -O1 -std=c11 -I. -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-        "tests/fuzz/fuzz_$t.c" common/arrays*.c common/pickle*.c common/arrays/zip.c common/digest.c common/list.c \
+        "tests/fuzz/fuzz_$t.c" common/arrays/*.c common/digest.c common/list.c \
         common/err.c common/mem.c common/log.c -o "$out/$t" -lzip -ljansson -lcrypto -lz -lm -lpthread || exit 1
     "$out/$t" -max_total_time="$seconds" -max_len=$max -timeout=10 -rss_limit_mb=1500 -print_final_stats=1 \
         -artifact_prefix="$out/$t.found." "$out/$t.corpus" "$out/$t.seeds" > "$out/$t.log" 2>&1 || status=1
