@@ -263,7 +263,8 @@ void conv_run(const conv *c, const view *x, const view *y, const view *residual,
     b.n = 0;
     b.most = tiles_per_walk(c, x);
     b.a = (conv_tile_args){ .x_step = stride * x->ld * e, .y_step = y->ld * e,
-                            .r_step = residual ? residual->ld * e : 0, .act = c->act };
+                            .r_step = residual ? residual->ld * e : 0,
+                            .low = activation_low(c->act), .high = activation_high(c->act) };
     if (y->h == 1 && y->w == 1) { /* vectors: the images are the pixels of one row */
         b.a.x_step = x->image * e;
         b.a.y_step = y->image * e;

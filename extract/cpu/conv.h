@@ -11,6 +11,8 @@
 #include "extract/cpu/view.h"
 #include "extract/plan.h"
 
+#include <math.h>
+
 enum { CONV_PANEL_MAX = 4 /* vectors of a panel */, CONV_TILE_MAX = 14 * 2 * 16 /* floats */ };
 
 typedef struct conv_segment { /* contiguous part of the window */
@@ -40,7 +42,7 @@ typedef struct conv_tile_args {
     int first, last;          /* block: start from the bias; finish with residual and activation */
     int columns;              /* valid channels of the panel */
     size_t x_step, y_step, r_step;
-    activation act;
+    float low, high;          /* the activation, as bounds */
 } conv_tile_args;
 
 typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
@@ -48,8 +50,18 @@ typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) by
     size_t taps, channels;
     const float *w, *bias;    /* [taps][w_step], [w_step]: channels rounded up to vectors */
     size_t w_step, x_step, y_step;
-    activation act;
+    float low, high;          /* the activation, as bounds */
 } depthwise_args;
+
+static inline float activation_low(activation act)
+{
+    return act == ACT_NONE ? -INFINITY : 0.0f;
+}
+
+static inline float activation_high(activation act)
+{
+    return act == ACT_RELU6 ? 6.0f : INFINITY;
+}
 
 typedef struct conv_kernel { /* one instruction set and element type */
     const char *name;

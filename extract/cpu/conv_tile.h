@@ -11,11 +11,11 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-ALWAYS vec activate(vec v, activation act)
+/* Activations are bounds: none -inf..inf, ReLU 0..inf, ReLU6 0..6.  MAX and MIN keep a NaN of their
+ * first operand. */
+ALWAYS vec bounded(vec v, vec low, vec high)
 {
-    if (act != ACT_NONE) v = MAX(v, SET1(0.0f)); /* MAX keeps a NaN of its first operand */
-    if (act == ACT_RELU6) v = MIN(v, SET1(6.0f));
-    return v;
+    return MIN(MAX(v, low), high);
 }
 
 /* Partly filled vectors go through a small buffer. */
@@ -33,8 +33,10 @@ ALWAYS void store_part(char *p, vec v, int n)
     memcpy(p, t, (size_t)n * sizeof *t);
 }
 
+/* Any number of columns, from sums in memory. */
 ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const conv_tile_args *a)
 {
+    const vec low = SET1(a->low), high = SET1(a->high);
     for (int i = 0; i < at->pixels; i++)
         for (int v = 0; v < vectors; v++, t += LANES) {
             int part = a->columns - v * LANES;
@@ -45,7 +47,7 @@ ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const
             if (part <= 0) continue;
             if (at->r != NULL)
                 sum = ADD(sum, part >= LANES ? FROM_ELEMENTS((const void *)r) : load_part(r, part));
-            sum = activate(sum, a->act);
+            sum = bounded(sum, low, high);
             if (part >= LANES) TO_ELEMENTS((void *)y, sum);
             else store_part(y, sum, part);
         }
@@ -102,6 +104,27 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
                 x[i] += UNIT * sizeof(ELEMENT);
         }
     }
+    if (a->last && a->columns == vectors * LANES) { /* whole vectors never leave the registers */
+        const vec low = SET1(a->low), high = SET1(a->high);
+        if (t->r != NULL) {
+#pragma GCC unroll 16
+            for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) {
+                    const char *r =
+                        t->r + (size_t)i * a->r_step + (size_t)(v * LANES) * sizeof(ELEMENT);
+                    acc[i][v] = ADD(acc[i][v], FROM_ELEMENTS((const void *)r));
+                }
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) {
+                char *y = t->y + (size_t)i * a->y_step + (size_t)(v * LANES) * sizeof(ELEMENT);
+                TO_ELEMENTS((void *)y, bounded(acc[i][v], low, high));
+            }
+        return;
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -150,6 +173,7 @@ enum { PIXELS = 8 };
 ALWAYS void depthwise_of(const int pixels, const depthwise_args *a, const char *x, char *y,
                          const float *w, const float *bias, int part)
 {
+    const vec low = SET1(a->low), high = SET1(a->high);
     vec acc[PIXELS];
 #pragma GCC unroll 8
     for (int i = 0; i < pixels; i++)
@@ -164,7 +188,7 @@ ALWAYS void depthwise_of(const int pixels, const depthwise_args *a, const char *
     }
 #pragma GCC unroll 8
     for (int i = 0; i < pixels; i++, y += a->y_step) {
-        vec v = activate(acc[i], a->act);
+        vec v = bounded(acc[i], low, high);
         if (part == LANES) TO_ELEMENTS((void *)y, v);
         else store_part(y, v, part);
     }

@@ -58,7 +58,8 @@ void depthwise_run(const depthwise *d, const view *x, const view *y, activation 
     const char *from = (const char *)x->p - (size_t)d->pad * (x->row + x->ld) * e;
     depthwise_args a = { .tap = d->tap, .taps = d->taps, .channels = d->channels, .w = d->w,
                          .bias = d->bias, .w_step = d->w_step, .x_step = stride * x->ld * e,
-                         .y_step = y->ld * e, .act = act };
+                         .y_step = y->ld * e, .low = activation_low(act),
+                         .high = activation_high(act) };
     for (size_t i = 0; i < (size_t)n; i++)
         for (size_t oy = 0; oy < (size_t)y->h; oy++)
             d->kernel->depthwise(&a, from + (i * x->image + oy * stride * x->row) * e,
