@@ -1,22 +1,25 @@
 #!/bin/sh
 # kill -9 and SIGTERM at random instants of extract run, and two writers at once: after the resume the file
-# is that of the unbroken run.  Real images and resnet18 where they are, else the demo's.
+# is that of the unbroken run.  Real images and resnet18 where they are, else
+# (and under a sanitizer) the demo's.
 #   OUTPOST_LONG=1   50 kills of the run, 20 SIGTERMs, 100 races; else 6, 4, 10
 # The instants come from SEED (default: the time, printed), so that a failure can be had again.
 . "$(dirname "$0")/e2e.sh"
 seed=${SEED:-$(date +%s)}
 kills=6 terms=4 races=10
 [ -n "$long" ] && kills=50 terms=20 races=100
-if [ -e "$data/weights/imagenet_resnet18_small_blocks.safetensors" ] && [ -e "$data/lists/imagenette-train.txt" ]; then
+if [ -z "$sanitized" ] && [ -e "$data/weights/imagenet_resnet18_small_blocks.safetensors" ] && [ -e "$data/lists/imagenette-train.txt" ]; then
     set -- -m resnet18 -w "$data/weights/imagenet_resnet18_small_blocks.safetensors" -r "$data/images" \
         -l "$data/lists/imagenette-train.txt" -b 4
     what="200 real images, resnet18"
     [ -n "$long" ] || { set -- "$@" --limit 100; what="100 real images, resnet18"; }
 else
     demo_images 0.1
-    repeat 40 "$lists/train.txt" > "$tmp/list"
+    times=40
+    [ -z "$sanitized" ] || times=6
+    repeat $times "$lists/train.txt" > "$tmp/list"
     set -- -m demo -w "$root/weights/demo.safetensors" -r "$images" -l "$tmp/list" -b 8
-    what="6,000 images of the demo"
+    what="$((150 * times)) images of the demo"
 fi
 echo "# $what, SEED=$seed"
 x=$tmp/x.h5

@@ -13,6 +13,9 @@ helpers=$root/tests/cli
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 [ -x "$extract" ] || skip_all "no $extract"
 [ -x "$score" ] || skip_all "no $score"
+# Built with a sanitizer: an order of magnitude slower.
+sanitized=
+grep -q '__[at]san_init\|__ubsan_handle' "$extract" 2>/dev/null && sanitized=1
 python=
 for p in "${PYTHON:-}" /usr/bin/python3 python3; do
     [ -n "$p" ] && "$p" -c 'import h5py, numpy' 2>/dev/null && python=$p && break
