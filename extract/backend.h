@@ -32,7 +32,7 @@ typedef struct backend_def {
     int (*open)(void **net, plan *p, const backend_options *o);
     /* n images -> out[i] [n, count of p->outputs[i]], f32, maps as [c,h,w]. */
     int (*forward)(void *net, const batch_input *in, size_t n, float *const *out);
-    /* One line for people and the provenance: "cpu avx512 f32". */
+    /* What decides the rounding, for the provenance: "cpu fma f32". */
     void (*describe)(const void *net, char *text, size_t room);
     size_t (*memory)(const void *net); /* bytes held */
     void (*close)(void **net);

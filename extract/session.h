@@ -28,7 +28,7 @@ typedef struct session {
     int device;
     precision precision;
     void *net;
-    char about[64];          /* what computes: "cpu avx512 f32" */
+    char about[64];          /* what computes: "cpu fma f32" */
 } session;
 
 /* Everything before the first image: model, checkpoint reconciled, outputs, plan, backend. */

@@ -65,6 +65,7 @@ static inline float activation_high(activation act)
 
 typedef struct conv_kernel { /* one instruction set and element type */
     const char *name;
+    const char *rounding; /* kernels that say the same give the same bits */
     int lanes;      /* channels of a vector */
     int tile_rows;  /* most pixels of a tile with panels of 2 vectors */
     int unit;       /* window elements of one step */

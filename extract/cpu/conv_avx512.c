@@ -13,4 +13,5 @@ typedef __m512 vec;
 #define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #include "extract/cpu/conv_tile_f32.h"
 
-const conv_kernel conv_kernel_avx512 = { "avx512 f32", LANES, ROWS, UNIT, 0, tile, depthwise };
+const conv_kernel conv_kernel_avx512 = { "avx512 f32", "fma f32", LANES, ROWS, UNIT,
+                                         0, tile, depthwise };

@@ -31,4 +31,5 @@ static inline float two(const char *p)
 #define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #include "extract/cpu/conv_tile.h"
 
-const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", LANES, ROWS, UNIT, 1, tile, depthwise };
+const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", "avx512 bf16", LANES, ROWS, UNIT,
+                                             1, tile, depthwise };

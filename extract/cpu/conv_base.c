@@ -17,4 +17,5 @@ static inline vec pick(mask m, vec yes, vec no)
 #define MADD(a, b, c) ((a) * (b) + (c))
 #include "extract/cpu/conv_tile_f32.h"
 
-const conv_kernel conv_kernel_base = { "base f32", LANES, ROWS, UNIT, 0, tile, depthwise };
+const conv_kernel conv_kernel_base = { "base f32", "plain f32", LANES, ROWS, UNIT,
+                                       0, tile, depthwise };

@@ -301,7 +301,7 @@ static void cpu_describe(const void *n, char *text, size_t room)
 {
     const network *net = n;
     if (net->uses_dnnl) snprintf(text, room, "cpu onednn %s", net->is_bf16 ? "bf16" : "f32");
-    else snprintf(text, room, "cpu %s", (net->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32())->name);
+    else snprintf(text, room, "cpu %s", (net->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32())->rounding);
 }
 
 static size_t cpu_memory(const void *n)
