@@ -12,6 +12,8 @@ typedef struct image {
     size_t room;   /* bytes allocated at rgb; reused by the next decode into the same struct */
     uint8_t *work; /* decoder's scratch, likewise */
     size_t work_room;
+    uint8_t *png_work; /* libpng's memory, likewise */
+    size_t png_room;
 } image;
 
 /* The pixels that are needed: columns x0 .. x1-1 of rows y0 .. y1-1. */
