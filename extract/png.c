@@ -1,5 +1,7 @@
-/* PNG chunks, read as Pillow 9.4's PngImagePlugin reads them, so that the same files are refused.
- * zlib is called directly: libpng's ideas of order, checksums and limits are not Pillow's.
+/* PNG, with Pillow 9.4's verdicts.  The chunks are read as its PngImagePlugin reads them
+ * (png_chunks.c), so that the same files are refused.  The rows come from libpng (png_lib.c) when it
+ * finds nothing wrong with the file; its ideas of order, checksums and limits are stricter than
+ * Pillow's, and files that only Pillow takes have their rows read by png_rows.c, over zlib.
  *
  *   before the first IDAT  every chunk's checksum counts; a known chunk that is too short is
  * refused
@@ -114,7 +116,7 @@ int png_decode_by(image *im, const uint8_t *bytes, size_t n, const char *name, i
     TRY(png_chunks_head(&p));
     TRY(image_reserve(im, p.w, p.h, name));
     TRY(make_layout(&p, &l));
-    if (try_lib && is_plain(&p, &l)) *by_lib = png_lib_read(&l, im, bytes, n);
+    if (try_lib && is_plain(&p, &l)) *by_lib = png_lib_read(&l, im, bytes, n, p.at);
     if (!*by_lib) {
         TRY(png_rows_new(&rows, &l, im, name));
         TRY(read_rows(&p, rows));

@@ -6,6 +6,7 @@
  *   grey 1 2 4 8   spread over 0..255           grey 16       clipped at 255 (not scaled)
  *   palette        layout's table               others of 16  the high byte
  *   alpha, tRNS    dropped                      gamma, background  never applied
+ * libpng reads from up to three spans: the data of a small image reaches it inflated (png_stored.c).
  * libpng allocates from one block in image.png_work with an end: what it asks beyond that, it does
  * not get.  Nothing is left behind by a longjmp, and the block serves the next image. */
 #include "common/mem.h"
@@ -18,24 +19,38 @@
 #include <png.h>
 
 enum {
-    FIXED_BYTES = 192 << 10,    /* structs, inflate with its window, buffers of chunks */
-    ROW_PIXEL_BYTES = 8,        /* the widest a pixel gets on its way: 16-bit RGBA */
-    SIDE_MAX = 1000000,         /* libpng's own limit: it clears a row before it sees any data */
-    CHUNK_BYTES_MAX = 8 << 20,  /* of a chunk other than IDAT */
-    CHUNKS_KEPT_MAX = 1         /* libpng's word for none; 0 would be no limit */
+    FIXED_BYTES = 192 << 10,   /* stored data, structs, inflate with its window, chunks */
+    ROW_PIXEL_BYTES = 8,       /* the widest a pixel gets on its way: 16-bit RGBA */
+    SIDE_MAX = 1000000,        /* libpng's own limit: it clears a row before it sees any data */
+    CHUNK_BYTES_MAX = 8 << 20, /* of a chunk other than IDAT */
+    CHUNKS_KEPT_MAX = 1        /* libpng's word for none; 0 would be no limit */
 };
+
+typedef struct span {
+    const uint8_t *b;
+    size_t n;
+} span;
 
 typedef struct reader {
     png_struct *png;
     png_info *info;
     const png_layout *l;
     image *im;
-    const uint8_t *bytes;
-    size_t n, at;
-    size_t used; /* of im->png_work */
-    int odd;     /* libpng warned */
+    span from[3]; /* what libpng takes for the file */
+    int at;       /* the span it is in */
+    size_t used;  /* of im->png_work */
+    int odd;      /* libpng warned */
     jmp_buf escape;
 } reader;
+
+/* The next n bytes of the block, or NULL where it ends before. */
+static uint8_t *take_room(reader *r, size_t n)
+{
+    uint8_t *p = r->im->png_work + r->used;
+    if (n > r->im->png_room - r->used) return NULL;
+    r->used += (n + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN; /* png_room is a multiple */
+    return p;
+}
 
 /* ---- what libpng calls ----------------------------------------------------------------------- */
 
@@ -56,18 +71,26 @@ static void on_warning(png_struct *png, const char *words)
 static void on_read(png_struct *png, uint8_t *to, size_t n)
 {
     reader *r = png_get_io_ptr(png);
-    if (n > r->n - r->at) png_error(png, "end of file");
-    memcpy(to, r->bytes + r->at, n);
-    r->at += n;
+    while (n > 0) {
+        span *s = &r->from[r->at];
+        size_t step = n < s->n ? n : s->n;
+        if (step == 0) {
+            if (r->at == 2) png_error(png, "end of file");
+            r->at++;
+            continue;
+        }
+        memcpy(to, s->b, step);
+        to += step;
+        s->b += step;
+        s->n -= step;
+        n -= step;
+    }
 }
 
 static void *on_alloc(png_struct *png, size_t n)
 {
     reader *r = png_get_mem_ptr(png);
-    uint8_t *p = r->im->png_work + r->used;
-    if (n > r->im->png_room - r->used) return NULL;
-    r->used += (n + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN; /* png_room is a multiple */
-    return p;
+    return take_room(r, n);
 }
 
 /* The block is given up as a whole. */
@@ -98,7 +121,9 @@ static void set_limits(reader *r)
     png_set_user_limits(r->png, SIDE_MAX, SIDE_MAX);
     png_set_chunk_malloc_max(r->png, CHUNK_BYTES_MAX);
     png_set_chunk_cache_max(r->png, CHUNKS_KEPT_MAX);
-    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    /* Up to the end of stored data all checksums have been looked at. */
+    png_set_crc_action(r->png, r->from[1].n > 0 ? PNG_CRC_QUIET_USE : PNG_CRC_ERROR_QUIT,
+                       PNG_CRC_ERROR_QUIT);
     png_set_benign_errors(r->png, 0);
     /* All that libpng does not need for pixels: only its checksum is looked at. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
@@ -161,6 +186,7 @@ static void read_image(reader *r)
     for (int pass = 0; pass < passes; pass++)
         for (size_t y = 0; y < (size_t)r->im->h; y++)
             png_read_row(r->png, r->im->rgb + y * stride, NULL);
+    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_read_end(r->png, NULL);
 }
 
@@ -184,11 +210,29 @@ static int make_room(image *im)
     return im->png_work != NULL;
 }
 
-int png_lib_read(const png_layout *layout, image *im, const uint8_t *bytes, size_t n)
+/* Where the image data begins at `data` and is small, it is replaced by the same in a stored
+ * block. */
+static void set_source(reader *r, const uint8_t *bytes, size_t n, size_t data)
 {
-    reader r = {.l = layout, .im = im, .bytes = bytes, .n = n};
+    size_t row = (r->l->w * (size_t)r->l->bits + 7) / 8 + 1, chunk = data - 8, taken, size = 0;
+    r->from[0] = (span){bytes, n};
+    if (row * r->l->h <= PNG_STORED_BYTES) {
+        uint8_t *out = take_room(r, PNG_STORED_BYTES);
+        size = png_store(bytes + chunk, n - chunk, out, &taken);
+        if (size > 0) {
+            r->from[0].n = chunk;
+            r->from[1] = (span){out, size};
+            r->from[2] = (span){bytes + chunk + taken, n - chunk - taken};
+        }
+    }
+}
+
+int png_lib_read(const png_layout *layout, image *im, const uint8_t *bytes, size_t n, size_t data)
+{
+    reader r = {.l = layout, .im = im};
     int taken;
     if (!make_room(im)) return 0;
+    set_source(&r, bytes, n, data);
     taken = try_image(&r);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     return taken;

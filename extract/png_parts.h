@@ -1,4 +1,4 @@
-/* Between png.c (chunks) and those that make pixels: png_lib.c, png_rows.c. */
+/* Between png.c (chunks) and those that make pixels: png_lib.c with png_stored.c, png_rows.c. */
 #ifndef OUTPOST_PNG_PARTS_H
 #define OUTPOST_PNG_PARTS_H
 
@@ -27,8 +27,17 @@ typedef struct png_layout {
 } png_layout;
 
 /* Reads the whole file through libpng: 1, or 0 where libpng refuses it, warns of it, or gets no
- * memory; im->rgb is then undefined.  For layouts whose rows cover the image. */
-int png_lib_read(const png_layout *layout, image *im, const uint8_t *bytes, size_t n);
+ * memory; im->rgb is then undefined.  For layouts whose rows cover the image.  The payload of the
+ * first IDAT begins at byte `data`. */
+int png_lib_read(const png_layout *layout, image *im, const uint8_t *bytes, size_t n, size_t data);
+
+enum { PNG_STORED_BYTES = 65535 + 23 };
+
+/* Rewrites an IDAT chunk that holds a whole zlib stream of at most 65535 bytes, inflated: the same
+ * in a stored block, its own checksum empty: the old one has been looked at.  chunk points at the chunk's length, the file has n bytes from there on.
+ * Writes up to PNG_STORED_BYTES to out and returns how many, *taken is the size of the old chunk;
+ * returns 0 where the data is more, or not sound. */
+size_t png_store(const uint8_t *chunk, size_t n, uint8_t *out, size_t *taken);
 
 enum png_fed { PNG_MORE, PNG_DONE };
 

@@ -263,6 +263,14 @@ static void bad_late_checksum(file *f, const picture *p, const file *z)
     put_chunk(f, "IEND", "", 0);
 }
 
+static void bad_end_checksum(file *f, const picture *p, const file *z)
+{
+    put_start(f, p, 0);
+    put_data(f, z, 0);
+    put_chunk(f, "IEND", "", 0);
+    f->b[f->n - 1] ^= 1;
+}
+
 static void bad_stream_checksum(file *f, const picture *p, const file *z)
 {
     z->b[z->n - 1] ^= 1;
@@ -386,6 +394,7 @@ static void test_odd_files(void **state)
     } odd[] = {
         {bad_data_checksum, &grey, "wrong checksum of IDAT", 0},
         {bad_late_checksum, &grey, "wrong checksum behind the image data", 0},
+        {bad_end_checksum, &grey, "wrong checksum of IEND", 0},
         {bad_stream_checksum, &grey, "wrong checksum of the zlib stream", 1},
         {data_behind_stream, &grey, "bytes behind the zlib stream", 0},
         {no_end, &grey, "no IEND", 0},
@@ -488,7 +497,8 @@ static void test_damage(void **state)
 
 /* ---- memory, threads ------------------------------------------------------------------------- */
 
-/* Rows of every layout fit the memory that libpng gets, up to its own limit for a side. */
+/* Rows of every layout fit the memory that libpng gets, up to its own limit for a side; those of
+ * about 65535 bytes fit, or do not fit, one stored block. */
 static void test_wide_rows(void **state)
 {
     counts c = {0};
@@ -502,8 +512,14 @@ static void test_wide_rows(void **state)
             assert_int_equal(both(f.b, f.n, "wide", &c), 0);
             free(f.b);
         }
+    for (size_t w = 65530; w < 65560; w++) { /* about the size of one stored block */
+        picture p = {8, 0, 0, w, 1, 0, 0};
+        file f = file_of(&p);
+        assert_int_equal(both(f.b, f.n, "one block", &c), 0);
+        free(f.b);
+    }
     print_counts(&c);
-    assert_int_equal(c.lib, 30);
+    assert_int_equal(c.lib, 60);
     for (int tall = 0; tall < 2; tall++) {
         picture p = a_picture(0, 0, tall ? 1 : 1000001, tall ? 1000001 : 1);
         file f = file_of(&p);
