@@ -294,8 +294,8 @@ static void same_png_file(png_tally *t, const char *path)
     else if (by_lib) t->by_lib++;
     else t->by_us++;
     if (rc_a != rc_b || never || strcmp(refusal, err_text()) != 0 ||
-        (rc_a == 0 && (a.w != b.w || a.h != b.h ||
-                       memcmp(a.rgb, b.rgb, (size_t)a.w * (size_t)a.h * 3) != 0))) {
+        (rc_a == 0 &&
+         (a.w != b.w || a.h != b.h || memcmp(a.rgb, b.rgb, (size_t)a.w * (size_t)a.h * 3) != 0))) {
         t->differ++;
         printf("differs\t%s\t%s\t%s\n", path, refusal, err_text());
     }
@@ -392,9 +392,10 @@ int main(int argc, char **argv)
                        argc >= 5 && strcmp(argv[3], "--differences") == 0 ? argv[4] : NULL);
     if (argc == 3 && strcmp(argv[1], "rgb") == 0) return each(argv[2], NULL);
     if (argc == 6 && strcmp(argv[1], "prep") == 0) return prep_list(argv);
-    fputs("usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER "
-          "CROP |\n"
-          "       same LIST | same-png LIST [SHARE] | bench LIST ROUNDS libjpeg|decode|resize|all\n",
-          stderr);
+    fputs(
+        "usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER "
+        "CROP |\n"
+        "       same LIST | same-png LIST [SHARE] | bench LIST ROUNDS libjpeg|decode|resize|all\n",
+        stderr);
     return 2;
 }

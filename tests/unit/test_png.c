@@ -179,9 +179,9 @@ static void print_counts(const counts *c)
     printf("# libpng read %d files, our own rows %d, refused %d\n", c->lib, c->own, c->refused);
 }
 
-static const unsigned layouts[15][2] = {{1, 0}, {2, 0}, {4, 0}, {8, 0}, {16, 0},
-                                        {8, 2}, {16, 2}, {1, 3}, {2, 3}, {4, 3},
-                                        {8, 3}, {8, 4}, {16, 4}, {8, 6}, {16, 6}};
+static const unsigned layouts[15][2] = {{1, 0}, {2, 0},  {4, 0},  {8, 0}, {16, 0},
+                                        {8, 2}, {16, 2}, {1, 3},  {2, 3}, {4, 3},
+                                        {8, 3}, {8, 4},  {16, 4}, {8, 6}, {16, 6}};
 
 static picture a_picture(int layout, int interlaced, size_t w, size_t h)
 {
@@ -194,7 +194,7 @@ static picture a_picture(int layout, int interlaced, size_t w, size_t h)
 
 static void test_layouts(void **state)
 {
-    static const size_t sizes[][2] = {{1, 1}, {2, 3}, {5, 1}, {1, 9}, {3, 4}, {7, 8},
+    static const size_t sizes[][2] = {{1, 1}, {2, 3}, {5, 1},   {1, 9},   {3, 4},  {7, 8},
                                       {8, 7}, {9, 9}, {33, 17}, {300, 2}, {4, 300}};
     counts c = {0};
     int files = 0;
