@@ -98,5 +98,6 @@ void image_clear(image *im)
 {
     free(im->rgb);
     free(im->work);
+    free(im->png_work);
     *im = (image){0};
 }

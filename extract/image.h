@@ -1,5 +1,7 @@
 /* Decodes an image file to RGB bytes, bit-identical to Pillow's Image.open(f).convert('RGB').
- * The format is told by content; libjpeg-turbo and libpng stay behind this header. */
+ * The format is told by content; libjpeg-turbo and libpng stay behind this header.  libpng reads
+ * every PNG that it finds nothing wrong with; PNGs that only Pillow takes, and JPEGs of the common
+ * kinds, are read by our own code, held equal to the libraries by tests. */
 #ifndef OUTPOST_IMAGE_H
 #define OUTPOST_IMAGE_H
 
@@ -12,6 +14,8 @@ typedef struct image {
     size_t room;   /* bytes allocated at rgb; reused by the next decode into the same struct */
     uint8_t *work; /* decoder's scratch, likewise */
     size_t work_room;
+    uint8_t *png_work; /* all the memory that libpng gets, likewise */
+    size_t png_room;
 } image;
 
 /* The pixels that are needed: columns x0 .. x1-1 of rows y0 .. y1-1. */

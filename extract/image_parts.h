@@ -12,6 +12,10 @@ int jpeg_decode(image *im, const uint8_t *bytes, size_t n, const char *name,
 /* libjpeg-turbo alone, for comparison. */
 int jpeg_decode_plain(image *im, const uint8_t *bytes, size_t n, const char *name);
 int png_decode(image *im, const uint8_t *bytes, size_t n, const char *name);
+/* The same with a choice.  try_lib 0: never through libpng, for comparison.  *by_lib = 1 when the
+ * pixels are libpng's, 0 when png_rows.c read them. */
+int png_decode_by(image *im, const uint8_t *bytes, size_t n, const char *name, int try_lib,
+                  int *by_lib);
 
 /* What Pillow's header walk learns before libjpeg sees the file (jpeg_head.c). */
 typedef struct jpeg_head {

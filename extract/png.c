@@ -1,5 +1,7 @@
-/* PNG chunks, read as Pillow 9.4's PngImagePlugin reads them, so that the same files are refused.
- * zlib is called directly: libpng's ideas of order, checksums and limits are not Pillow's.
+/* PNG, with Pillow 9.4's verdicts.  The chunks are read as its PngImagePlugin reads them
+ * (png_chunks.c), so that the same files are refused.  The rows come from libpng (png_lib.c) when it
+ * finds nothing wrong with the file; its ideas of order, checksums and limits are stricter than
+ * Pillow's, and files that only Pillow takes have their rows read by png_rows.c, over zlib.
  *
  *   before the first IDAT  every chunk's checksum counts; a known chunk that is too short is
  * refused
@@ -82,13 +84,6 @@ static int read_rows(png_chunks *p, png_rows *rows)
 {
     int rc = 0;
     enum png_fed state = PNG_MORE;
-    if (p->data_left <= READ_AT_ONCE && p->data_left <= p->n - p->at) {
-        TRY(png_rows_whole(rows, p->b + p->at, p->data_left, &state));
-        if (state == PNG_DONE) {
-            p->at += p->data_left;
-            p->data_left = 0;
-        }
-    }
     while (state == PNG_MORE) {
         size_t step, there;
         TRY(png_chunks_more_data(p));
@@ -103,20 +98,37 @@ done:
     return rc;
 }
 
-int png_decode(image *im, const uint8_t *bytes, size_t n, const char *name)
+/* What libpng may be asked: it knows neither frames nor image data outside IDAT. */
+static int is_plain(const png_chunks *p, const png_layout *l)
+{
+    return p->data_is_idat && l->w == p->w && l->h == p->h;
+}
+
+int png_decode_by(image *im, const uint8_t *bytes, size_t n, const char *name, int try_lib,
+                  int *by_lib)
 {
     int rc = 0;
     png_chunks p;
     png_layout l;
     png_rows *rows = NULL;
+    *by_lib = 0;
     png_chunks_init(&p, bytes, n, name);
     TRY(png_chunks_head(&p));
     TRY(image_reserve(im, p.w, p.h, name));
     TRY(make_layout(&p, &l));
-    TRY(png_rows_new(&rows, &l, im, name));
-    TRY(read_rows(&p, rows));
+    if (try_lib && is_plain(&p, &l)) *by_lib = png_lib_read(&l, im, bytes, n, p.at);
+    if (!*by_lib) {
+        TRY(png_rows_new(&rows, &l, im, name));
+        TRY(read_rows(&p, rows));
+    }
     TRY(png_chunks_tail(&p));
 done:
     png_rows_free(&rows);
     return rc;
+}
+
+int png_decode(image *im, const uint8_t *bytes, size_t n, const char *name)
+{
+    int by_lib;
+    return png_decode_by(im, bytes, n, name, 1, &by_lib);
 }

@@ -338,7 +338,8 @@ int png_chunks_head(png_chunks *p)
     if (rc == CHUNK_END) return refuse(p, "", "no image data");
     rc = 0;
     p->data_found = 1;
-    p->data_left = c.n - (is(&c, "fdAT") ? 4 : 0);
+    p->data_is_idat = is(&c, "IDAT");
+    p->data_left = c.n - (p->data_is_idat ? 0 : 4);
     p->animated = p->frames + (p->frames != 0 && !p->has_frame ? 1u : 0u) > 1;
 done:
     return rc;

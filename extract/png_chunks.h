@@ -23,6 +23,7 @@ typedef struct png_chunks {
     uint32_t frames;   /* acTL; 0: none */
     int animated;      /* more than one frame */
     int data_found;
+    int data_is_idat;  /* the image data begins with IDAT, not fdAT */
     size_t data_left;  /* of the current IDAT or fdAT */
     size_t text_bytes; /* of all text chunks, inflated */
 } png_chunks;

@@ -208,7 +208,7 @@ int png_rows_feed(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *sta
     r->z.avail_in = (uInt)n;
     while (r->z.avail_in > 0) {
         size_t need = bytes_of_row(r) + 1;
-        int more, rc, err;
+        int more = 1, rc, err;
         r->z.next_out = r->row + r->got;
         r->z.avail_out = (uInt)(need - r->got);
         err = inflate(&r->z, Z_NO_FLUSH);
@@ -226,50 +226,6 @@ int png_rows_feed(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *sta
         }
     }
     return 0;
-}
-
-/* Bytes of all rows with their filter bytes. */
-static size_t bytes_of_image(const png_rows *r)
-{
-    png_rows t = *r;
-    size_t sum = 0;
-    if (!t.l.interlaced) return (t.row_bytes + 1) * t.l.h;
-    for (t.pass = 0; t.pass < 7; t.pass++) {
-        const struct adam7 *p = &passes[t.pass];
-        size_t rows = t.l.h > p->y ? (t.l.h - p->y + p->dy - 1) / p->dy : 0;
-        if (pixels_of_row(&t) > 0) sum += rows * (bytes_of_row(&t) + 1);
-    }
-    return sum;
-}
-
-enum { WHOLE_BYTES_MAX = 1 << 20 };
-
-int png_rows_whole(png_rows *r, const uint8_t *bytes, size_t n, enum png_fed *state)
-{
-    int rc = 0, more = 1;
-    uint8_t *all = NULL, *s;
-    size_t size = bytes_of_image(r);
-    *state = PNG_MORE;
-    if (size > WHOLE_BYTES_MAX) return 0;
-    TRY(mem_new_aligned(&all, size, 1, r->name));
-    r->z.next_in = (z_const Bytef *)(uintptr_t)bytes;
-    r->z.avail_in = (uInt)n;
-    r->z.next_out = all;
-    r->z.avail_out = (uInt)size;
-    if (inflate(&r->z, Z_FINISH) != Z_STREAM_END || r->z.avail_out > 0) {
-        inflateReset(&r->z);
-        goto done;
-    }
-    for (s = all; more;) {
-        size_t step = bytes_of_row(r) + 1;
-        memcpy(r->row, s, step);
-        s += step;
-        TRY(finish_row(r, &more));
-    }
-    *state = PNG_DONE;
-done:
-    free(all);
-    return rc;
 }
 
 int png_rows_new(png_rows **out, const png_layout *layout, image *im, const char *name)

@@ -1,6 +1,7 @@
 /* libFuzzer target for the image decoders and the resizer behind them.
  *   byte 0: which part of the picture is wanted; the rest: the file
- * Whatever our JPEG decoder takes, libjpeg-turbo must take, with the same pixels. */
+ * Whatever our JPEG decoder takes, libjpeg-turbo must take, with the same pixels.  A PNG has the
+ * same verdict and pixels with libpng and without. */
 #include "common/err.h"
 #include "extract/image.h"
 #include "extract/image_parts.h"
@@ -21,6 +22,20 @@ static int too_large(const uint8_t *b, size_t n)
             be16(b + i + 5) * be16(b + i + 7) > PIXELS_MAX)
             return 1;
     return 0;
+}
+
+static void compare_png(const uint8_t *b, size_t n)
+{
+    static image lib, own;
+    int by_lib, never, rc;
+    if (n < 8 || memcmp(b, "\x89PNG\r\n\x1a\n", 8) != 0) return;
+    err_clear();
+    rc = png_decode_by(&lib, b, n, "fuzz", 1, &by_lib);
+    err_clear();
+    if (png_decode_by(&own, b, n, "fuzz", 0, &never) != rc) abort();
+    if (rc == 0 && (lib.w != own.w || lib.h != own.h ||
+                    memcmp(lib.rgb, own.rgb, (size_t)own.w * (size_t)own.h * 3) != 0))
+        abort();
 }
 
 static void compare(const uint8_t *b, size_t n)
@@ -52,5 +67,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (prep_decode(&p, scratch, &im, data + 1, size - 1, "fuzz", out) < 0 && err_text()[0] == '\0')
         abort();
     compare(data + 1, size - 1);
+    compare_png(data + 1, size - 1);
     return 0;
 }

@@ -8,6 +8,9 @@
  *                                     FILTER bilinear or bicubic, CROP a side or none)
  *   decode_check same LIST            our JPEG decoder against libjpeg-turbo alone: every file of
  *                                     LIST, whole and through three windows
+ *   decode_check same-png LIST [SHARE]  libpng's rows against our own: every PNG file of LIST; exit
+ *                                     1 on a difference, or when libpng read less than SHARE of
+ *                                     the files that decode
  *   decode_check bench LIST ROUNDS WHAT   images per second of one core; WHAT libjpeg, decode,
  *                                     resize (libjpeg + resize 256, crop 224) or all (what
  * extract does) */
@@ -264,6 +267,59 @@ static int same(const char *list)
     return t.files == 0 || t.differ != 0;
 }
 
+/* ---- libpng against our own rows ------------------------------------------------------------- */
+
+typedef struct png_tally {
+    int files, by_lib, by_us, refused, differ;
+} png_tally;
+
+static void same_png_file(png_tally *t, const char *path)
+{
+    uint8_t *bytes;
+    size_t n;
+    image a = {0}, b = {0};
+    int rc_a, rc_b, by_lib, never;
+    char refusal[512];
+    if (read_file(path, &bytes, &n) != 0 || n < 8 || memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) != 0) {
+        free(bytes);
+        return;
+    }
+    t->files++;
+    err_clear();
+    rc_a = png_decode_by(&a, bytes, n, path, 1, &by_lib);
+    snprintf(refusal, sizeof refusal, "%s", err_text());
+    err_clear();
+    rc_b = png_decode_by(&b, bytes, n, path, 0, &never);
+    if (rc_a < 0) t->refused++;
+    else if (by_lib) t->by_lib++;
+    else t->by_us++;
+    if (rc_a != rc_b || never || strcmp(refusal, err_text()) != 0 ||
+        (rc_a == 0 &&
+         (a.w != b.w || a.h != b.h || memcmp(a.rgb, b.rgb, (size_t)a.w * (size_t)a.h * 3) != 0))) {
+        t->differ++;
+        printf("differs\t%s\t%s\t%s\n", path, refusal, err_text());
+    }
+    image_clear(&a);
+    image_clear(&b);
+    free(bytes);
+}
+
+static int same_png(const char *list, double share)
+{
+    char line[4096];
+    png_tally t = {0};
+    FILE *f = fopen(list, "r");
+    if (f == NULL) return 2;
+    while (fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        same_png_file(&t, line);
+    }
+    fclose(f);
+    printf("PNG files %d: libpng read %d, we read %d, refused %d, differences %d\n", t.files,
+           t.by_lib, t.by_us, t.refused, t.differ);
+    return t.files == 0 || t.differ != 0 || t.by_lib < share * (t.by_lib + t.by_us);
+}
+
 /* ---- bench ----------------------------------------------------------------------------------- */
 
 typedef struct loaded {
@@ -328,15 +384,18 @@ static int bench(const char *list, int rounds, const char *what)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "same") == 0) return same(argv[2]);
+    if ((argc == 3 || argc == 4) && strcmp(argv[1], "same-png") == 0)
+        return same_png(argv[2], argc == 4 ? atof(argv[3]) : 0);
     if (argc == 5 && strcmp(argv[1], "bench") == 0) return bench(argv[2], atoi(argv[3]), argv[4]);
     if (argc >= 3 && strcmp(argv[1], "hostile") == 0)
         return hostile(argv[2],
                        argc >= 5 && strcmp(argv[3], "--differences") == 0 ? argv[4] : NULL);
     if (argc == 3 && strcmp(argv[1], "rgb") == 0) return each(argv[2], NULL);
     if (argc == 6 && strcmp(argv[1], "prep") == 0) return prep_list(argv);
-    fputs("usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER "
-          "CROP |\n"
-          "       same LIST | bench LIST ROUNDS libjpeg|decode|resize|all\n",
-          stderr);
+    fputs(
+        "usage: decode_check hostile DIR [--differences TSV] | rgb LIST | prep LIST SIDE FILTER "
+        "CROP |\n"
+        "       same LIST | same-png LIST [SHARE] | bench LIST ROUNDS libjpeg|decode|resize|all\n",
+        stderr);
     return 2;
 }
