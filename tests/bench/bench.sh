@@ -154,11 +154,11 @@ score_rows() {
     have score torch,sklearn,scipy,h5py || return
     "$py" "$here/peers/make_synthetic.py" -o "$work/synthetic" || return
     s=$work/synthetic
-    ours="$score run --train $s/train.h5 --id $s/id.h5 --methods gen -j 2 --force --json $work/ours.json --markdown $work/ours.md"
+    ours="$score run --train $s/train.h5 --id $s/id.h5 --methods gen --set kl-matching.faithful=1 -j 2 --force --json $work/ours.json --markdown $work/ours.md"
     for k in 1 2 3 4; do ours="$ours --ood ood$k=$s/ood$k.h5"; done
     say "(script: its three per-sample rows run on $gen_limit samples a set and are scaled up linearly)"
     compare "score, 2 threads" cpu,wall,rss ours,script,numpy \
-        script:cpu:100,script:wall:100,numpy:cpu:2,numpy:wall:2,script:rss:4 -- "-u 0 $two" -- "$ours" \
+        script:cpu:100,script:wall:100,numpy:cpu:2,numpy:wall:2,script:rss:4 -- "-u 0 -w 13000 $two" -- "$ours" \
         "$py $here/peers/gen_script.py -d $s -t 2 --limit-test $gen_limit -o $work/script.json" \
         "$py $here/peers/fast_numpy.py -d $s -t 2 -o $work/numpy.json"
     [ -s "$work/ours.json" ] && "$py" "$here/peers/agree.py" "$work/ours.json" "$work/numpy.json"
