@@ -6,7 +6,7 @@
 #define OUTPOST_BACKEND_H
 
 #include "extract/plan.h"
-#include "extract/preprocess.h"
+#include "extract/images/preprocess.h"
 
 #include <stdint.h>
 

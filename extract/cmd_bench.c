@@ -2,7 +2,7 @@
  *   outpost-bench cpu=SECONDS wall=SECONDS items=N
  * and counts the stage only, not the start of the program. */
 #include "extract/commands.h"
-#include "extract/loader.h"
+#include "extract/images/loader.h"
 #include "extract/session.h"
 #include "common/err.h"
 #include "common/mem.h"

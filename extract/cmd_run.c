@@ -1,6 +1,6 @@
 /* extract run: list -> decoded batches -> network -> feature file, resumable at any moment. */
 #include "extract/commands.h"
-#include "extract/loader.h"
+#include "extract/images/loader.h"
 #include "extract/progress.h"
 #include "extract/provenance.h"
 #include "extract/session.h"

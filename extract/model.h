@@ -3,7 +3,7 @@
 #define OUTPOST_MODEL_H
 
 #include "extract/graph.h"
-#include "extract/preprocess.h"
+#include "extract/images/preprocess.h"
 
 typedef struct model_alias { /* another key layout: canonical part -> part in the file */
     const char *ours, *theirs;

@@ -3,10 +3,10 @@
  * Whatever our JPEG decoder takes, libjpeg-turbo must take, with the same pixels.  A PNG has the
  * same verdict and pixels with libpng and without. */
 #include "common/err.h"
-#include "extract/image.h"
-#include "extract/image_parts.h"
-#include "extract/jpeg_fast.h"
-#include "extract/preprocess.h"
+#include "extract/images/image.h"
+#include "extract/images/image_parts.h"
+#include "extract/images/jpeg_fast.h"
+#include "extract/images/preprocess.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -15,10 +15,10 @@
  *                                     resize (libjpeg + resize 256, crop 224) or all (what
  * extract does) */
 #include "common/err.h"
-#include "extract/image.h"
-#include "extract/image_parts.h"
-#include "extract/jpeg_fast.h"
-#include "extract/preprocess.h"
+#include "extract/images/image.h"
+#include "extract/images/image_parts.h"
+#include "extract/images/jpeg_fast.h"
+#include "extract/images/preprocess.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* image.c, jpeg.c, png.c: small files with Pillow's verdict and pixels (image_cases.h), limits, and
  * every prefix of good files.  Nothing may crash; what Pillow refuses is refused. */
-#include "extract/image.h"
+#include "extract/images/image.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* Our JPEG decoder against libjpeg-turbo: files that libjpeg writes here from noise and
  * gradients, all subsamplings, many sizes and qualities, whole and through windows; the inverse
  * DCT of each vector width against the plain formula (models.md 11.1); damage in each byte. */
-#include "extract/jpeg_fast.h"
+#include "extract/images/jpeg_fast.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include <jpeglib.h>
 
 #include "common/err.h"
-#include "extract/image_parts.h"
+#include "extract/images/image_parts.h"
 
 static uint64_t seed = 1;
 

@@ -1,6 +1,6 @@
 /* loader.c: list order and the same bytes for 1 to 8 threads, bad files flagged with their reason,
  * an early end, batches given back out of order. */
-#include "extract/loader.h"
+#include "extract/images/loader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* png_lib.c (libpng) against png_rows.c (our own rows): the same verdicts, messages and pixels for
  * every layout, for odd files and for damaged ones; whole files are libpng's, others are not.  That
  * the pixels are Pillow's is test_image.c's matter. */
-#include "extract/image.h"
+#include "extract/images/image.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include <zlib.h>
 
 #include "common/err.h"
-#include "extract/image_parts.h"
+#include "extract/images/image_parts.h"
 #include "tests/unit/image_cases.h"
 
 enum { CASES = sizeof image_cases / sizeof *image_cases };

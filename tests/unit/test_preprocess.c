@@ -1,6 +1,6 @@
 /* preprocess.c: what each preset means (models.md section 9), overrides, geometry of torchvision
  * (section 10.1: sizes and offsets there were taken from torchvision itself), provenance text. */
-#include "extract/preprocess.h"
+#include "extract/images/preprocess.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* resize.c: check values of Pillow 9.4 (models.md 10.4), and every path against the plain twin. */
-#include "extract/resize.h"
+#include "extract/images/resize.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #define OUTPOST_LOADER_H
 
 #include "common/list.h"
-#include "extract/preprocess.h"
+#include "extract/images/preprocess.h"
 
 enum { LOADER_FILE_MAX = 256 << 20 }; /* bytes of one image file */
 

@@ -1,7 +1,7 @@
 /* Chunk by chunk through a PNG, with the rules and limits of Pillow 9.4's PngImagePlugin. */
-#include "extract/png_chunks.h"
+#include "extract/images/png_chunks.h"
 #include "common/err.h"
-#include "extract/image_parts.h"
+#include "extract/images/image_parts.h"
 
 #include <ctype.h>
 #include <string.h>

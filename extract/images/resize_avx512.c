@@ -1,5 +1,5 @@
 /* AVX-512 twin of the two resize passes; tables and bounds in resize_parts.h. */
-#include "extract/resize_parts.h"
+#include "extract/images/resize_parts.h"
 
 #if defined(__AVX512BW__)
 #include <immintrin.h>

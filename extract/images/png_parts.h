@@ -2,7 +2,7 @@
 #ifndef OUTPOST_PNG_PARTS_H
 #define OUTPOST_PNG_PARTS_H
 
-#include "extract/image.h"
+#include "extract/images/image.h"
 
 /* How the samples of a row become RGB; the names are Pillow's modes. */
 typedef enum png_mode {

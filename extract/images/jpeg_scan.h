@@ -2,7 +2,7 @@
 #ifndef OUTPOST_JPEG_SCAN_H
 #define OUTPOST_JPEG_SCAN_H
 
-#include "extract/jpeg_fast.h"
+#include "extract/images/jpeg_fast.h"
 
 /* Zero bytes behind the scan: what a few MCUs of damaged data can read too far. */
 enum { JPEG_SCAN_PAD = 16384 };

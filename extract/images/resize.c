@@ -1,8 +1,8 @@
 /* Pillow's resampling (src/libImaging/Resample.c, described in models.md 10.2), bit for bit. */
-#include "extract/resize.h"
+#include "extract/images/resize.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "extract/resize_parts.h"
+#include "extract/images/resize_parts.h"
 
 #include <limits.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * libjpeg would accept some of the headers that Pillow refuses and the other way round; a file is
  * decoded only when both accept it, which is what Pillow does.  No pixel depends on this file. */
 #include "common/err.h"
-#include "extract/image_parts.h"
+#include "extract/images/image_parts.h"
 
 #include <string.h>
 

@@ -10,7 +10,7 @@
  * libpng allocates from one block in image.png_work with an end: what it asks beyond that, it does
  * not get.  Nothing is left behind by a longjmp, and the block serves the next image. */
 #include "common/mem.h"
-#include "extract/png_parts.h"
+#include "extract/images/png_parts.h"
 
 #include <setjmp.h>
 #include <stdlib.h>

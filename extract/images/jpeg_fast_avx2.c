@@ -1,7 +1,7 @@
 /* Pixels of a JPEG in AVX2: inverse DCT, fancy upsampling, YCbCr -> RGB (models.md 11.1).
  * The DCT keeps to the word sizes of libjpeg-turbo's vector code (16-bit sums, 32-bit products,
  * saturating packs), so that coefficients no encoder writes give the same bytes too. */
-#include "extract/jpeg_fast.h"
+#include "extract/images/jpeg_fast.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -11,7 +11,7 @@ typedef __m256i v;
 
 #define V(name) _mm256_##name
 #define ZERO _mm256_setzero_si256()
-#include "extract/jpeg_idct.h"
+#include "extract/images/jpeg_idct.h"
 
 /* ---- inverse DCT, one block in each half of the vectors -------------------------------------- */
 

@@ -3,8 +3,8 @@
 #ifndef OUTPOST_PREPROCESS_H
 #define OUTPOST_PREPROCESS_H
 
-#include "extract/image.h"
-#include "extract/resize.h"
+#include "extract/images/image.h"
+#include "extract/images/resize.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #ifndef OUTPOST_JPEG_FAST_H
 #define OUTPOST_JPEG_FAST_H
 
-#include "extract/image_parts.h"
+#include "extract/images/image_parts.h"
 
 /* 1: decoded; 0: not one for us, the image is untouched or holds rubbish; negative: no memory.
  * Only the pixels of the window are made; the file is checked to its end all the same. */

@@ -1,8 +1,8 @@
 /* The driver of our own baseline decoder: scratch, the walk over MCUs, the rows of the window. */
-#include "extract/jpeg_fast.h"
+#include "extract/images/jpeg_fast.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "extract/jpeg_scan.h"
+#include "extract/images/jpeg_scan.h"
 
 #include <stdlib.h>
 #include <string.h>

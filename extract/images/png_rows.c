@@ -2,7 +2,7 @@
  * PNG specification, third edition, sections 7 to 9.  Where the data is damaged it does what
  * Pillow's decoder does: the order of "input used up", "row complete" and "stream ended" decides
  * whether a file counts as truncated, so png_rows_feed keeps to that order. */
-#include "extract/png_parts.h"
+#include "extract/images/png_parts.h"
 #include "common/err.h"
 #include "common/mem.h"
 

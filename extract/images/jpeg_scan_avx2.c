@@ -6,7 +6,7 @@
  * and length together for nearly all symbols.
  *
  * libjpeg forgives much; a file that needs forgiving is given up here (return 0). */
-#include "extract/jpeg_scan.h"
+#include "extract/images/jpeg_scan.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>

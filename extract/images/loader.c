@@ -3,7 +3,7 @@
  * Threads claim the rows of the list one by one, in order; the first row of a batch claims a free
  * slot of the ring and waits for one when there is none.  So at most `ring` batches exist, the one
  * the consumer waits for is always among them, and results do not depend on who decoded what. */
-#include "extract/loader.h"
+#include "extract/images/loader.h"
 #include "common/err.h"
 #include "common/feature_file.h"
 #include "common/log.h"

@@ -1,5 +1,5 @@
 /* The inverse DCT in AVX-512, four blocks at once. */
-#include "extract/jpeg_fast.h"
+#include "extract/images/jpeg_fast.h"
 
 #if defined(__AVX512BW__)
 #include <immintrin.h>
@@ -7,7 +7,7 @@
 typedef __m512i v;
 #define V(name) _mm512_##name
 #define ZERO _mm512_setzero_si512()
-#include "extract/jpeg_idct.h"
+#include "extract/images/jpeg_idct.h"
 
 /* 128 bits of each of four blocks */
 static inline v four_rows(const int16_t *a, const int16_t *b, const int16_t *c, const int16_t *d)

@@ -1,9 +1,9 @@
 /* Which decoder a file gets is told by its first bytes, never by its name. */
-#include "extract/image.h"
+#include "extract/images/image.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "extract/image_parts.h"
-#include "extract/resize.h"
+#include "extract/images/image_parts.h"
+#include "extract/images/resize.h"
 
 #include <stdlib.h>
 #include <string.h>

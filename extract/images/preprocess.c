@@ -1,4 +1,4 @@
-#include "extract/preprocess.h"
+#include "extract/images/preprocess.h"
 #include "common/args.h"
 #include "common/err.h"
 #include "common/mem.h"

@@ -6,8 +6,8 @@
  * with a byte to spare.  Errors after the last row that libjpeg merely warns of are ignored. */
 #include "common/err.h"
 #include "common/mem.h"
-#include "extract/image_parts.h"
-#include "extract/jpeg_fast.h"
+#include "extract/images/image_parts.h"
+#include "extract/images/jpeg_fast.h"
 
 #include <setjmp.h>
 #include <stdio.h>

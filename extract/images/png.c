@@ -12,9 +12,9 @@
  * gAMA, iCCP, tRNS and alpha change no pixel of convert('RGB'). */
 #include "common/err.h"
 #include "common/mem.h"
-#include "extract/image_parts.h"
-#include "extract/png_chunks.h"
-#include "extract/png_parts.h"
+#include "extract/images/image_parts.h"
+#include "extract/images/png_chunks.h"
+#include "extract/images/png_parts.h"
 
 #include <limits.h>
 #include <string.h>

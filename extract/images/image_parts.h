@@ -2,7 +2,7 @@
 #ifndef OUTPOST_IMAGE_PARTS_H
 #define OUTPOST_IMAGE_PARTS_H
 
-#include "extract/image.h"
+#include "extract/images/image.h"
 
 /* Makes room for w x h pixels; contents undefined.  ERR_INPUT above IMAGE_PIXELS_MAX. */
 int image_reserve(image *im, size_t w, size_t h, const char *name);

@@ -1,6 +1,6 @@
 /* Headers of an ordinary JPEG, read strictly: what libjpeg would warn about, mend or refuse makes
  * the file not ordinary.  ITU-T T.81 annex B. */
-#include "extract/jpeg_fast.h"
+#include "extract/images/jpeg_fast.h"
 
 #include <string.h>
 
