@@ -19,7 +19,7 @@ compile() { # compile SOURCE: its object, made once; vector files get their flag
     *_avx2.c) vector="-mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt" ;;
     *) vector= ;;
     esac
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086,SC3013 # dash, bash and busybox have -nt
     [ "$object" -nt "$1" ] || "$clang" $flags $vector -c "$1" -o "$object" || exit 1
     objects="$objects $object"
 }
@@ -39,7 +39,7 @@ for t in "$@"; do
     *) printf 'a b.jpg 1 2\nc.png 3 4\r\n' > "$out/$t.seeds/mos"; printf 'a/b.png 7\n' > "$out/$t.seeds/gen"; max=512 ;;
     esac
     for f in "tests/fuzz/fuzz_$t.c" common/*.c common/*/*.c $extra; do compile "$f"; done
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086,SC2046
     "$clang" -fsanitize=fuzzer,address,undefined $objects -o "$out/$t" $(pkg-config --libs hdf5-serial) \
         -lzip -ljansson -lcrypto -lpng -ljpeg -lz -lm -lpthread || exit 1
     "$out/$t" -max_total_time="$seconds" -max_len=$max -timeout=10 -rss_limit_mb=1500 -print_final_stats=1 \
