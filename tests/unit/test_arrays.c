@@ -118,14 +118,16 @@ static void data_stays_in_the_file(void **state)
 
 /* ---- damage --------------------------------------------------------------------------------------- */
 
-/* One digest over all names and data. */
+/* One digest over all names and data.  The names of an npz are those of the zip's members, which have
+ * no checksum: the same change in both of their copies is another valid file, so they are left out. */
 static void identity(const arrays *a, char hex[65])
 {
+    int names = strcmp(arrays_container(a), "npz") != 0;
     digest *d = NULL;
     assert_int_equal(digest_new(&d), 0);
     for (size_t i = 0; i < arrays_count(a); i++) {
         const array *v = arrays_at(a, i);
-        digest_update(d, v->name, strlen(v->name) + 1);
+        if (names) digest_update(d, v->name, strlen(v->name) + 1);
         digest_update(d, v->dim, sizeof v->dim);
         digest_update(d, &v->type, sizeof v->type);
         digest_update(d, v->data, v->count * array_type_size(v->type));
