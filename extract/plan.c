@@ -161,12 +161,6 @@ done:
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-/* Tensor of a chain's end as read by others. */
-static int read_tensor(planner *b, int at)
-{
-    return b->tensor[at];
-}
-
 /* Emits the step of the chain that starts at `start`. */
 static int emit(planner *b, int start)
 {
@@ -179,13 +173,13 @@ static int emit(planner *b, int start)
                       .kernel = v->kernel, .stride = v->stride, .pad = v->pad,
                       .groups = v->groups };
     for (int i = 0; i < v->n_in; i++)
-        x[i] = read_tensor(b, v->in[i]);
+        x[i] = b->tensor[v->in[i]];
     p->n_edges += (size_t)v->n_in;
     while (at != b->end[start]) {
         int next = b->consumer[at];
         const node *u = graph_node(b->g, next);
         if (u->op == OP_batchnorm) bn = u;
-        if (u->op == OP_add) s->residual = read_tensor(b, u->in[0] == at ? u->in[1] : u->in[0]);
+        if (u->op == OP_add) s->residual = b->tensor[u->in[0] == at ? u->in[1] : u->in[0]];
         if (u->op == OP_relu) s->act = ACT_RELU;
         if (u->op == OP_relu6) s->act = ACT_RELU6;
         at = next;

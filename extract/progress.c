@@ -82,12 +82,12 @@ static int columns(void)
 
 static void draw_bar(progress *p, const char *eta)
 {
-    char tail[120], bar[64];
+    char tail[160], bar[64];
     double part = p->total > 0 ? (double)p->done / (double)p->total : 1;
-    int n = snprintf(tail, sizeof tail, " %zu/%zu  %.1f images/s  ETA %s  %s%s", p->done, p->total,
-                     p->rate, eta, bottleneck(p), p->bad > 0 ? "" : "");
-    int width = columns() - n - 8, filled;
-    if (p->bad > 0 && n < 100) n += snprintf(tail + n, sizeof tail - (size_t)n, "  %zu bad", p->bad);
+    int n = snprintf(tail, sizeof tail, " %zu/%zu  %.1f images/s  ETA %s  %s", p->done, p->total,
+                     p->rate, eta, bottleneck(p));
+    int width, filled;
+    if (p->bad > 0) n += snprintf(tail + n, sizeof tail - (size_t)n, "  %zu bad", p->bad);
     width = columns() - n - 8;
     if (width > 40) width = 40;
     if (width < 4) width = 0;
@@ -95,7 +95,8 @@ static void draw_bar(progress *p, const char *eta)
     for (int i = 0; i < width; i++)
         bar[i] = i < filled ? '#' : '.';
     bar[width] = '\0';
-    fprintf(stderr, "\r\033[K%3.0f%% %s%.*s", 100 * part, bar, columns() - width - 6, tail);
+    n = columns() - width - 6; /* room for the tail: a bar never wraps */
+    fprintf(stderr, "\r\033[K%3.0f%% %s%.*s", 100 * part, bar, n > 0 ? n : 0, tail);
     fflush(stderr);
     p->drawn = 1;
 }

@@ -173,7 +173,7 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     net->uses_dnnl = cpu_wants_dense(o->precision);
     CHECK(!net->is_bf16 || net->uses_dnnl || conv_kernel_bf16() != NULL, ERR_ENV,
           "this processor has no bf16 dot products (AVX512_BF16); use -p fp32");
-    net->micro = micro != NULL ? (size_t)atoi(micro) : MICRO_DEFAULT;
+    net->micro = micro != NULL && atoi(micro) > 0 ? (size_t)atoi(micro) : MICRO_DEFAULT;
     if (net->micro > o->batch) net->micro = o->batch;
     net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     backend_normalise_table(net->table, o->prep);
