@@ -6,7 +6,7 @@ build=$1 out=$2 work=$1/demo
 mkdir -p "$work/features" "$out"
 "$build/demo-images" "$work"
 for set in train id near texture glyphs noise; do
-    "$build/extract" run -q -m demo -w weights/demo.safetensors -r "$work/images" \
+    "$build/extract" run -q --force -m demo -w weights/demo.safetensors -r "$work/images" \
         -l "$work/lists/$set.txt" -o "$work/features/$set.h5"
 done
 "$build/score" run --train "$work/features/train.h5" --id "$work/features/id.h5" \
