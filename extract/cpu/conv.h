@@ -43,6 +43,7 @@ typedef struct conv_tile_args {
     int columns;              /* valid channels of the panel */
     size_t x_step, y_step, r_step;
     float low, high;          /* the activation, as bounds */
+    activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } conv_tile_args;
 
 typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
@@ -51,7 +52,13 @@ typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) by
     const float *w, *bias;    /* [taps][w_step], [w_step]: channels rounded up to vectors */
     size_t w_step, x_step, y_step;
     float low, high;          /* the activation, as bounds */
+    activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } depthwise_args;
+
+static inline activation activation_curve(activation act)
+{
+    return act == ACT_GELU || act == ACT_SILU || act == ACT_SIGMOID ? act : ACT_NONE;
+}
 
 static inline float activation_low(activation act)
 {
