@@ -241,12 +241,8 @@ static int key_std(prep *p, const char *v)
 static const struct key {
     const char *name;
     int (*set)(prep *, const char *);
-} keys[] = {{"size", key_size},
-            {"resize", key_resize},
-            {"crop", key_crop},
-            {"filter", key_filter},
-            {"mean", key_mean},
-            {"std", key_std}};
+} keys[] = {{"size", key_size},     {"resize", key_resize}, {"crop", key_crop},
+            {"filter", key_filter}, {"mean", key_mean},     {"std", key_std}};
 
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -347,8 +343,7 @@ int prep_json(const prep *p, char **out)
     fprintf(f, "{\"preset\":\"%s\",\"resize\":", p->preset);
     if (p->resize_short > 0) fprintf(f, "%d", p->resize_short);
     else fprintf(f, "[%d,%d]", p->resize_h, p->resize_w);
-    fprintf(f,
-            ",\"filter\":\"%s\",\"crop\":", resize_filter_name(p->filter));
+    fprintf(f, ",\"filter\":\"%s\",\"crop\":", resize_filter_name(p->filter));
     if (p->crop > 0) fprintf(f, "%d", p->crop);
     else fputs("null", f);
     fprintf(f, ",\"out\":[%d,%d]", p->out_h, p->out_w);

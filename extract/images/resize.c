@@ -18,7 +18,7 @@ struct resize_plan {
     int first_row, end_row;   /* of the source */
     int first_column, end_column;
     cv2_plan *cv2; /* instead of the two axes */
-    uint8_t *mid; /* [end_row - first_row, mid_stride] */
+    uint8_t *mid;  /* [end_row - first_row, mid_stride] */
     size_t mid_stride;
 };
 

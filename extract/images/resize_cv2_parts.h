@@ -68,8 +68,8 @@ static inline uint8_t cv2_cubic_float(const int32_t h[4], const cv2_rows *r)
 /* The wanted outputs of the horizontal axis.  Pixels outside the line are its edge pixel, so their
  * weights are added to that one's: sums of integers, nothing is lost. */
 typedef struct cv2_columns {
-    int count; /* wanted outputs */
-    int *lo;   /* [count + 3] first pixel */
+    int count;  /* wanted outputs */
+    int *lo;    /* [count + 3] first pixel */
     int16_t *q; /* [count + 3][taps] zero behind the line's end; outputs behind `count` are zero */
 } cv2_columns;
 

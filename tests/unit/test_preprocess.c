@@ -334,16 +334,11 @@ static void test_absurd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_published_pipelines),
-        cmocka_unit_test(test_whose_numbers),
-        cmocka_unit_test(test_size),
-        cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_geometry),
-        cmocka_unit_test(test_padding),
-        cmocka_unit_test(test_plans),
-        cmocka_unit_test(test_absurd),
+        cmocka_unit_test(test_presets),       cmocka_unit_test(test_published_pipelines),
+        cmocka_unit_test(test_whose_numbers), cmocka_unit_test(test_size),
+        cmocka_unit_test(test_overrides),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_geometry),      cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_plans),         cmocka_unit_test(test_absurd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,8 @@ static void compare(const uint8_t *src, const uint8_t *whole, resize_shape s)
         size_t at = (size_t)y * from + 3 * (size_t)x0;
         memcpy(part + at, src + at, 3 * (size_t)(x1 - x0));
     }
-    for (int again = 0; again < 2; again++) { /* what a run leaves in the plan is not seen by the next */
+    for (int again = 0; again < 2;
+         again++) { /* what a run leaves in the plan is not seen by the next */
         resize_plan_run(p, again ? src : part, dst, stride);
         for (int y = 0; y < s.ch; y++) {
             const uint8_t *want = whole + ((size_t)(s.y + y) * (size_t)s.ow + (size_t)s.x) * 3;
@@ -126,8 +127,8 @@ static void test_special_factors(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof t / sizeof *t; i++)
         for (int f = 0; f < 2; f++) {
-            resize_shape s = {.w = t[i][0], .h = t[i][1], .ow = t[i][2], .oh = t[i][3],
-                              .filter = filters[f]};
+            resize_shape s = {
+                .w = t[i][0], .h = t[i][1], .ow = t[i][2], .oh = t[i][3], .filter = filters[f]};
             uint8_t *src = source(s.w, s.h);
             s.cw = s.ow;
             s.ch = s.oh;
@@ -159,7 +160,14 @@ static void test_contrast(void **state)
 /* A centre crop of a large reduction reads little of the source. */
 static void test_reach(void **state)
 {
-    resize_shape s = {.w = 1000, .h = 750, .ow = 100, .oh = 75, .x = 40, .y = 30, .cw = 20, .ch = 20,
+    resize_shape s = {.w = 1000,
+                      .h = 750,
+                      .ow = 100,
+                      .oh = 75,
+                      .x = 40,
+                      .y = 30,
+                      .cw = 20,
+                      .ch = 20,
                       .filter = RESIZE_CV2_BICUBIC};
     resize_plan *p = NULL;
     int first, end;
