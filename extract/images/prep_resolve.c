@@ -17,12 +17,16 @@ static const float half[3] = {0.5f, 0.5f, 0.5f};
 
 /* ---- presets --------------------------------------------------------------------------------- */
 
-/* Are resize_short and filter those of this recipe?  They are torchvision's unless it says so. */
+/* Are resize_short and filter those of this recipe?  Numbers that say nothing of whose they are, as
+ * those of a network that papers squash, serve torchvision and timm; mmcls has rules of its own. */
 static int own_numbers(const prep_native *n, const char *recipe)
 {
+    static const char *const recipes[] = {"torchvision", "timm", "mmcls"};
     const char *whose = n->recipe != NULL ? n->recipe : n->preset;
-    if (strcmp(whose, "timm") != 0 && strcmp(whose, "mmcls") != 0) whose = "torchvision";
-    return n->resize_short > 0 && strcmp(whose, recipe) == 0;
+    if (n->resize_short == 0) return 0;
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)
+        if (strcmp(whose, recipes[i]) == 0) return strcmp(whose, recipe) == 0;
+    return strcmp(recipe, "mmcls") != 0;
 }
 
 /* The short side before a crop of `side`; the fraction is the crop's part of it. */

@@ -27,7 +27,8 @@ typedef struct prep_native {
     resize_filter filter;
     float mean[3], std[3];
     const char *recipe; /* whose numbers resize_short and filter are, "torchvision", "timm" or
-                           "mmcls"; NULL: the preset's where it is one of these, else torchvision's */
+                           "mmcls"; NULL: the preset's where it is one of these, else both
+                           torchvision's and timm's */
 } prep_native;
 
 /* Resolves `--prep PRESET[:key=value,...]` (NULL: the network's own).  Keys: size=N, resize=N|HxW,

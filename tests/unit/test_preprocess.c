@@ -168,8 +168,11 @@ static void test_whose_numbers(void **state)
     assert_row("timm", &n, "248", "bicubic", "224", 224, IMAGENET);
     n.recipe = NULL;
     assert_row("torchvision", &n, "288", "bilinear", "224", 224, IMAGENET);
+    assert_row("timm", &n, "288", "bilinear", "224", 224, IMAGENET);
+    assert_row("mmcls", &n, "256", "bilinear", "224", 224, IMAGENET);
     n.resize_short = 0;
     assert_row("torchvision", &n, "256", "bilinear", "224", 224, IMAGENET);
+    assert_row("timm", &n, "248", "bicubic", "224", 224, IMAGENET);
 }
 
 /* Input sides other than the network's. */
