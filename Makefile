@@ -148,7 +148,8 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/li
 $(BUILD)/unit/test_nets $(BUILD)/unit/test_hash_golden: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
-	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
+$(BUILD)/tools/hash_weights: $(BUILD)/obj/tests/lib/hash_golden.c.o
 
 # Shell and Python tests need no build of their own; each is one TAP stream.
 CLI_TESTS := $(sort $(wildcard tests/cli/*.t))
@@ -177,7 +178,7 @@ fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SE
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 install: all ## install under $(DESTDIR)$(PREFIX)
