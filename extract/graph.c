@@ -95,7 +95,7 @@ static int add_param(graph *g, const char *name, int rank, const int *dim)
     g->rc = mem_grow(&g->params, &g->params_room, g->n_params + 1, sizeof *g->params, "graph");
     if (g->rc < 0) return -1;
     p = &g->params[g->n_params];
-    *p = (param){ .name = name, .rank = rank, .count = 1 };
+    *p = (param){ .name = name, .rank = rank, .count = 1, .grid_prefix = -1 };
     for (int i = 0; i < rank; i++) {
         p->dim[i] = (size_t)dim[i];
         p->count *= (size_t)dim[i];

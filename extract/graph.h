@@ -43,6 +43,8 @@ typedef struct param { /* one tensor that the checkpoint must hold */
     int rank;
     size_t dim[4];
     size_t count;
+    int grid_prefix;         /* positions [1, grid_prefix + side * side, d], which can be interpolated
+                                from another side: rows before the grid; -1: no positions */
 } param;
 
 typedef struct graph graph;
