@@ -68,10 +68,10 @@ int weights_choose(weights *w, const model *m, int side)
 {
     int rc = 0;
     graph *g = NULL;
-    size_t least = SIZE_MAX;
+    fitting best = { .missing = SIZE_MAX / 2 };
     w->chosen_for = m;
     w->layout = layouts_of(m);
-    for (const layout *l = w->layout; l->name != NULL && least > 0; l++) {
+    for (const layout *l = w->layout; l->name != NULL && fitting_troubles(&best) > 0; l++) {
         int classes = classes_under(w, m, l);
         fitting f;
         graph_free(&g);
@@ -80,8 +80,8 @@ int weights_choose(weights *w, const model *m, int side)
             continue;
         }
         TRY(fitting_count(&f, w, l, g, SIZE_MAX));
-        if (fitting_troubles(&f) >= least) continue;
-        least = fitting_troubles(&f);
+        if (!fitting_better(&f, &best)) continue;
+        best = f;
         w->layout = l;
     }
     layout_call(w->layout_name, sizeof w->layout_name, m, w->layout);

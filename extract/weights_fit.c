@@ -100,6 +100,12 @@ size_t fitting_troubles(const fitting *f)
     return f->missing + f->misshaped + f->unexpected;
 }
 
+int fitting_better(const fitting *a, const fitting *b)
+{
+    size_t x = a->missing + a->misshaped, y = b->missing + b->misshaped;
+    return x < y || (x == y && a->unexpected < b->unexpected);
+}
+
 int fitting_count(fitting *f, const weights *w, const layout *l, const graph *g, size_t limit)
 {
     int rc = 0;

@@ -44,6 +44,8 @@ int classes_under(const weights *w, const model *m, const layout *l);
 /* Counts troubles, and gives up beyond `limit` of them.  ERR_ENV: no memory. */
 int fitting_count(fitting *f, const weights *w, const layout *l, const graph *g, size_t limit);
 size_t fitting_troubles(const fitting *f);
+/* What a file holds tells more than what it does not need. */
+int fitting_better(const fitting *a, const fitting *b);
 /* Is this key there for other reasons than the network's parameters? */
 int is_unexpected(const layout *l, const weights *w, const char *name);
 
