@@ -197,7 +197,7 @@ usage "--batch" -b x
 usage "--limit" --limit 0
 usage "--stop-after" --stop-after soon
 usage "--progress" --progress loud
-usage "demo takes 32x32 images; this preprocessing gives 28x28" --prep cifar:crop=28
+usage "resnet20 takes 32x32 images; this preprocessing gives 28x28" -m resnet20 --prep cifar:crop=28
 usage "--prep: no key 'corp'" --prep cifar:corp=28
 "$extract" run -m demo > "$out" 2> "$err"
 [ $? -eq 2 ] && said '--weights' && one_line
