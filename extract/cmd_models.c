@@ -44,6 +44,17 @@ static void print_prep(const model *m)
     }
 }
 
+/* The shape of a tap as it is stored. */
+static void print_tap(const node *v)
+{
+    shape s = v->out;
+    if (s.h * s.w == 1) printf("  %-40s [%d]\n", v->tap, s.c);
+    else if (v->layout == TAP_TOKENS) printf("  %-40s [%d,%d]  tokens\n", v->tap, s.h * s.w, s.c);
+    else if (v->layout == TAP_HWC)
+        printf("  %-40s [%d,%d,%d]  channels last\n", v->tap, s.h, s.w, s.c);
+    else printf("  %-40s [%d,%d,%d]\n", v->tap, s.c, s.h, s.w);
+}
+
 static int print_model(const model *m)
 {
     int rc = 0;
@@ -60,13 +71,8 @@ static int print_model(const model *m)
     printf("checkpoints %s\n", m->layouts);
     print_prep(m);
     printf("taps:\n");
-    for (size_t i = 0; i < graph_nodes(g); i++) {
-        const node *v = graph_node(g, (int)i);
-        if (v->tap == NULL) continue;
-        if (v->out.h * v->out.w > 1)
-            printf("  %-22s [%d,%d,%d]\n", v->tap, v->out.c, v->out.h, v->out.w);
-        else printf("  %-22s [%d]\n", v->tap, v->out.c);
-    }
+    for (size_t i = 0; i < graph_nodes(g); i++)
+        if (graph_node(g, (int)i)->tap != NULL) print_tap(graph_node(g, (int)i));
 done:
     graph_free(&g);
     return rc;

@@ -2,7 +2,9 @@
  *
  * A builder keeps the first error in the graph and returns a dead node (-1) after it, so a model
  * reads without checks and the finished graph is checked once, by graph_check().
- * Shapes are per image: [c,h,w]; a vector has h = w = 1.  A graph names no device and holds no
+ * Shapes are per image: [c,h,w]; a vector has h = w = 1.  Tokens are a map too: t tokens of width d have
+ * c = d and h * w = t, in row-major order of h, w, so that an image's patches need no reshaping (a
+ * class token makes it h = t, w = 1).  A graph names no device and holds no
  * weights, only their names and shapes; extract/weights.h binds a checkpoint to it and
  * extract/plan.h turns it into steps. */
 #ifndef OUTPOST_GRAPH_H
@@ -23,18 +25,32 @@ typedef struct shape {
     int c, h, w;
 } shape;
 
+typedef enum tap_layout { /* how a dumped map is stored: as the published module has it */
+    TAP_CHW,    /* [c,h,w] */
+    TAP_HWC,    /* [h,w,c] */
+    TAP_TOKENS  /* [h w,c] */
+} tap_layout;
+
 typedef struct node {
     graph_op op;
     const char *name;        /* the checkpoint's layer name; "" for ops without weights */
     const char *tap;         /* name under which it can be dumped, or NULL */
+    tap_layout layout;       /* of the tap */
     int *in;
     int n_in;
     shape out;
-    int kernel, stride, pad; /* conv and pools; square windows */
-    int groups;              /* conv */
-    int ceil_mode;           /* maxpool */
-    float eps;               /* batchnorm */
-    int weight, bias;        /* parameter indices, -1: none; batchnorm: gamma and beta */
+    int kernel, stride, pad; /* conv, pools, unfold; square windows */
+    int groups;              /* conv, groupnorm */
+    int standardise;         /* conv: each output channel's weights to mean 0, variance 1 */
+    int ceil_mode;           /* pools */
+    int zero_pad;            /* maxpool: padding is zeros that take part, not minus infinity */
+    float eps;               /* norms */
+    int heads;               /* attention */
+    float scale;             /* attention: factor of q k */
+    int window, shift;       /* attention: side of a window (0: all tokens see all), cyclic shift */
+    int offset;              /* slice: first channel; token: its index */
+    int weight, bias;        /* parameter indices, -1: none; norms: gamma and beta; embed: positions
+                                and class token; attention: bias table; performer: features w */
     int mean, var;           /* batchnorm */
 } node;
 
@@ -58,29 +74,81 @@ int g_input(graph *g, int c, int h, int w);
 int g_conv(graph *g, int x, int cout, int kernel, int stride, int pad, const char *name);
 int g_conv_bias(graph *g, int x, int cout, int kernel, int stride, int pad, const char *name);
 int g_conv_depthwise(graph *g, int x, int kernel, int stride, int pad, const char *name);
+int g_conv_depthwise_bias(graph *g, int x, int kernel, int stride, int pad, const char *name);
+int g_conv_groups(graph *g, int x, int cout, int kernel, int stride, int pad, int groups,
+                  const char *name);
+/* Weight standardisation: w' = (w - mean) / sqrt(var + 1e-10) over all but the first dimension, biased
+ * variance (Qiao et al. 2019, arXiv:1903.10520, with BiT's epsilon). */
+int g_conv_standardised(graph *g, int x, int cout, int kernel, int stride, int pad,
+                        const char *name);
 /* y = (x - mean) gamma / sqrt(var + 1e-5) + beta, running statistics (models.md section 1). */
 int g_batchnorm(graph *g, int x, const char *name);
+/* Statistics of one image over c / groups channels and h, w (Wu and He 2018), eps 1e-5. */
+int g_groupnorm(graph *g, int x, int groups, const char *name);
+/* Over the channels of each pixel or token; biased variance. */
+int g_layernorm(graph *g, int x, float eps, const char *name);
 int g_relu(graph *g, int x);
 int g_relu6(graph *g, int x);
+int g_gelu(graph *g, int x);    /* exact: x Phi(x), by erf */
+int g_silu(graph *g, int x);    /* x / (1 + exp(-x)) */
+int g_sigmoid(graph *g, int x);
 /* Padding behaves as minus infinity; ceil_mode as torch. */
 int g_maxpool(graph *g, int x, int kernel, int stride, int pad, int ceil_mode);
+/* An explicit border of zeros that take part in the maximum, then windows without padding (BiT). */
+int g_maxpool_zero_pad(graph *g, int x, int kernel, int stride, int pad);
 int g_avgpool(graph *g, int x, int kernel, int stride);
+/* ceil_mode, count_include_pad = false: a window at the border divides by its real elements. */
+int g_avgpool_ceil(graph *g, int x, int kernel, int stride);
 /* Mean over h and w -> vector. */
 int g_gap(graph *g, int x);
+/* name.weight [out, c], name.bias [out]; on the channels of every pixel or token. */
 int g_linear(graph *g, int x, int out, const char *name);
+int g_linear_plain(graph *g, int x, int out, const char *name); /* without bias */
 int g_add(graph *g, int a, int b);
+/* y = x * weight[c]; `name` is the parameter's whole name [c] (layer scale, ConvNeXt). */
+int g_scale(graph *g, int x, const char *name);
+/* y = x * v[c], v a vector (squeeze and excitation). */
+int g_gate(graph *g, int x, int v);
+int g_slice(graph *g, int x, int first, int c); /* channels [first, first + c) */
+/* Zeros below and to the right up to h x w, and the way back. */
+int g_pad(graph *g, int x, int h, int w);
+int g_crop(graph *g, int x, int h, int w);
 int g_concat(graph *g, const int *x, int n);
 /* He et al. 2016, option A as akamaster's pytorch_resnet_cifar10 has it: every second row and
  * column, (cout - cin) / 2 zero channels before and after. */
 int g_shortcut_a(graph *g, int x, int cout);
 
+/* ---- builders of transformers --------------------------------------------------------------- */
+/* Patches [d,h,w] -> tokens [d, 1 + h w, 1]: the class token `cls` [1,1,d] first, then plus the positions
+ * `pos` [1, 1 + h w, d]; both are whole parameter names. */
+int g_embed(graph *g, int x, const char *cls, const char *pos);
+int g_token(graph *g, int x, int index); /* -> vector */
+/* Multi-head attention on q, k, v of width d: x [3d,h,w], channels [q; k; v], head j at j d/heads of
+ * each -> softmax(scale q k) v, [d,h,w]; projections are linear layers around it (Vaswani et al. 2017). */
+int g_attention(graph *g, int x, int heads, float scale);
+/* The same inside windows of window x window pixels, which must divide the map, after a cyclic shift by
+ * `shift` up and left (undone afterwards), plus a bias per head from `table` (whole name,
+ * [(2 window - 1)^2, heads]) and -100 between tokens that the shift brought together
+ * (Liu et al. 2021, arXiv:2103.14030; models.md 4.3).  Scale (d/heads)^-1/2. */
+int g_window_attention(graph *g, int x, int heads, int window, int shift, const char *table);
+/* Linear attention of T2T-ViT's performer stage (models.md 6.3, steps 2 and 3): x [3d,h,w], channels
+ * [k; q; v] -> [d,h,w]; `w` (whole name) [m,d] are its random features. */
+int g_performer(graph *g, int x, int features, const char *w);
+/* torch.nn.Unfold: [c,h,w] -> [c kernel^2, h', w'], channel (c kernel + ky) kernel + kx. */
+int g_unfold(graph *g, int x, int kernel, int stride, int pad);
+/* Patch merging of Swin: [c,h,w] -> [4c, ceil h/2, ceil w/2], channels of the pixels (even row, even
+ * column), (odd, even), (even, odd), (odd, odd); an odd side gets a border of zeros. */
+int g_merge(graph *g, int x);
+
 /* Marks a node as a tap; returns it. */
 int g_tap(graph *g, int x, const char *name);
+int g_tap_as(graph *g, int x, const char *name, tap_layout layout);
 void g_features(graph *g, int x);                  /* the penultimate vector */
 void g_logits(graph *g, int x);
 /* Names the last linear layer whose weight and bias are stored as /head: logits = W features + b. */
 void g_head(graph *g, const char *name);
 int g_channels(const graph *g, int x);
+shape g_shape(const graph *g, int x); /* 1,1,1 after an error */
 /* printf into memory of the graph. */
 const char *g_name(graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -95,7 +163,7 @@ int graph_features(const graph *g); /* node index, -1: none */
 int graph_logits(const graph *g);
 const char *graph_head(const graph *g); /* layer name or NULL */
 int graph_find_tap(const graph *g, const char *name); /* node index or -1 */
-/* Multiply-adds of one image: convolutions and linear layers (models.md section 0). */
+/* Multiply-adds of one image: convolutions, linear layers, attention products (models.md section 0). */
 double graph_macs(const graph *g);
 size_t graph_parameter_count(const graph *g); /* without BN statistics */
 

@@ -1,25 +1,11 @@
 #include "extract/plan.h"
 #include "extract/plan_memory.h"
+#include "extract/plan_parts.h"
 #include "common/err.h"
 #include "common/mem.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct planner {
-    const graph *g;
-    const weights *w;
-    plan *p;
-    size_t n;            /* nodes */
-    int *uses;           /* [n] consumers that are needed */
-    int *consumer;       /* [n] the only consumer where uses == 1 */
-    unsigned char *need; /* [n] */
-    unsigned char *kept; /* [n] value is asked for */
-    int *owner;          /* [n] node that starts the chain which absorbed this one, else itself */
-    int *end;            /* [n] last node of the chain that starts here */
-    int *tensor;         /* [n] tensor of a chain's last node, -1 otherwise */
-} planner;
 
 static int planner_init(planner *b, const plan_request *r, size_t n_r)
 {
@@ -57,6 +43,7 @@ static void planner_clear(planner *b)
     free(b->owner);
     free(b->end);
     free(b->tensor);
+    free(b->merged);
 }
 
 /* ---- fusion ------------------------------------------------------------------------------------ */
@@ -74,9 +61,22 @@ static void absorb(planner *b, int start, int next)
     b->end[start] = next;
 }
 
-static int is_activation(graph_op op)
+static activation activation_of(graph_op op)
 {
-    return op == OP_relu || op == OP_relu6;
+    switch (op) {
+    case OP_relu: return ACT_RELU;
+    case OP_relu6: return ACT_RELU6;
+    case OP_gelu: return ACT_GELU;
+    case OP_silu: return ACT_SILU;
+    case OP_sigmoid: return ACT_SIGMOID;
+    default: return ACT_NONE;
+    }
+}
+
+/* Curves go only behind products that nothing is added to. */
+static int may_activate(int product, int summed, activation act)
+{
+    return act == ACT_RELU || act == ACT_RELU6 || (act != ACT_NONE && product && !summed);
 }
 
 /* A sum goes to the operand that is computed last, so that the other one is there already. */
@@ -89,107 +89,77 @@ static int may_take_sum(const planner *b, int last, int sum)
 
 static void fuse_from(planner *b, int start)
 {
-    graph_op op = graph_node(b->g, start)->op;
-    int next = next_of(b, start), summed = 0;
-    if (op != OP_conv && op != OP_linear && op != OP_batchnorm && op != OP_add) return;
-    if (op == OP_conv && next >= 0 && graph_node(b->g, next)->op == OP_batchnorm) {
+    graph_op op = plan_branches(b, start) ? OP_conv : graph_node(b->g, start)->op;
+    int next = next_of(b, start), summed = 0, product = op == OP_conv || op == OP_linear;
+    if (!product && op != OP_batchnorm && op != OP_groupnorm && op != OP_add) return;
+    if (graph_node(b->g, start)->op == OP_conv && next >= 0 &&
+        graph_node(b->g, next)->op == OP_batchnorm) {
+        absorb(b, start, next);
+        next = next_of(b, next);
+    }
+    if (graph_node(b->g, start)->op == op && product && next >= 0 &&
+        graph_node(b->g, next)->op == OP_scale) {
         absorb(b, start, next);
         next = next_of(b, next);
     }
     while (next >= 0) {
         graph_op follow = graph_node(b->g, next)->op;
-        int activation_now = is_activation(follow);
-        if (!activation_now && !(op == OP_conv && follow == OP_add && !summed &&
-                                 may_take_sum(b, b->end[start], next)))
+        int activates = may_activate(product, summed, activation_of(follow));
+        if (!activates && !(product && follow == OP_add && !summed &&
+                        may_take_sum(b, b->end[start], next)))
             break;
         summed = 1;
         absorb(b, start, next);
-        if (activation_now) break;
+        if (activates) break;
         next = next_of(b, next);
     }
 }
 
-/* ---- weights ----------------------------------------------------------------------------------- */
-
-/* s = gamma / sqrt(var + eps), t = beta - mean s, in double. */
-static void bn_factors(const planner *b, const node *bn, int c, double *s, double *t)
-{
-    double gamma = (double)weights_at(b->w, bn->weight)[c];
-    double beta = (double)weights_at(b->w, bn->bias)[c];
-    double mean = (double)weights_at(b->w, bn->mean)[c];
-    double var = (double)weights_at(b->w, bn->var)[c];
-    *s = gamma / sqrt(var + (double)bn->eps);
-    *t = beta - mean * *s;
-}
-
-static int conv_weights(const planner *b, plan_step *step, const node *v, const node *bn)
-{
-    int rc = 0;
-    size_t c = (size_t)v->out.c, n = graph_param(b->g, v->weight)->count, each = n / c;
-    const float *w = weights_at(b->w, v->weight);
-    const float *bias = v->bias >= 0 ? weights_at(b->w, v->bias) : NULL;
-    TRY(mem_new_aligned(&step->w, n, sizeof *step->w, v->name));
-    TRY(mem_new_aligned(&step->b, c, sizeof *step->b, v->name));
-    step->w_count = n;
-    for (size_t o = 0; o < c; o++) {
-        double s = 1, t = 0;
-        if (bn != NULL) bn_factors(b, bn, (int)o, &s, &t);
-        step->b[o] = (float)(t + s * (bias ? (double)bias[o] : 0));
-        for (size_t i = o * each; i < (o + 1) * each; i++)
-            step->w[i] = bn != NULL ? (float)((double)w[i] * s) : w[i];
-    }
-done:
-    return rc;
-}
-
-static int bn_weights(const planner *b, plan_step *step, const node *v)
-{
-    int rc = 0;
-    size_t c = (size_t)v->out.c;
-    TRY(mem_new_aligned(&step->w, c, sizeof *step->w, v->name));
-    TRY(mem_new_aligned(&step->b, c, sizeof *step->b, v->name));
-    step->w_count = c;
-    for (size_t o = 0; o < c; o++) {
-        double s, t;
-        bn_factors(b, v, (int)o, &s, &t);
-        step->w[o] = (float)s;
-        step->b[o] = (float)t;
-    }
-done:
-    return rc;
-}
-
 /* ---- steps ------------------------------------------------------------------------------------- */
+
+/* The chain behind `start`: what was folded and fused. */
+static void follow_chain(const planner *b, int start, plan_step *s, const node **bn,
+                         const node **scale)
+{
+    for (int at = start; at != b->end[start]; at = b->consumer[at]) {
+        const node *u = graph_node(b->g, b->consumer[at]);
+        if (u->op == OP_batchnorm) *bn = u;
+        if (u->op == OP_scale) *scale = u;
+        if (u->op == OP_add) s->residual = b->tensor[u->in[0] == at ? u->in[1] : u->in[0]];
+        if (activation_of(u->op) != ACT_NONE) s->act = activation_of(u->op);
+    }
+}
 
 /* Emits the step of the chain that starts at `start`. */
 static int emit(planner *b, int start)
 {
-    int rc = 0, at = start;
-    const node *v = graph_node(b->g, start), *bn = NULL;
+    int rc = 0;
+    const node *v = graph_node(b->g, start), *bn = NULL, *scale = NULL;
+    const branches *m = plan_branches(b, start);
     plan *p = b->p;
     plan_step *s = &p->steps[p->n_steps];
     int *x = p->edges + p->n_edges;
-    *s = (plan_step){ .op = v->op, .name = v->name, .x = x, .n_x = v->n_in, .residual = -1,
-                      .kernel = v->kernel, .stride = v->stride, .pad = v->pad,
-                      .groups = v->groups };
+    *s = (plan_step){ .op = v->op, .name = v->name, .v = v, .x = x, .n_x = v->n_in,
+                      .residual = -1, .kernel = v->kernel, .stride = v->stride, .pad = v->pad,
+                      .groups = v->groups, .act = activation_of(v->op) };
     for (int i = 0; i < v->n_in; i++)
         x[i] = b->tensor[v->in[i]];
-    p->n_edges += (size_t)v->n_in;
-    while (at != b->end[start]) {
-        int next = b->consumer[at];
-        const node *u = graph_node(b->g, next);
-        if (u->op == OP_batchnorm) bn = u;
-        if (u->op == OP_add) s->residual = b->tensor[u->in[0] == at ? u->in[1] : u->in[0]];
-        if (u->op == OP_relu) s->act = ACT_RELU;
-        if (u->op == OP_relu6) s->act = ACT_RELU6;
-        at = next;
+    if (m != NULL) {
+        s->op = OP_conv;
+        s->n_x = 1;
+        x[0] = b->tensor[m->source];
+        s->kernel = m->kernel;
+        s->stride = m->stride;
+        s->pad = m->kernel / 2;
     }
-    if (v->op == OP_relu) s->act = ACT_RELU;
-    if (v->op == OP_relu6) s->act = ACT_RELU6;
-    if (v->op == OP_conv || v->op == OP_linear) TRY(conv_weights(b, s, v, bn));
-    if (v->op == OP_batchnorm) TRY(bn_weights(b, s, v));
-    s->y = b->tensor[at] = (int)p->n_tensors;
-    p->tensors[p->n_tensors] = (plan_tensor){ .s = v->out, .node = at, .root = s->y };
+    p->n_edges += (size_t)v->n_in;
+    follow_chain(b, start, s, &bn, &scale);
+    if (m != NULL) TRY(plan_branch_weights(b, s, m));
+    else if (v->op == OP_conv || v->op == OP_linear)
+        TRY(plan_conv_weights(b, s, v, bn, scale));
+    else TRY(plan_other_weights(b, s, v));
+    s->y = b->tensor[b->end[start]] = (int)p->n_tensors;
+    p->tensors[p->n_tensors] = (plan_tensor){ .s = v->out, .node = b->end[start], .root = s->y };
     p->n_tensors++;
     p->n_steps++; /* counted last, so that plan_free sees whole steps only */
 done:
@@ -200,17 +170,24 @@ done:
     return rc;
 }
 
-static int add_output(planner *b, const plan_request *r)
+static void set_dims(plan_output *o, shape s)
+{
+    size_t c = (size_t)s.c, h = (size_t)s.h, w = (size_t)s.w;
+    o->count = o->reduce == REDUCE_NONE ? c * h * w : c;
+    o->rank = o->count == c ? 1 : o->layout == TAP_TOKENS ? 2 : 3;
+    if (o->rank == 1) memcpy(o->dim, (size_t[]){ c, 1, 1 }, sizeof o->dim);
+    else if (o->layout == TAP_TOKENS) memcpy(o->dim, (size_t[]){ h * w, c, 1 }, sizeof o->dim);
+    else if (o->layout == TAP_HWC) memcpy(o->dim, (size_t[]){ h, w, c }, sizeof o->dim);
+    else memcpy(o->dim, (size_t[]){ c, h, w }, sizeof o->dim);
+}
+
+static void add_output(planner *b, const plan_request *r)
 {
     plan_output *o = &b->p->outputs[b->p->n_outputs++];
-    shape s = graph_node(b->g, r->node)->out;
-    int map = s.h * s.w > 1 && r->reduce == REDUCE_NONE;
+    const node *v = graph_node(b->g, r->node);
     *o = (plan_output){ .name = r->name, .tensor = b->tensor[r->node], .node = r->node,
-                        .reduce = r->reduce,
-                        .rank = map ? 3 : 1,
-                        .dim = { (size_t)s.c, map ? (size_t)s.h : 1, map ? (size_t)s.w : 1 } };
-    o->count = o->dim[0] * o->dim[1] * o->dim[2];
-    return 0;
+                        .reduce = r->reduce, .layout = v->layout };
+    set_dims(o, v->out);
 }
 
 int plan_build(plan **out, const graph *g, const weights *w, const plan_request *requests,
@@ -229,12 +206,13 @@ int plan_build(plan **out, const graph *g, const weights *w, const plan_request 
         edges += (size_t)graph_node(g, (int)i)->n_in;
     TRY(mem_new(&b.p->edges, edges, sizeof *b.p->edges, "plan"));
     TRY(planner_init(&b, requests, n_requests));
+    TRY(plan_find_branches(&b));
     for (size_t i = 0; i < b.n; i++)
         if (b.need[i] && b.owner[i] == (int)i) fuse_from(&b, (int)i);
     for (size_t i = 0; i < b.n; i++) /* a chain runs when its last node is due */
         if (b.need[i] && b.end[b.owner[i]] == (int)i) TRY(emit(&b, b.owner[i]));
     for (size_t i = 0; i < n_requests; i++)
-        TRY(add_output(&b, &requests[i]));
+        add_output(&b, &requests[i]);
     TRY(plan_memory(b.p, dense));
     *out = b.p;
     b.p = NULL;

@@ -1,7 +1,8 @@
 /* From a graph and its weights to steps over one arena.
  *
  * Passes: what is needed for the requested outputs; batch norm folded into the convolution before it
- * (in double, rounded once: models.md 13.2); residual sum and activation fused behind a convolution;
+ * (in double, rounded once: models.md 13.2), so are weight standardisation, layer scale and RepVGG's parallel
+ * branches; residual sum and activation fused behind a convolution or linear layer;
  * concatenation by writing into slices; halos (zero borders) where a convolution pads; lifetimes and
  * offsets.  A node that is asked for keeps its exact value: nothing is fused across it.
  * Tensors are NHWC; sizes and offsets are in elements of one image. */
@@ -11,7 +12,10 @@
 #include "extract/graph.h"
 #include "extract/weights.h"
 
-typedef enum activation { ACT_NONE, ACT_RELU, ACT_RELU6 } activation;
+typedef enum activation {
+    ACT_NONE, ACT_RELU, ACT_RELU6, /* bounds */
+    ACT_GELU, ACT_SILU, ACT_SIGMOID /* curves: fused only where no residual is added */
+} activation;
 typedef enum reduction { REDUCE_NONE, REDUCE_MEAN, REDUCE_SUM, REDUCE_MAX } reduction;
 
 typedef struct plan_request { /* one output: a node, and how its map is reduced over h, w */
@@ -35,14 +39,17 @@ typedef struct plan_tensor {
 typedef struct plan_step {
     graph_op op;
     const char *name;
+    const node *v;        /* the node that it begins with, for what is not repeated here; borrowed */
     const int *x;         /* tensors read; borrowed from the plan */
     int n_x;
     int residual;         /* tensor added before the activation, -1: none */
     int y;                /* tensor written */
     activation act;
-    int kernel, stride, pad, groups;
+    int kernel, stride, pad, groups; /* linear: 1, 1, 0, 1 */
     float *w, *b;         /* conv OIHW, linear [out,in] and bias [out] (never NULL);
-                             batchnorm: scale and shift [c] */
+                             batchnorm, scale: factor and shift [c]; other norms: gamma and beta [c];
+                             embed: positions [t,c] and class token [c]; attention: bias table
+                             [(2 window - 1)^2, heads] or NULL; performer: features [m,c] */
     size_t w_count;
 } plan_step;
 
@@ -51,7 +58,8 @@ typedef struct plan_output {
     int tensor;
     int node;             /* of the graph */
     reduction reduce;
-    int rank;             /* of one image: 3 for a map [c,h,w], 1 for a vector [c] */
+    tap_layout layout;
+    int rank;             /* of one image: 1 for a vector [c]; a map [c,h,w], or as its layout says */
     size_t dim[3];
     size_t count;
 } plan_output;

@@ -1,6 +1,7 @@
 /* The plain reference: the graph itself, node by node, nothing folded, fused or blocked, in double
  * on NCHW.  Slow; the truth that the fast backends are held to (`extract run -d ref`, tests). */
 #include "extract/backend.h"
+#include "extract/ref_parts.h"
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -21,14 +22,14 @@ static size_t count_of(const node *v)
 }
 
 /* One output plane of a convolution. */
-static void conv_plane(const node *v, const node *from, const double *x, const float *w, int o,
+static void conv_plane(const node *v, const node *from, const double *x, const double *w, int o,
                        double *y)
 {
     int per = from->out.c / v->groups, first = o / (v->out.c / v->groups) * per;
     for (int ci = 0; ci < per; ci++)
         for (int ky = 0; ky < v->kernel; ky++)
             for (int kx = 0; kx < v->kernel; kx++) {
-                double f = (double)w[((o * per + ci) * v->kernel + ky) * v->kernel + kx];
+                double f = w[(ci * v->kernel + ky) * v->kernel + kx];
                 const double *plane = x + (size_t)(first + ci) * (size_t)from->out.h *
                                               (size_t)from->out.w;
                 for (int oy = 0; oy < v->out.h; oy++) {
@@ -43,18 +44,37 @@ static void conv_plane(const node *v, const node *from, const double *x, const f
             }
 }
 
-static void conv(const reference *r, const node *v, const node *from, const double *x, double *y)
+/* One output channel's weights, standardised where the node says so. */
+static void channel_weights(const node *v, const float *w, size_t n, double *out)
+{
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < n; i++)
+        mean += (out[i] = (double)w[i]) / (double)n;
+    if (!v->standardise) return;
+    for (size_t i = 0; i < n; i++)
+        squares += (out[i] - mean) * (out[i] - mean);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (out[i] - mean) / sqrt(squares / (double)n + 1e-10);
+}
+
+static int conv(const reference *r, const node *v, const node *from, const double *x, double *y)
 {
     const float *w = weights_at(r->p->w, v->weight);
     const float *b = v->bias >= 0 ? weights_at(r->p->w, v->bias) : NULL;
     size_t area = (size_t)v->out.h * (size_t)v->out.w;
+    size_t each = (size_t)(from->out.c / v->groups * v->kernel * v->kernel);
+    double *own = malloc((size_t)v->out.c * each * sizeof *own);
+    if (own == NULL) return -1;
 #pragma omp parallel for
     for (int o = 0; o < v->out.c; o++) {
-        double *plane = y + (size_t)o * area;
+        double *plane = y + (size_t)o * area, *mine = own + (size_t)o * each;
+        channel_weights(v, w + (size_t)o * each, each, mine);
         for (size_t i = 0; i < area; i++)
             plane[i] = b ? (double)b[o] : 0;
-        conv_plane(v, from, x, w, o, plane);
+        conv_plane(v, from, x, mine, o, plane);
     }
+    free(own);
+    return 0;
 }
 
 static void batchnorm(const reference *r, const node *v, const double *x, double *y)
@@ -76,28 +96,37 @@ static void pool(const node *v, const node *from, const double *x, double *y)
     for (int c = 0; c < v->out.c; c++)
         for (int oy = 0; oy < v->out.h; oy++)
             for (int ox = 0; ox < v->out.w; ox++) {
-                double most = -INFINITY, sum = 0;
+                double most = -INFINITY, sum = 0, inside = 0;
                 for (int ky = 0; ky < v->kernel; ky++)
                     for (int kx = 0; kx < v->kernel; kx++) {
                         int iy = oy * v->stride + ky - v->pad, ix = ox * v->stride + kx - v->pad;
-                        double in;
-                        if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
-                        in = x[(c * h + iy) * w + ix];
+                        int outside = iy < 0 || iy >= h || ix < 0 || ix >= w;
+                        double in = 0;
+                        if (outside && !v->zero_pad) continue;
+                        if (!outside) in = x[(c * h + iy) * w + ix];
+                        inside++;
                         sum += in;
                         if (in > most || in != in) most = in;
                     }
                 y[(c * v->out.h + oy) * v->out.w + ox] =
-                    v->op == OP_maxpool ? most : sum / (v->kernel * v->kernel);
+                    v->op == OP_maxpool ? most : sum / inside;
             }
 }
 
+/* On every pixel. */
 static void linear(const reference *r, const node *v, const node *from, const double *x, double *y)
 {
-    const float *w = weights_at(r->p->w, v->weight), *b = weights_at(r->p->w, v->bias);
+    const float *w = weights_at(r->p->w, v->weight);
+    const float *b = v->bias >= 0 ? weights_at(r->p->w, v->bias) : NULL;
+    size_t area = (size_t)v->out.h * (size_t)v->out.w, c = (size_t)from->out.c;
+#pragma omp parallel for
     for (int o = 0; o < v->out.c; o++) {
-        y[o] = (double)b[o];
-        for (int i = 0; i < from->out.c; i++)
-            y[o] += (double)w[(size_t)o * (size_t)from->out.c + (size_t)i] * x[i];
+        double *plane = y + (size_t)o * area;
+        for (size_t t = 0; t < area; t++)
+            plane[t] = b ? (double)b[o] : 0;
+        for (size_t i = 0; i < c; i++)
+            for (size_t t = 0; t < area; t++)
+                plane[t] += (double)w[(size_t)o * c + i] * x[i * area + t];
     }
 }
 
@@ -132,11 +161,28 @@ static void shortcut_a(const node *v, const node *from, const double *x, double 
                     x[(c * from->out.h + 2 * oy) * from->out.w + 2 * ox];
 }
 
-static void run_node(reference *r, const node *v, double *y, const batch_input *in, size_t at)
+static double curve(graph_op op, double x)
+{
+    switch (op) {
+    case OP_relu: return x < 0 ? 0 : x;
+    case OP_relu6: return x < 0 ? 0 : x > 6 ? 6 : x;
+    case OP_gelu: return x / 2 * erfc(-x * M_SQRT1_2);
+    case OP_silu: return x / (1 + exp(-x));
+    default: return 1 / (1 + exp(-x));
+    }
+}
+
+static const float *parameter(const reference *r, int i)
+{
+    return i >= 0 ? weights_at(r->p->w, i) : NULL;
+}
+
+static int run_node(reference *r, const node *v, double *y, const batch_input *in, size_t at)
 {
     const node *from = v->n_in > 0 ? graph_node(r->p->g, v->in[0]) : NULL;
     const double *x = v->n_in > 0 ? r->value[v->in[0]] : NULL;
     const double *z = v->n_in > 1 ? r->value[v->in[1]] : NULL;
+    const float *w = parameter(r, v->weight), *b = parameter(r, v->bias);
     size_t n = count_of(v), area = (size_t)v->out.h * (size_t)v->out.w;
     switch (v->op) {
     case OP_input:
@@ -145,15 +191,17 @@ static void run_node(reference *r, const node *v, double *y, const batch_input *
                        ? (double)r->table[i / area][in->rgb[at * n + i % area * 3 + i / area]]
                        : (double)in->values[at * n + i];
         break;
-    case OP_conv: conv(r, v, from, x, y); break;
+    case OP_conv: return conv(r, v, from, x, y);
     case OP_batchnorm: batchnorm(r, v, x, y); break;
+    case OP_groupnorm: ref_groupnorm(v, w, b, x, y); break;
+    case OP_layernorm: ref_layernorm(v, w, b, x, y); break;
     case OP_relu:
-        for (size_t i = 0; i < n; i++)
-            y[i] = x[i] < 0 ? 0 : x[i];
-        break;
     case OP_relu6:
+    case OP_gelu:
+    case OP_silu:
+    case OP_sigmoid:
         for (size_t i = 0; i < n; i++)
-            y[i] = x[i] < 0 ? 0 : x[i] > 6 ? 6 : x[i];
+            y[i] = curve(v->op, x[i]);
         break;
     case OP_maxpool:
     case OP_avgpool: pool(v, from, x, y); break;
@@ -163,10 +211,32 @@ static void run_node(reference *r, const node *v, double *y, const batch_input *
         for (size_t i = 0; i < n; i++)
             y[i] = x[i] + z[i];
         break;
+    case OP_scale:
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] * (double)w[i / area];
+        break;
+    case OP_gate:
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] * z[i / area];
+        break;
     case OP_concat: concat(r, v, y); break;
+    case OP_slice: memcpy(y, x + (size_t)v->offset * area, n * sizeof *y); break;
+    case OP_pad:
+    case OP_crop: ref_pad_crop(v, from, x, y); break;
+    case OP_embed: ref_embed(v, w, b, x, y); break;
+    case OP_token:
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i * (size_t)(from->out.h * from->out.w) + (size_t)v->offset];
+        break;
+    case OP_attention: return ref_attention(v, w, x, y);
+    case OP_performer:
+        return ref_performer(v, (int)graph_param(r->p->g, v->weight)->dim[0], w, x, y);
+    case OP_unfold: ref_unfold(v, from, x, y); break;
+    case OP_merge: ref_merge(v, from, x, y); break;
     case OP_shortcut_a: shortcut_a(v, from, x, y); break;
     case OP_COUNT: break;
     }
+    return 0;
 }
 
 static void ref_close(void **out)
@@ -204,9 +274,10 @@ done:
 static void export_node(const node *v, const double *x, reduction how, float *out)
 {
     size_t area = (size_t)v->out.h * (size_t)v->out.w, n = count_of(v);
-    if (how == REDUCE_NONE) {
+    if (how == REDUCE_NONE) { /* channels last where the published module has them so */
+        size_t c = (size_t)v->out.c;
         for (size_t i = 0; i < n; i++)
-            out[i] = (float)x[i];
+            out[i] = (float)(v->layout == TAP_CHW ? x[i] : x[i % c * area + i / c]);
         return;
     }
     for (size_t c = 0; c < (size_t)v->out.c; c++) {
@@ -225,7 +296,8 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
     const graph *g = r->p->g;
     for (size_t i = 0; i < images; i++) {
         for (size_t k = 0; k < graph_nodes(g); k++)
-            run_node(r, graph_node(g, (int)k), r->value[k], in, i);
+            if (run_node(r, graph_node(g, (int)k), r->value[k], in, i) < 0)
+                return err_set(ERR_ENV, "no memory for the reference");
         for (size_t k = 0; k < r->p->n_outputs; k++) {
             const plan_output *o = &r->p->outputs[k];
             export_node(graph_node(g, o->node), r->value[o->node], o->reduce,

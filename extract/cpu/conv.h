@@ -55,7 +55,7 @@ typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) by
 
 static inline float activation_low(activation act)
 {
-    return act == ACT_NONE ? -INFINITY : 0.0f;
+    return act == ACT_RELU || act == ACT_RELU6 ? 0.0f : -INFINITY;
 }
 
 static inline float activation_high(activation act)

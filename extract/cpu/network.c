@@ -91,6 +91,11 @@ static int prepare(network *net, cpu_step *c)
         TRY(copy_floats(&c->w, s->w, (size_t)y.c, s->name));
         TRY(copy_floats(&c->b, s->b, (size_t)y.c, s->name));
         break;
+    case OP_groupnorm: case OP_layernorm: case OP_gelu: case OP_silu: case OP_sigmoid:
+    case OP_slice: case OP_scale: case OP_gate: case OP_pad: case OP_crop: case OP_embed:
+    case OP_token: case OP_attention: case OP_performer: case OP_unfold: case OP_merge:
+        CHECK(0, ERR_ENV, "%s: the cpu has no %s", s->name, graph_op_name(s->op));
+        break;
     default: break;
     }
 done:
@@ -262,7 +267,7 @@ static int run_step(const network *net, int worker, const cpu_step *c, size_t fi
     case OP_gap: map_gap(&x, sum, &y, n); break;
     case OP_concat: run_concat(net, arena, s, n); break;
     case OP_shortcut_a: map_shortcut_a(&x, &y, n); break;
-    case OP_COUNT: break;
+    default: break;
     }
     return 0;
 }
