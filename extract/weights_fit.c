@@ -102,8 +102,8 @@ size_t fitting_troubles(const fitting *f)
 
 int fitting_better(const fitting *a, const fitting *b)
 {
-    size_t x = a->missing + a->misshaped, y = b->missing + b->misshaped;
-    return x < y || (x == y && a->unexpected < b->unexpected);
+    if (a->used != b->used) return a->used > b->used;
+    return fitting_troubles(a) < fitting_troubles(b);
 }
 
 int fitting_count(fitting *f, const weights *w, const layout *l, const graph *g, size_t limit)
@@ -121,8 +121,10 @@ int fitting_count(fitting *f, const weights *w, const layout *l, const graph *g,
         for (int k = 0; k < KEY_PARTS; k++)
             if (s.part[k] != NULL) used[s.part[k] - arrays_at(w->file, 0)] = 1;
     }
-    for (size_t i = 0; i < n && fitting_troubles(f) <= limit; i++)
+    for (size_t i = 0; i < n && fitting_troubles(f) <= limit; i++) {
+        f->used += used[i];
         f->unexpected += !used[i] && is_unexpected(l, w, arrays_at(w->file, i)->name);
+    }
 done:
     free(used);
     return rc;

@@ -27,6 +27,7 @@ typedef struct source { /* where a parameter's values are in the file */
 
 typedef struct fitting { /* how well a file fits a graph under a layout */
     size_t missing, misshaped, unexpected;
+    size_t used;             /* arrays of the file that some parameter names */
     int from, to;            /* sides of the grids, where positions need resampling; else 0 */
 } fitting;
 
@@ -44,7 +45,7 @@ int classes_under(const weights *w, const model *m, const layout *l);
 /* Counts troubles, and gives up beyond `limit` of them.  ERR_ENV: no memory. */
 int fitting_count(fitting *f, const weights *w, const layout *l, const graph *g, size_t limit);
 size_t fitting_troubles(const fitting *f);
-/* What a file holds tells more than what it does not need. */
+/* The more of the file is made sense of, the better; then, the less trouble. */
 int fitting_better(const fitting *a, const fitting *b);
 /* Is this key there for other reasons than the network's parameters? */
 int is_unexpected(const layout *l, const weights *w, const char *name);

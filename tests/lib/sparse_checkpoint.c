@@ -37,6 +37,7 @@ size_t sparse_read(FILE *f, char *network, size_t room, sparse_tensor **v)
         }
         if (mem_grow(v, &have, n + 1, sizeof **v, "keys") < 0) abort();
         snprintf(network, room, "%s", field[0]);
+        (*v)[n] = (sparse_tensor){ .rank = 0 };
         snprintf((*v)[n].key, sizeof (*v)[n].key, "%s", field[2]);
         parse_shape(&(*v)[n], field[3]);
         (*v)[n].is_int = strcmp(field[4], "int64") == 0;
@@ -76,7 +77,14 @@ int sparse_checkpoint(char *path, const sparse_tensor *v, size_t n)
         fputc(' ', f);
     header = (uint64_t)end - 8;
     rewind(f);
-    CHECK(fwrite(&header, 8, 1, f) == 1 && fflush(f) == 0 && ftruncate(fd, end + (long)at) == 0, ERR_ENV,
+    fwrite(&header, 8, 1, f);
+    at = 0;
+    for (size_t i = 0; i < n; at += bytes_of(&v[i++])) {
+        if (v[i].data == NULL) continue;
+        fseek(f, end + (long)at, SEEK_SET);
+        fwrite(v[i].data, bytes_of(&v[i]), 1, f);
+    }
+    CHECK(!ferror(f) && fflush(f) == 0 && ftruncate(fd, end + (long)at) == 0, ERR_ENV,
           "%s: cannot be written", path);
 done:
     if (f != NULL) fclose(f);

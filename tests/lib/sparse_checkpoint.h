@@ -1,4 +1,4 @@
-/* Checkpoints with names and shapes, and holes where the values would be. */
+/* Checkpoints with names and shapes, and holes where no values are given. */
 #ifndef OUTPOST_SPARSE_CHECKPOINT_H
 #define OUTPOST_SPARSE_CHECKPOINT_H
 
@@ -9,6 +9,7 @@ typedef struct sparse_tensor {
     char key[200];
     int rank, is_int; /* int64 or float32 */
     size_t dim[4];
+    const float *data;       /* NULL: zeros that take no space */
 } sparse_tensor;
 
 /* The next network of a table "network, index, key, shape (AxBxC or scalar), dtype": its name and tensors;
