@@ -85,7 +85,7 @@ RESNET(resnet152, 152, 1, 3, 8, 36, 3);
 
 static const key_rule himplos_rules[] = {
     { "layer#.#.shortcut.*", "layer#.#.downsample.*", KEY_COPY },
-    { NULL, NULL, KEY_COPY },
+    { 0 },
 };
 static const layout layouts_resnet18_32x32[] = {
     { .name = "openood" },
