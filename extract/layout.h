@@ -16,8 +16,9 @@ typedef enum key_how {
     KEY_COPY,      /* same shape, same order */
     KEY_HWIO,      /* 4-D kernel [h,w,in,out] -> [out,in,h,w]; others copied, (1,1,1,c) as (c) */
     KEY_TRANSPOSE, /* [in,out] -> [out,in]; 3-D [heads,d,out] flattened to [heads d,out] first; 1-D copied */
-    KEY_QKV        /* three arrays [in,heads,d], transposed, one below the other: [3 heads d,in];
+    KEY_QKV,       /* three arrays [in,heads,d], transposed, one below the other: [3 heads d,in];
                       [heads,d] for a vector: [3 heads d] */
+    KEY_STACK      /* three arrays [d,in] or [d] as they are, one below the other: [3 d,in], [3 d] */
 } key_how;
 
 typedef struct key_rule {
@@ -38,8 +39,8 @@ enum { KEY_MAX = 512, KEY_PARTS = 3 };
 /* ---- names --------------------------------------------------------------------------------- */
 /* Does the pattern stand for the whole name? */
 int layout_matches(const char *pattern, const char *name);
-/* Their name of the parameter, without prefixes; of array `part` where one parameter is three (KEY_QKV: 0
- * query, 1 key, 2 value).  Returns how many arrays there are: 1 or 3; 0 when the name is longer than
+/* Their name of the parameter, without prefixes; of array `part` where one parameter is three (0 query, 1 key,
+ * 2 value).  Returns how many arrays there are: 1 or 3; 0 when the name is longer than
  * `room`.  `how` may be NULL. */
 int layout_key_of(const layout *l, const char *ours, int part, char *out, size_t room, key_how *how);
 /* The same without `how`, for those who write checkpoints. */

@@ -49,13 +49,27 @@ static int transpose_shape(const array *a, size_t *dim)
     return 2;
 }
 
-static int qkv_shape(const array *const *part, int n, int rank, size_t *dim)
+static int are_alike(const array *const *part, int n)
 {
     const array *a = part[0];
     for (int i = 1; i < n; i++)
         if (part[i]->rank != a->rank ||
             memcmp(part[i]->dim, a->dim, (size_t)a->rank * sizeof *a->dim) != 0)
             return 0;
+    return 1;
+}
+
+static int stack_shape(const array *const *part, int n, size_t *dim)
+{
+    int rank = are_alike(part, n) ? copy_shape(part[0], dim) : 0;
+    if (rank > 0) dim[0] *= (size_t)n;
+    return rank;
+}
+
+static int qkv_shape(const array *const *part, int n, int rank, size_t *dim)
+{
+    const array *a = part[0];
+    if (!are_alike(part, n)) return 0;
     if (rank == 1) {
         dim[0] = (size_t)n * a->count;
         return 1;
@@ -74,6 +88,7 @@ int layout_shape(key_how how, const array *const *part, int n, int rank, size_t 
     case KEY_HWIO: return n == 1 ? hwio_shape(part[0], rank, dim) : 0;
     case KEY_TRANSPOSE: return n == 1 ? transpose_shape(part[0], dim) : 0;
     case KEY_QKV: return qkv_shape(part, n, rank, dim);
+    case KEY_STACK: return stack_shape(part, n, dim);
     default: return n == 1 ? copy_shape(part[0], dim) : 0;
     }
 }

@@ -7,14 +7,15 @@
 
 /* Graphs with timm's names: cls_token, pos_embed, patch_embed.proj, blocks.#.norm1, .attn.qkv,
  * .attn.proj, .norm2, .mlp.fc1, .mlp.fc2, norm, head. */
-extern const layout layouts_vit[];             /* timm, mmcls, augreg npz */
-extern const layout layouts_deit[];            /* timm (and the official files), mmcls */
+extern const layout layouts_vit[];             /* timm, mmcls, augreg npz, transformers */
+extern const layout layouts_deit[];            /* timm (and the official files), mmcls, transformers */
 extern const layout layouts_vit_torchvision[]; /* torchvision, torchvision old: the same graph's names */
 
 /* Graphs with timm <= 0.8's names: patch_embed.proj, .norm, layers.#.blocks.#.norm1,
  * .attn.relative_position_bias_table, .attn.qkv, .attn.proj, .norm2, .mlp.fc1, .mlp.fc2,
  * layers.#.downsample.norm, .reduction, norm, head. */
-extern const layout layouts_swin[];             /* timm 0.8 (and the official files), timm 0.9 */
+extern const layout layouts_swin[];             /* timm 0.8 (and the official files), timm 0.9,
+                                                   transformers */
 extern const layout layouts_swin_torchvision[]; /* torchvision */
 
 /* Graph with the names of GEN, ViM and MOS: root.conv, body.block#.unit##.gn1.., before_head.gn,

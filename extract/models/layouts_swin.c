@@ -28,9 +28,28 @@ static const key_rule torchvision_rules[] = {
     { 0 },
 };
 
+/* Hugging Face's SwinForImageClassification. */
+#define BLOCK "swin.encoder.layers.#.blocks.#."
+static const key_rule transformers_rules[] = {
+    { "patch_embed.proj.*", "swin.embeddings.patch_embeddings.projection.*", KEY_COPY },
+    { "patch_embed.norm.*", "swin.embeddings.norm.*", KEY_COPY },
+    { "layers.#.blocks.#.norm1.*", BLOCK "layernorm_before.*", KEY_COPY },
+    { "layers.#.blocks.#.norm2.*", BLOCK "layernorm_after.*", KEY_COPY },
+    { "layers.#.blocks.#.attn.qkv.*", BLOCK "attention.self.{query|key|value}.*", KEY_STACK },
+    { "layers.#.blocks.#.attn.proj.*", BLOCK "attention.output.dense.*", KEY_COPY },
+    { "layers.#.blocks.#.attn.*", BLOCK "attention.self.*", KEY_COPY },
+    { "layers.#.blocks.#.mlp.fc1.*", BLOCK "intermediate.dense.*", KEY_COPY },
+    { "layers.#.blocks.#.mlp.fc2.*", BLOCK "output.dense.*", KEY_COPY },
+    { "layers.#.downsample.*", "swin.encoder.layers.#.downsample.*", KEY_COPY },
+    { "norm.*", "swin.layernorm.*", KEY_COPY },
+    { "head.*", "classifier.*", KEY_COPY },
+    { 0 },
+};
+
 const layout layouts_swin[] = {
     { .name = "timm 0.8" },
     { .name = "timm 0.9", .rules = timm09_rules },
+    { .name = "transformers", .rules = transformers_rules },
     { .name = NULL },
 };
 

@@ -27,6 +27,7 @@ def main():
     for k in ("query", "key", "value"):
         a[f"in/{k}/kernel"] = values(D, HEADS, WIDTH)
         a[f"in/{k}/bias"] = values(HEADS, WIDTH)
+        a[f"in/{k}/rows"] = values(OUT, 4)
     a["out/kernel4"] = a["in/kernel4"].transpose([3, 2, 0, 1])
     a["out/matrix"] = a["in/matrix"].T
     a["out/out"] = a["in/out"].transpose([2, 0, 1]).reshape(D, -1)
@@ -35,6 +36,8 @@ def main():
     # timm: torch.cat([n2p(w[k + 'kernel'], t=False).flatten(1).T for k in ('query', 'key', 'value')])
     a["out/qkv/kernel"] = np.concatenate([a[f"in/{k}/kernel"].reshape(D, -1).T for k in ("query", "key", "value")])
     a["out/qkv/bias"] = np.concatenate([a[f"in/{k}/bias"].reshape(-1) for k in ("query", "key", "value")])
+    a["out/stack"] = np.concatenate([a[f"in/{k}/rows"] for k in ("query", "key", "value")])
+    a["out/stack/bias"] = np.concatenate([a[f"in/{k}/bias"] for k in ("query", "key", "value")])
     path = Path(__file__).with_name("layouts.npz")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as z:
         for name, v in a.items():

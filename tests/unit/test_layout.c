@@ -60,6 +60,9 @@ static void names(void **state)
            "Transformer/encoderblock_7/MultiHeadDotProductAttention_1/key/kernel");
     key_is(l, "blocks.7.attn.qkv.bias", 2, 3,
            "Transformer/encoderblock_7/MultiHeadDotProductAttention_1/value/bias");
+    l = layout_named(layouts_swin, "transformers");
+    key_is(l, "layers.2.blocks.5.attn.qkv.weight", 0, 3,
+           "swin.encoder.layers.2.blocks.5.attention.self.query.weight");
     key_is(&layouts_vit_torchvision[0], "blocks.0.attn.qkv.bias", 0, 1,
            "encoder.layers.encoder_layer_0.self_attention.in_proj_bias");
     key_is(&layouts_vit_torchvision[1], "blocks.0.mlp.fc1.bias", 0, 1,
@@ -148,6 +151,7 @@ static void becomes(key_how how, const char *const *in, int n, const char *out, 
 
 static const char *const kernels[] = { "in/query/kernel", "in/key/kernel", "in/value/kernel" };
 static const char *const biases[] = { "in/query/bias", "in/key/bias", "in/value/bias" };
+static const char *const rows[] = { "in/query/rows", "in/key/rows", "in/value/rows" };
 #define ONE(name) (const char *const[]){ name }, 1
 #define DIM(...) (const size_t[]){ __VA_ARGS__ }
 
@@ -163,6 +167,8 @@ static void values(void **state)
     becomes(KEY_TRANSPOSE, ONE("in/vector"), "out/vector", 1, DIM(7));
     becomes(KEY_QKV, kernels, 3, "out/qkv/kernel", 2, DIM(18, 6));
     becomes(KEY_QKV, biases, 3, "out/qkv/bias", 1, DIM(18));
+    becomes(KEY_STACK, rows, 3, "out/stack", 2, DIM(15, 4));
+    becomes(KEY_STACK, biases, 3, "out/stack/bias", 2, DIM(6, 3));
     becomes(KEY_COPY, ONE("in/scale"), "out/scale", 1, DIM(7));
     becomes(KEY_COPY, ONE("in/vector"), "out/vector", 3, DIM(7, 1, 1));
 }
@@ -179,7 +185,7 @@ static void misfits(void **state)
                               arrays_find(file, biases[2]) };
     size_t dim[4];
     (void)state;
-    for (int how = KEY_COPY; how <= KEY_QKV; how++)
+    for (int how = KEY_COPY; how <= KEY_STACK; how++)
         for (int rank = 1; rank <= 4; rank++) {
             assert_int_equal(layout_shape((key_how)how, (const array *const[]){ &scalar }, 1, rank, dim), 0);
             assert_int_equal(layout_shape((key_how)how, (const array *const[]){ &empty }, 1, rank, dim), 0);
