@@ -77,7 +77,8 @@ static int is_tar(const arrays *a)
 
 static int is_safetensors(const arrays *a)
 {
-    /* N below 2^56 leaves byte 7 zero; the header's own limits are the reader's to check */
+    /* N below 2^56 leaves byte 7 zero; the header's own limits are the reader's to check.  N may begin
+     * as a pickle does (80 02), but no pickle of a tensor has these two bytes. */
     return a->n_bytes >= 9 && a->bytes[7] == 0 && a->bytes[8] == '{';
 }
 
