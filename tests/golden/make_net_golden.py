@@ -88,21 +88,21 @@ def table_rows(name, out, f32):
         yield "\t".join(head + [key.replace("tap:", ""), ",".join(map(str, v.shape))] + cells)
 
 
-TITLE = "# make_net_golden.py hash: float64, batch 2; weights and input by hash (nets.py)"
-HEADER = ("network\tg\tside\tclasses\ttensor\tshape\tsum\tl2\tv0\tv_n3\tv_n2\tv_last\tgrad_l2\tgrad_v0"
-          "\tgrad_n2\tf32_dev")
+TABLE = ("# make_net_golden.py hash: float64, batch 2; weights and input by hash (nets.py)",
+         "network\tg\tside\tclasses\ttensor\tshape\tsum\tl2\tv0\tv_n3\tv_n2\tv_last\tgrad_l2\tgrad_v0"
+         "\tgrad_n2\tf32_dev")
 
 
-def write_table(path, new):
-    """Puts the rows of `new` {network: rows} into the table, networks in the order of NETS."""
+def write_table(path, head, new):
+    """Puts the rows of `new` {network: rows} below the two lines of head, networks in the order of NETS."""
     rows = {}
     if os.path.exists(path):
         with open(path) as f:
-            for line in f.read().splitlines()[2:]:
+            for line in f.read().splitlines()[len(head):]:
                 rows.setdefault(line.split("\t")[0], []).append(line)
     rows.update(new)
     with open(path + ".part", "w") as f:
-        f.write("\n".join([TITLE, HEADER] + [r for n in NETS for r in rows.get(n, [])]) + "\n")
+        f.write("\n".join([*head] + [r for n in NETS for r in rows.get(n, [])]) + "\n")
     os.replace(path + ".part", path)
 
 
@@ -111,7 +111,7 @@ def cmd_hash(args):
         start = time.perf_counter()
         out = run_hash(name)
         if args.table:
-            write_table(args.table, {name: list(table_rows(name, out, run_f32(name)))})
+            write_table(args.table, TABLE, {name: list(table_rows(name, out, run_f32(name)))})
         if args.out:
             os.makedirs(args.out, exist_ok=True)
             np.savez(os.path.join(args.out, name + ".npz"), **out)
