@@ -190,7 +190,7 @@ def v(name):
     try: return version(name)
     except PackageNotFoundError: return "absent"
 print("peers: " + ", ".join(n + " " + v(n) for n in
-      ("torch", "torchvision", "onnxruntime", "numpy", "scipy", "scikit-learn", "pillow")))'
+      ("torch", "torchvision", "timm", "onnxruntime", "numpy", "scipy", "scikit-learn", "pillow")))'
     say "rate: items per CPU second (cpu) or second (wall), medians of $rounds interleaved runs;"
     say "ratio > 1: ours is better; [least-greatest ratio of neighbouring runs]"
     for section in $sections; do
