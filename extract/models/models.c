@@ -31,16 +31,24 @@ const model *model_find(const char *name)
     return NULL;
 }
 
-int model_build(graph **out, const model *m, int classes)
+int model_build_as(graph **out, const model *m, int classes, int side, int variant)
 {
     graph *g = NULL;
     int rc = 0;
+    model seen = *m;
+    seen.prep.side = side;
+    seen.variant = variant;
     TRY(graph_new(&g));
-    m->build(g, m, classes);
+    m->build(g, &seen, classes);
     TRY(graph_check(g));
     *out = g;
     g = NULL;
 done:
     graph_free(&g);
     return rc;
+}
+
+int model_build(graph **out, const model *m, int classes)
+{
+    return model_build_as(out, m, classes, m->prep.side, 0);
 }

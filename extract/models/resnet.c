@@ -83,6 +83,16 @@ RESNET(resnet50, 50, 1, 3, 4, 6, 3);
 RESNET(resnet101, 101, 1, 3, 4, 23, 3);
 RESNET(resnet152, 152, 1, 3, 8, 36, 3);
 
+static const key_rule himplos_rules[] = {
+    { "layer#.#.shortcut.*", "layer#.#.downsample.*", KEY_COPY },
+    { 0 },
+};
+static const layout layouts_resnet18_32x32[] = {
+    { .name = "openood" },
+    { .name = "himplos", .rules = himplos_rules },
+    { .name = NULL },
+};
+
 const model model_resnet18_32x32 = {
     .name = "resnet18_32x32",
     .about = "OpenOOD's ResNet-18 for CIFAR",
@@ -94,7 +104,7 @@ const model model_resnet18_32x32 = {
               CIFAR10_OPENOOD_STATS },
     .classifier = "fc",
     .classes = 10,
-    .aliases = (const model_alias[]){ { ".shortcut.", ".downsample." }, { NULL, NULL } },
+    .key_layouts = layouts_resnet18_32x32,
 };
 
 /* ---- akamaster --------------------------------------------------------------------------------- */
