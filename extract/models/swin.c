@@ -115,7 +115,7 @@ static void build(graph *g, const model *m, int classes)
 
 #define TIMM(id, size, first, deep)                                                                \
     SWIN(id, "timm Swin-" size, "timm, official Swin", layouts_swin, 0, first, deep,               \
-         .preset = "gen", .resize_short = 248)
+         .preset = "gen", .recipe = "timm", .resize_short = 248)
 #define TORCHVISION(id, size, first, deep, from)                                                   \
     SWIN(id, "torchvision Swin-" size, "torchvision", layouts_swin_torchvision, 1, first, deep,    \
          .preset = "torchvision", .resize_short = from)

@@ -42,7 +42,8 @@ static void build(graph *g, const model *m, int classes)
     }
 
 #define RECIPE(input, from, ...)                                                                   \
-    { .side = input, .preset = "gen", .resize_short = from, .filter = RESIZE_BICUBIC, __VA_ARGS__ }
+    { .side = input, .preset = "gen", .recipe = "timm", .resize_short = from,                      \
+      .filter = RESIZE_BICUBIC, __VA_ARGS__ }
 
 /* Own evaluation: 384 whole, 224 cut from 248. */
 #define VIT(id, n, words, input, from)                                                             \
