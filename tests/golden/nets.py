@@ -1,7 +1,7 @@
 """Reference networks in PyTorch, and the hash-made weights and input that need no checkpoint.
 
 NETS lists, per network: how to build it, the gain g of its rank-4 weights, the input side, and the
-taps (module names; their output is dumped).  Networks of torchvision and timm are those libraries'
+taps (module names; their output is dumped).  NET@SIDE is NET with another input side.  Networks of torchvision and timm are those libraries'
 own; the rest is written from the papers in nets_cifar.py, nets_bit.py and nets_t2t.py.
 """
 import numpy as np
@@ -111,9 +111,9 @@ class Net:
                 raise SystemExit(f"{self.title}: needs timm <= 0.8, this is {timm.__version__}")
 
 
-def _tv(name, g, taps, head):
-    return Net(lambda c: getattr(tv, name)(weights=None, num_classes=c), g, 224, 1000, taps, head,
-               f"torchvision {name}")
+def _tv(name, g, taps, head, side=224):
+    title = f"torchvision {name}" + ("" if side == 224 else f" at {side}")
+    return Net(lambda c: getattr(tv, name)(weights=None, num_classes=c), g, side, 1000, taps, head, title)
 
 
 def _timm(name, g, taps, head, **kw):
@@ -124,10 +124,10 @@ def _timm(name, g, taps, head, **kw):
     return Net(build, g, side, 1000, taps, head, f"timm {name}", **kw)
 
 
-def _tv_swin(name, deepest):
+def _tv_swin(name, deepest, side=224):
     last = {1: 1, 3: 1, 5: deepest, 7: 1}
     return _tv(name, 2, [f"features.{i}" for i in range(1, 8)]
-               + [f"features.{i}.{b}.mlp.0" for i, b in last.items()] + ["norm", "avgpool"], "head")
+               + [f"features.{i}.{b}.mlp.0" for i, b in last.items()] + ["norm", "avgpool"], "head", side)
 
 
 def _aka(depth):
@@ -173,7 +173,9 @@ NETS = {
     "regnet_y_16gf": _tv("regnet_y_16gf", 1, [*_stages("trunk_output.block", 1, 4), "avgpool"], "fc"),
     **{n: _tv(n, 2, [f"features.{i}" for i in (1, 3, 5, 7)] + ["avgpool"], "classifier.2")
        for n in ("convnext_tiny", "convnext_base")},
-    "swin_t": _tv_swin("swin_t", 5), "swin_s": _tv_swin("swin_s", 17), "swin_b": _tv_swin("swin_b", 17),
+    "swin_t": _tv_swin("swin_t", 5),
+    "swin_t@200": _tv_swin("swin_t", 5, 200),  # windows and merging of sides that need padding
+    "swin_s": _tv_swin("swin_s", 17), "swin_b": _tv_swin("swin_b", 17),
     "vit_b_16": _tv("vit_b_16", 2, [f"{LAYER}{i}" for i in (0, 5, 11)]
                     + [f"{LAYER}{i}.ln_2" for i in (0, 5)] + ["encoder.ln"], "heads.head"),
     # timm
