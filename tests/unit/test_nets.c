@@ -14,20 +14,21 @@
 
 enum { BATCH = 2, ROWS_MAX = 64, QUICK_MACS = 700000000 };
 
-/* Relative to the tensor's norm.  A PyTorch f32 run is up to 1e-6 away from its float64 one, and 2e-5
- * in the deep taps of mobilenet_v2 (models.md 14.3): three times that, and ten for the rest.  The
- * reference computes in double and stores f32. */
+/* Relative to the tensor's norm.  The reference computes in double and stores f32. */
 static const double TOLERANCE_REF = 2e-7;
-
-static double tolerance_f32(const char *net)
-{
-    return strcmp(net, "mobilenet_v2") == 0 ? 6e-5 : 1e-5;
-}
 
 typedef struct golden {
     char tensor[64];
     double sum, l2, at[4];
+    double f32_dev; /* how far PyTorch's own f32 run is from its float64 one, relative L2 */
 } golden;
+
+/* PyTorch's f32 run is up to 1e-6 away in most networks, 2e-5 in the deep taps of mobilenet_v2 and
+ * 7e-5 in those of BiT: three times that, and ten for the rest. */
+static double tolerance_f32(const golden *g)
+{
+    return fmax(1e-5, 3 * g->f32_dev);
+}
 
 static int test_number, failures;
 
@@ -51,8 +52,9 @@ static size_t next_network(FILE *f, char *name, double *gain, golden *rows)
         golden g;
         double v_gain;
         if (line[0] != '#' &&
-            sscanf(line, "%63s %lf %*d %*d %63s %63s %lf %lf %lf %lf %lf %lf", net, &v_gain, tensor,
-                   shape_text, &g.sum, &g.l2, &g.at[0], &g.at[1], &g.at[2], &g.at[3]) == 10 &&
+            sscanf(line, "%63s %lf %*d %*d %63s %63s %lf %lf %lf %lf %lf %lf %*s %*s %*s %lf", net,
+                   &v_gain, tensor, shape_text, &g.sum, &g.l2, &g.at[0], &g.at[1], &g.at[2],
+                   &g.at[3], &g.f32_dev) == 11 &&
             strcmp(tensor, "input_grad") != 0) {
             if (n > 0 && strcmp(net, name) != 0) {
                 fseek(f, start, SEEK_SET);
@@ -156,10 +158,10 @@ static void test_network(const char *net, double gain, const golden *rows, size_
         snprintf(what[0], sizeof what[0], "cpu %.60s against float64 PyTorch", rows[i].tensor);
         snprintf(what[1], sizeof what[1], "reference %.60s against float64 PyTorch", rows[i].tensor);
         snprintf(what[2], sizeof what[2], "cpu %.60s against the reference, whole", rows[i].tensor);
-        check(deviation(&rows[i], a[i], count), tolerance_f32(net), net, what[0]);
+        check(deviation(&rows[i], a[i], count), tolerance_f32(&rows[i]), net, what[0]);
         if (!with_ref) continue;
         check(deviation(&rows[i], b[i], count), TOLERANCE_REF, net, what[1]);
-        check(relative_l2(a[i], b[i], count), tolerance_f32(net), net, what[2]);
+        check(relative_l2(a[i], b[i], count), tolerance_f32(&rows[i]), net, what[2]);
     }
 done:
     free_outputs(a, n_outputs);
