@@ -349,7 +349,7 @@ static const opt opts[] = {
     { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",
       .help = "decode threads  [as many]", .min = 1, .max = 1024 },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET[:KEY=VALUE,...]",
-      .help = "gen, torchvision, openood, mos, cifar, timm  [the network's own]" },
+      .help = "gen, torchvision, openood, mos, cifar, timm, mmcls  [the network's own]" },
     { .name = "dump", .kind = OPT_STRING, .at = AT(dump), .value = "WHAT,...",
       .help = "features, logits", .def = "features,logits" },
     { .name = "tap", .kind = OPT_REPEAT, .at = AT(taps), .value = "NAME[:mean|:sum|:max]",
