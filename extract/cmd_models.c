@@ -29,17 +29,17 @@ done:
 
 static void print_prep(const model *m)
 {
-    static const char *const presets[] = { "gen", "torchvision", "openood", "mos", "cifar", "timm" };
+    const char *preset;
     prep p;
     char *json;
     printf("preprocessing (default %s):\n", m->prep.preset);
-    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
-        if (prep_resolve(&p, presets[i], &m->prep) < 0 || p.out_h != m->prep.side) {
+    for (size_t i = 0; (preset = prep_preset_name(i)) != NULL; i++) {
+        if (prep_resolve(&p, preset, &m->prep) < 0 || p.out_h != m->prep.side) {
             err_clear();
             continue;
         }
         if (prep_json(&p, &json) < 0) continue;
-        printf("  %-12s %s\n", presets[i], json);
+        printf("  %-12s %s\n", preset, json);
         free(json);
     }
 }

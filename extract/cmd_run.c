@@ -350,7 +350,7 @@ static const opt opts[] = {
     { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",
       .help = "decode threads  [as many]", .min = 1, .max = 1024 },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET[:KEY=VALUE,...]",
-      .help = "gen, torchvision, openood, mos, cifar, timm  [the network's own]" },
+      .help = "gen, torchvision, openood, mos, cifar, timm, mmcls  [the network's own]" },
     { .name = "positions", .kind = OPT_STRING, .at = AT(positions), .value = "HOW",
       .help = "positions of another input size: plain, antialias (timm from 0.9)", .def = "plain",
       .choices = positions_choices },
