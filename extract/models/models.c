@@ -8,6 +8,16 @@
     X(resnet18) X(resnet34) X(resnet50) X(resnet101) X(resnet152)                                  \
     X(squeezenet1_0) X(squeezenet1_1)                                                              \
     X(mobilenet_v2)                                                                                \
+    X(vit_tiny_patch16_224) X(vit_small_patch16_224)                                               \
+    X(vit_base_patch16_224) X(vit_base_patch16_384)                                                \
+    X(deit_tiny_patch16_224) X(deit_small_patch16_224) X(deit_base_patch16_224)                    \
+    X(vit_b_16)                                                                                    \
+    X(swin_tiny_patch4_window7_224) X(swin_small_patch4_window7_224)                               \
+    X(swin_base_patch4_window7_224)                                                                \
+    X(swin_t) X(swin_s) X(swin_b)                                                                  \
+    X(t2t_vit_t_14) X(t2t_vit_t_19) X(t2t_vit_t_24)                                                \
+    X(t2t_vit_14) X(t2t_vit_19) X(t2t_vit_24)                                                      \
+    X(convnext_tiny) X(convnext_base)                                                              \
     X(densenet_bc_100_12)                                                                          \
     X(resnet18_32x32)                                                                              \
     X(resnet20) X(resnet32) X(resnet44) X(resnet56)                        \

@@ -4,6 +4,8 @@
 
 #define IMAGENET_STATS                                                                             \
     .mean = { 0.485f, 0.456f, 0.406f }, .std = { 0.229f, 0.224f, 0.225f }
+/* Google's ViT and BiT: -1..1. */
+#define HALF_STATS .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.5f, 0.5f, 0.5f }
 /* ReAct, DICE, HIMPLoS on CIFAR. */
 #define CIFAR_DICE_STATS                                                                           \
     .mean = { 0.4914f, 0.4822f, 0.4465f }, .std = { 0.2023f, 0.1994f, 0.2010f }
