@@ -3,6 +3,7 @@
  *   input [3,224,224] -> features [8 d]: pooled, then normalised (signed) -> logits [1000]
  * A layer scale is stored as [c,1,1]; the dimensions of 1 do not count. */
 #include "extract/model.h"
+#include "extract/models/layouts.h"
 #include "extract/models/stats.h"
 
 static const float EPS = 1e-6f;
@@ -57,6 +58,7 @@ static void build(graph *g, const model *m, int classes)
                   .filter = RESIZE_BILINEAR, IMAGENET_STATS },                                     \
         .classifier = "classifier.2",                                                              \
         .classes = 1000,                                                                           \
+        .key_layouts = layouts_convnext,                                                           \
     }
 
 CONVNEXT(convnext_tiny, "T", 236, 96, 3, 3, 9, 3);

@@ -5,6 +5,7 @@
  * value behind the merging of patches, as in that timm (0.9 has moved the merging to the next stage).
  * Maps that windows do not divide: torchvision pads the normalised map with zeros, timm refuses them. */
 #include "extract/model.h"
+#include "extract/models/layouts.h"
 #include "extract/models/stats.h"
 
 enum { PATCH = 4, WINDOW = 7, HEAD = 32 };
@@ -98,7 +99,7 @@ static void build(graph *g, const model *m, int classes)
     g_head(g, "head");
 }
 
-#define SWIN(id, words, files, tv, first, deep, ...)                                               \
+#define SWIN(id, words, files, keys, tv, first, deep, ...)                                         \
     const model model_##id = {                                                                     \
         .name = #id,                                                                               \
         .about = words,                                                                            \
@@ -109,14 +110,15 @@ static void build(graph *g, const model *m, int classes)
         .prep = { .side = 224, .filter = RESIZE_BICUBIC, IMAGENET_STATS, __VA_ARGS__ },            \
         .classifier = "head",                                                                      \
         .classes = 1000,                                                                           \
+        .key_layouts = keys,                                                                       \
     }
 
 #define TIMM(id, size, first, deep)                                                                \
-    SWIN(id, "timm Swin-" size, "timm, official Swin", 0, first, deep,          \
+    SWIN(id, "timm Swin-" size, "timm, official Swin", layouts_swin, 0, first, deep,               \
          .preset = "gen", .resize_short = 248)
 #define TORCHVISION(id, size, first, deep, from)                                                   \
-    SWIN(id, "torchvision Swin-" size, "torchvision", 1, first, deep, .preset = "torchvision",     \
-         .resize_short = from)
+    SWIN(id, "torchvision Swin-" size, "torchvision", layouts_swin_torchvision, 1, first, deep,    \
+         .preset = "torchvision", .resize_short = from)
 
 TIMM(swin_tiny_patch4_window7_224, "T", 3, 6);
 TIMM(swin_small_patch4_window7_224, "S", 3, 18);

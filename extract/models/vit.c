@@ -5,6 +5,7 @@
  * Layer names are timm's; taps have each library's own. */
 #include "extract/model.h"
 #include "extract/models/encoder.h"
+#include "extract/models/layouts.h"
 #include "extract/models/stats.h"
 
 enum { PATCH = 16, DEPTH = 12, HEAD = 64 };
@@ -30,33 +31,38 @@ static void build(graph *g, const model *m, int classes)
     g_head(g, "head");
 }
 
-/* timm's own evaluation is bicubic, 224 cut from 248 and 384 taken whole. */
-#define VIT(id, n, words, source, files, input, from, ...)                                         \
+#define ENTRY(id, n, words, input, ...)                                                            \
     const model model_##id##_patch16_##input = {                                                   \
         .name = #id "_patch16_" #input,                                                            \
         .about = words,                                                                            \
-        .paper = source,                                                                           \
-        .layouts = files,                                                                          \
         .build = build,                                                                            \
         .cfg = &(const vit_cfg){ n, "blocks.", "norm2", "norm" },                                  \
-        .prep = { .side = input, .preset = "gen", .resize_short = from,                            \
-                  .filter = RESIZE_BICUBIC, __VA_ARGS__ },                                         \
         .classifier = "head",                                                                      \
         .classes = 1000,                                                                           \
+        __VA_ARGS__                                                                                \
     }
 
-#define AUGREG "Dosovitskiy et al., ICLR 2021, arXiv:2010.11929; Steiner et al., arXiv:2106.10270"
-#define DEIT "Touvron et al., ICML 2021, arXiv:2012.12877"
-#define VIT_FILES "timm, mmclassification, augreg .npz"
-#define DEIT_FILES "timm, official DeiT, mmclassification"
+#define RECIPE(input, from, ...)                                                                   \
+    { .side = input, .preset = "gen", .resize_short = from, .filter = RESIZE_BICUBIC, __VA_ARGS__ }
 
-VIT(vit_tiny, 3, "timm ViT-Ti/16", AUGREG, VIT_FILES, 224, 248, HALF_STATS);
-VIT(vit_small, 6, "timm ViT-S/16", AUGREG, VIT_FILES, 224, 248, HALF_STATS);
-VIT(vit_base, 12, "timm ViT-B/16", AUGREG, VIT_FILES, 224, 248, HALF_STATS);
-VIT(vit_base, 12, "ViT-B/16 at 384, also GEN's and ViM's", AUGREG, VIT_FILES, 384, 384, HALF_STATS);
-VIT(deit_tiny, 3, "timm DeiT-Ti/16", DEIT, DEIT_FILES, 224, 248, IMAGENET_STATS);
-VIT(deit_small, 6, "timm DeiT-S/16", DEIT, DEIT_FILES, 224, 248, IMAGENET_STATS);
-VIT(deit_base, 12, "timm DeiT-B/16", DEIT, DEIT_FILES, 224, 248, IMAGENET_STATS);
+/* Own evaluation: 384 whole, 224 cut from 248. */
+#define VIT(id, n, words, input, from)                                                             \
+    ENTRY(id, n, words, input,                                                                     \
+          .paper = "Dosovitskiy et al., ICLR 2021, arXiv:2010.11929; Steiner et al., 2106.10270",  \
+          .layouts = "timm, mmclassification, augreg .npz", .key_layouts = layouts_vit,            \
+          .prep = RECIPE(input, from, HALF_STATS))
+#define DEIT(id, n, words)                                                                         \
+    ENTRY(id, n, words, 224, .paper = "Touvron et al., ICML 2021, arXiv:2012.12877",               \
+          .layouts = "timm, official DeiT, mmclassification", .key_layouts = layouts_deit,         \
+          .prep = RECIPE(224, 248, IMAGENET_STATS))
+
+VIT(vit_tiny, 3, "timm ViT-Ti/16", 224, 248);
+VIT(vit_small, 6, "timm ViT-S/16", 224, 248);
+VIT(vit_base, 12, "timm ViT-B/16", 224, 248);
+VIT(vit_base, 12, "timm ViT-B/16 at 384; GEN's and ViM's", 384, 384);
+DEIT(deit_tiny, 3, "timm DeiT-Ti/16");
+DEIT(deit_small, 6, "timm DeiT-S/16");
+DEIT(deit_base, 12, "timm DeiT-B/16");
 
 const model model_vit_b_16 = {
     .name = "vit_b_16",
@@ -68,4 +74,5 @@ const model model_vit_b_16 = {
     .prep = TORCHVISION_224,
     .classifier = "head",
     .classes = 1000,
+    .key_layouts = layouts_vit_torchvision,
 };

@@ -81,13 +81,21 @@ void hash_tensor(float *out, size_t from, size_t n, const char *name, const size
         out[i] = (float)(r.offset + r.scale * uniform(h, from + i));
 }
 
-static size_t header(char *text, size_t room, const graph *g)
+/* The parameter's name in files of the layout; NULL: the graph's own. */
+static const char *key_of(const layout *l, const param *p, char key[KEY_MAX])
+{
+    if (l == NULL) return p->name;
+    return layout_key(l, p, key, KEY_MAX, 0) == 1 ? key : NULL;
+}
+
+static size_t header(char *text, size_t room, const graph *g, const layout *l)
 {
     size_t n = 0, at = 0;
     for (size_t i = 0; i < graph_params(g); i++) {
         const param *p = graph_param(g, (int)i);
+        char key[KEY_MAX];
         n += (size_t)snprintf(text + n, room - n, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[",
-                              i > 0 ? "," : "{", p->name);
+                              i > 0 ? "," : "{", key_of(l, p, key));
         for (int k = 0; k < p->rank; k++)
             n += (size_t)snprintf(text + n, room - n, "%s%zu", k > 0 ? "," : "", p->dim[k]);
         n += (size_t)snprintf(text + n, room - n, "],\"data_offsets\":[%zu,%zu]}", at,
@@ -100,7 +108,7 @@ static size_t header(char *text, size_t room, const graph *g)
     return n;
 }
 
-int hash_write_weights(const char *path, const graph *g, double gain)
+int hash_write_weights(const char *path, const graph *g, const layout *l, double gain)
 {
     int rc = 0;
     size_t room = 64;
@@ -108,19 +116,24 @@ int hash_write_weights(const char *path, const graph *g, double gain)
     float *part = NULL;
     FILE *f = NULL;
     uint64_t n;
-    for (size_t i = 0; i < graph_params(g); i++)
-        room += strlen(graph_param(g, (int)i)->name) + 200;
+    for (size_t i = 0; i < graph_params(g); i++) {
+        char key[KEY_MAX];
+        const char *name = key_of(l, graph_param(g, (int)i), key);
+        CHECK(name != NULL, ERR_INTERNAL, "%s: not one tensor in a file", graph_param(g, (int)i)->name);
+        room += strlen(name) + 200;
+    }
     TRY(mem_new(&text, room, 1, "header"));
     TRY(mem_new(&part, PART, sizeof *part, "weights"));
-    n = header(text, room, g);
+    n = header(text, room, g, l);
     f = fopen(path, "wb");
     CHECK(f != NULL, ERR_ENV, "%s: cannot write", path);
     CHECK(fwrite(&n, 8, 1, f) == 1 && fwrite(text, 1, n, f) == n, ERR_ENV, "%s: cannot write", path);
     for (size_t i = 0; i < graph_params(g); i++) {
         const param *p = graph_param(g, (int)i);
+        char key[KEY_MAX];
         for (size_t at = 0, k; at < p->count; at += k) {
             k = p->count - at < PART ? p->count - at : PART;
-            hash_tensor(part, at, k, p->name, p->dim, p->rank, gain);
+            hash_tensor(part, at, k, key_of(l, p, key), p->dim, p->rank, gain);
             CHECK(fwrite(part, 4, k, f) == k, ERR_ENV, "%s: cannot write", path);
         }
     }

@@ -128,46 +128,65 @@ static void free_outputs(float **out, size_t n)
     free(out);
 }
 
-static void test_network(const char *net, double gain, const golden *rows, size_t n)
+/* Rows of one network on one device. */
+static void compare(const char *net, const char *device, const session *s, float **out,
+                    const golden *rows, size_t n, int exact)
 {
-    char file[64] = "/tmp/outpost-nets-XXXXXX";
-    const char *taps[ROWS_MAX];
-    const model *m = model_find(net);
-    graph *g = NULL;
-    session cpu = { 0 }, ref = { 0 };
-    float **a = NULL, **b = NULL;
-    int fd = mkstemp(file), with_ref;
-    size_t n_outputs = 0;
-    if (m == NULL || fd < 0 || model_build(&g, m, m->classes) < 0 ||
-        hash_write_weights(file, g, gain) < 0) {
-        check(1, 0, net, err_text());
-        goto done;
+    for (size_t i = 0; i < n; i++) {
+        char what[128];
+        snprintf(what, sizeof what, "%s %.60s against float64 PyTorch", device, rows[i].tensor);
+        check(deviation(&rows[i], out[i], s->p->outputs[i].count * BATCH),
+              exact ? TOLERANCE_REF : tolerance_f32(&rows[i]), net, what);
     }
-    with_ref = graph_macs(g) < QUICK_MACS || getenv("OUTPOST_LONG") != NULL;
+}
+
+static int test_devices(const char *net, const char *file, const golden *rows, size_t n,
+                        const char *const *devices, size_t n_devices)
+{
+    int rc = 0;
+    const char *taps[ROWS_MAX];
+    session s[2] = { 0 };
+    float **out[2] = { NULL, NULL };
     for (size_t i = 2; i < n; i++)
         taps[i - 2] = rows[i].tensor;
-    if (run(&a, &cpu, net, file, "cpu", taps, n - 2) < 0 ||
-        (with_ref && run(&b, &ref, net, file, "ref", taps, n - 2) < 0)) {
-        check(1, 0, net, err_text());
-        goto done;
+    for (size_t d = 0; d < n_devices; d++) {
+        TRY(run(&out[d], &s[d], net, file, devices[d], taps, n - 2));
+        compare(net, devices[d], &s[d], out[d], rows, n, strcmp(devices[d], "ref") == 0);
     }
-    n_outputs = cpu.p->n_outputs;
-    for (size_t i = 0; i < n; i++) {
-        size_t count = cpu.p->outputs[i].count * BATCH;
-        char what[3][128];
-        snprintf(what[0], sizeof what[0], "cpu %.60s against float64 PyTorch", rows[i].tensor);
-        snprintf(what[1], sizeof what[1], "reference %.60s against float64 PyTorch", rows[i].tensor);
-        snprintf(what[2], sizeof what[2], "cpu %.60s against the reference, whole", rows[i].tensor);
-        check(deviation(&rows[i], a[i], count), tolerance_f32(&rows[i]), net, what[0]);
-        if (!with_ref) continue;
-        check(deviation(&rows[i], b[i], count), TOLERANCE_REF, net, what[1]);
-        check(relative_l2(a[i], b[i], count), tolerance_f32(&rows[i]), net, what[2]);
+    for (size_t i = 0; i < n && n_devices == 2; i++) {
+        char what[128];
+        snprintf(what, sizeof what, "%s %.60s against the reference, whole", devices[0],
+                 rows[i].tensor);
+        check(relative_l2(out[0][i], out[1][i], s[0].p->outputs[i].count * BATCH),
+              tolerance_f32(&rows[i]), net, what);
     }
 done:
-    free_outputs(a, n_outputs);
-    free_outputs(b, n_outputs);
-    session_clear(&cpu);
-    session_clear(&ref);
+    for (size_t d = 0; d < 2; d++) {
+        free_outputs(out[d], s[d].p != NULL ? s[d].p->n_outputs : 0);
+        session_clear(&s[d]);
+    }
+    return rc;
+}
+
+/* only: the one device to test, or NULL. */
+static void test_network(const char *net, double gain, const golden *rows, size_t n,
+                         const char *only)
+{
+    int rc = 0, fd;
+    char file[64] = "/tmp/outpost-nets-XXXXXX";
+    const char *devices[2] = { only != NULL ? only : "cpu", "ref" };
+    const model *m = model_find(net);
+    graph *g = NULL;
+    size_t n_devices = 1;
+    fd = mkstemp(file);
+    CHECK(fd >= 0, ERR_ENV, "%s: cannot be made", file);
+    CHECK(m != NULL, ERR_INTERNAL, "no such network");
+    TRY(model_build(&g, m, m->classes));
+    TRY(hash_write_weights(file, g, m->key_layouts, gain));
+    if (only == NULL && (graph_macs(g) < QUICK_MACS || getenv("OUTPOST_LONG") != NULL)) n_devices = 2;
+    TRY(test_devices(net, file, rows, n, devices, n_devices));
+done:
+    if (rc < 0) check(1, 0, net, err_text());
     graph_free(&g);
     if (fd >= 0) {
         close(fd);
@@ -176,20 +195,33 @@ done:
     err_clear();
 }
 
+static int asked_for(const char *net, char **words, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(words[i], net) == 0) return 1;
+    return n == 0;
+}
+
+/* [-d DEVICE] [NETWORK...] */
 int main(int argc, char **argv)
 {
     static golden rows[ROWS_MAX];
     char net[64];
     double gain;
     size_t n;
-    const char *path = "tests/golden/nets.tsv";
+    const char *path = "tests/golden/nets.tsv", *only = NULL;
     FILE *f = fopen(path, "r");
     if (f == NULL) {
         printf("1..0 # SKIP %s is not here: run from the project's root\n", path);
         return 0;
     }
+    if (argc > 2 && strcmp(argv[1], "-d") == 0) {
+        only = argv[2];
+        argc -= 2;
+        argv += 2;
+    }
     while ((n = next_network(f, net, &gain, rows)) > 0)
-        if (argc < 2 || strcmp(argv[1], net) == 0) test_network(net, gain, rows, n);
+        if (asked_for(net, argv + 1, argc - 1)) test_network(net, gain, rows, n, only);
     fclose(f);
     printf("1..%d\n", test_number);
     return failures > 0;
