@@ -78,8 +78,8 @@ static void build(graph *g, const model *m, int classes)
     const swin_cfg *cfg = m->cfg;
     int side = m->prep.side, least = 8 * PATCH * WINDOW, x;
     if (!cfg->torchvision && side % least != 0)
-        g_refuse(g, "%s: input of %dx%d: its windows fit multiples of %d (torchvision's networks "
-                 "pad others)", m->name, side, side, least);
+        g_refuse(g, "%s: its windows fit multiples of %d; torchvision's networks pad others",
+                 m->name, least);
     x = g_conv_bias(g, g_input(g, 3, side, side), HEAD * cfg->heads, PATCH, PATCH, 0,
                     "patch_embed.proj");
     x = g_layernorm(g, x, EPS, "patch_embed.norm");

@@ -22,8 +22,7 @@ static void build(graph *g, const model *m, int classes)
     const encoder e = { .width = d, .depth = DEPTH, .heads = cfg->heads, .hidden = 4 * d,
                         .eps = 1e-6f, .qkv_bias = 1, .blocks = cfg->blocks, .norm2 = cfg->norm2,
                         .norm = cfg->norm };
-    if (side % PATCH != 0)
-        g_refuse(g, "%s: input of %dx%d: patches of %d do not fit", m->name, side, side, PATCH);
+    if (side % PATCH != 0) g_refuse(g, "%s: patches of %d do not fit %d", m->name, PATCH, side);
     x = g_conv_bias(g, g_input(g, 3, side, side), d, PATCH, PATCH, 0, "patch_embed.proj");
     x = encoder_build(g, g_embed(g, x, "cls_token", "pos_embed"), &e);
     g_features(g, x);
