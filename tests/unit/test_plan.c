@@ -51,7 +51,7 @@ static void set_up(fixture *f, builder build, double gain, const char *const *ta
                     .classifier = "fc", .classes = 5, .prep = { .side = SIDE } };
     assert_true(fd >= 0);
     must(model_build(&f->g, &f->m, f->m.classes));
-    must(hash_write_weights(file, f->g, gain));
+    must(hash_write_weights(file, f->g, NULL, gain));
     must(weights_open(&f->w, file));
     must(weights_bind(f->w, &f->m, f->g));
     f->requests[f->n_requests++] = (plan_request){ "logits", graph_logits(f->g), REDUCE_NONE };
