@@ -77,7 +77,8 @@ static int is_tar(const arrays *a)
 
 static int is_safetensors(const arrays *a)
 {
-    /* N below 2^56 leaves byte 7 zero; the header's own limits are the reader's to check */
+    /* N below 2^56 leaves byte 7 zero; the header's own limits are the reader's to check.  N may begin
+     * as a pickle does (80 02), but no pickle of a tensor has these two bytes. */
     return a->n_bytes >= 9 && a->bytes[7] == 0 && a->bytes[8] == '{';
 }
 
@@ -87,8 +88,8 @@ static int read_container(arrays *a)
     if (starts(a, "\x93NUMPY", 6)) return arrays_read_npy(a);
     if (is_legacy(a)) return arrays_read_legacy(a);
     if (is_tar(a)) return arrays_read_tar(a);
-    if (a->bytes[0] == 0x80 && a->n_bytes >= 2 && a->bytes[1] <= 5) return arrays_read_pickle(a);
     if (is_safetensors(a)) return arrays_read_safetensors(a);
+    if (a->bytes[0] == 0x80 && a->n_bytes >= 2 && a->bytes[1] <= 5) return arrays_read_pickle(a);
     return arrays_refuse(a, "container",
                          "not safetensors, PyTorch zip or legacy, .npy, .npz or a numpy pickle "
                          "(first bytes %02x %02x %02x %02x)",

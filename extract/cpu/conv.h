@@ -31,7 +31,7 @@ typedef struct conv_tile { /* pixels x_step (y_step, r_step) bytes apart */
     const char *x, *r;
     char *y;
     int pixels;
-    float *sums;              /* [pixels, width] between blocks */
+    float *sums;              /* [pixels, width] between blocks, rows sum_step apart */
 } conv_tile;
 
 typedef struct conv_tile_args {
@@ -42,7 +42,9 @@ typedef struct conv_tile_args {
     int first, last;          /* block: start from the bias; finish with residual and activation */
     int columns;              /* valid channels of the panel */
     size_t x_step, y_step, r_step;
+    size_t sum_step;          /* floats */
     float low, high;          /* the activation, as bounds */
+    activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } conv_tile_args;
 
 typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
@@ -51,7 +53,13 @@ typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) by
     const float *w, *bias;    /* [taps][w_step], [w_step]: channels rounded up to vectors */
     size_t w_step, x_step, y_step;
     float low, high;          /* the activation, as bounds */
+    activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } depthwise_args;
+
+static inline activation activation_curve(activation act)
+{
+    return act == ACT_GELU || act == ACT_SILU || act == ACT_SIGMOID ? act : ACT_NONE;
+}
 
 static inline float activation_low(activation act)
 {
@@ -63,6 +71,11 @@ static inline float activation_high(activation act)
     return act == ACT_RELU6 ? 6.0f : INFINITY;
 }
 
+typedef struct softmax_args { /* rows of scores, `vectors` whole vectors, `step` floats apart */
+    size_t vectors, step;
+    float factor;             /* of the scores, > 0; a result is a power of 2 */
+} softmax_args;
+
 typedef struct conv_kernel { /* one instruction set and element type */
     const char *name;
     const char *rounding; /* kernels that say the same give the same bits */
@@ -72,6 +85,13 @@ typedef struct conv_kernel { /* one instruction set and element type */
     int is_bf16;
     void (*tile)(int vectors, const conv_tile *t, const conv_tile_args *a);
     void (*depthwise)(const depthwise_args *a, const char *x, char *y, size_t pixels);
+    void (*curve)(activation act, float *v, size_t n); /* in place */
+    /* s -> 2^(factor s + bias + mask - its row's largest) as elements, in place; sums [rows]. */
+    void (*softmax)(const softmax_args *a, float *s, const float *bias, const float *mask, size_t rows,
+                    float *sums);
+    void (*quotient)(const float *v, float by, char *y, size_t n); /* elements y = v / by; v may be
+                                                                      read up to whole vectors */
+    void (*powers)(float *v, float factor, size_t n); /* v = factor e^v, n a multiple of lanes */
 } conv_kernel;
 
 extern const conv_kernel conv_kernel_base, conv_kernel_avx2, conv_kernel_avx512,

@@ -11,7 +11,8 @@ typedef __m512 vec;
 #define MAX(a, b) _mm512_max_ps(b, a) /* the second source is returned for a NaN */
 #define MIN(a, b) _mm512_min_ps(b, a)
 #define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#include "extract/cpu/curve_avx512.h"
 #include "extract/cpu/conv_tile_f32.h"
 
 const conv_kernel conv_kernel_avx512 = { "avx512 f32", "fma f32", LANES, ROWS, UNIT,
-                                         0, tile, depthwise };
+                                         0, tile, depthwise, curve_line, softmax, quotient, powers };

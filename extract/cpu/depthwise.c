@@ -59,7 +59,8 @@ void depthwise_run(const depthwise *d, const view *x, const view *y, activation 
     depthwise_args a = { .tap = d->tap, .taps = d->taps, .channels = d->channels, .w = d->w,
                          .bias = d->bias, .w_step = d->w_step, .x_step = stride * x->ld * e,
                          .y_step = y->ld * e, .low = activation_low(act),
-                         .high = activation_high(act) };
+                         .high = activation_high(act),
+                         .curve = activation_curve(act) };
     for (size_t i = 0; i < (size_t)n; i++)
         for (size_t oy = 0; oy < (size_t)y->h; oy++)
             d->kernel->depthwise(&a, from + (i * x->image + oy * stride * x->row) * e,
