@@ -50,8 +50,8 @@ typedef struct conv_tile_args {
 typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
     const size_t *tap;        /* [taps] bytes from the window's first element */
     size_t taps, channels;
-    const float *w, *bias;    /* [taps][w_step], [w_step]: channels rounded up to vectors */
-    size_t w_step, x_step, y_step;
+    const float *w, *bias;    /* [vectors][taps][lanes], [vectors][lanes] */
+    size_t x_step, y_step;
     float low, high;          /* the activation, as bounds */
     activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } depthwise_args;

@@ -181,48 +181,5 @@ static void tile(int vectors, const conv_tile *t, const conv_tile_args *a)
     else tile_4(t, a);
 }
 
-/* One vector of channels of up to PIXELS neighbouring outputs of a depth-wise convolution. */
-enum { PIXELS = 8 };
-ALWAYS void depthwise_of(const int pixels, const depthwise_args *a, const char *x, char *y,
-                         const float *w, const float *bias, int part)
-{
-    const vec low = SET1(a->low), high = SET1(a->high);
-    vec acc[PIXELS];
-#pragma GCC unroll 8
-    for (int i = 0; i < pixels; i++)
-        acc[i] = LOAD(bias);
-    for (size_t t = 0; t < a->taps; t++, w += a->w_step) {
-        const char *from = x + a->tap[t];
-        const vec one = LOAD(w);
-#pragma GCC unroll 8
-        for (int i = 0; i < pixels; i++, from += a->x_step)
-            acc[i] = MADD(part == LANES ? FROM_ELEMENTS((const void *)from) : load_part(from, part),
-                          one, acc[i]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < pixels; i++, y += a->y_step) {
-        vec v = bounded(acc[i], low, high);
-        if (a->curve == ACT_GELU) v = gelu(v);
-        else if (a->curve != ACT_NONE) v = curved(v, a->curve);
-        if (part == LANES) TO_ELEMENTS((void *)y, v);
-        else store_part(y, v, part);
-    }
-}
-
-static void depthwise(const depthwise_args *a, const char *x, char *y, size_t pixels)
-{
-    for (size_t c = 0; c < a->channels; c += LANES) {
-        int part = a->channels - c < LANES ? (int)(a->channels - c) : LANES;
-        const char *from = x + c * sizeof(ELEMENT);
-        char *to = y + c * sizeof(ELEMENT);
-        size_t i = 0;
-        for (; i + PIXELS <= pixels && part == LANES; i += PIXELS)
-            depthwise_of(PIXELS, a, from + i * a->x_step, to + i * a->y_step, a->w + c, a->bias + c,
-                         LANES);
-        for (; i < pixels; i++)
-            depthwise_of(1, a, from + i * a->x_step, to + i * a->y_step, a->w + c, a->bias + c,
-                         part);
-    }
-}
-
+#include "extract/cpu/depthwise_tile.h"
 #include "extract/cpu/softmax_tile.h"

@@ -27,6 +27,22 @@ static inline float sum_lanes(const lanes *v)
     return (t[0] + t[2]) + (t[1] + t[3]);
 }
 
+/* A pixel as floats: itself, or widened into t. */
+static inline const float *line_floats_f32(const float *x, const float *t, size_t c)
+{
+    (void)t;
+    (void)c;
+    return x;
+}
+
+static inline __attribute__((always_inline)) const float *line_floats_bf16(const bf16 *x, float *t, size_t c)
+{
+#pragma GCC ivdep
+    for (size_t k = 0; k < c; k++)
+        t[k] = bf16_to_float(x[k]);
+    return t;
+}
+
 #define NAME(name) line_##name##_f32
 #define ELEMENT float
 #define GET(v) (v)

@@ -92,7 +92,23 @@ static int pad_and_crop(graph *g, int x)
     return g_crop(g, g_pad(g, x, s.h + 3, s.w + 2), s.h, s.w);
 }
 
-/* Pre-norm transformer block without attention, then the head. */
+static int attention(graph *g, int x) { return g_attention(g, x, 3, 0.25f); }
+static int window(graph *g, int x) { return g_window_attention(g, x, 2, 3, 0, "table"); }
+static int window_shifted(graph *g, int x) { return g_window_attention(g, x, 2, 3, 1, "table"); }
+static int performer(graph *g, int x) { return g_performer(g, x, 11, "features"); }
+
+/* A whole transformer. */
+static int transformer(graph *g, int x)
+{
+    int y, tokens = embed(g, g_conv_bias(g, x, 24, 4, 4, 0, "patch"));
+    y = g_linear(g, g_layernorm(g, tokens, 1e-6f, "n0"), 72, "qkv");
+    tokens = g_add(g, tokens, g_linear(g, attention(g, y), 24, "proj"));
+    y = g_linear(g, g_layernorm(g, tokens, 1e-6f, "n1"), 96, "a");
+    tokens = g_add(g, tokens, g_linear(g, g_gelu(g, y), 24, "b"));
+    return g_linear(g, g_token(g, g_layernorm(g, tokens, 1e-6f, "n2"), 0), 10, "head");
+}
+
+/* Without attention. */
 static int mlp_block(graph *g, int x)
 {
     int y, tokens = embed(g, g_conv_bias(g, x, 24, 4, 4, 0, "patch"));
@@ -129,6 +145,12 @@ static const tiny_case rearrangements[] = {
     { "crop", crop, 6, 5, 4, 0, 0, 0 },
     { "crop to one pixel", crop_to_one, 6, 5, 4, 0, 0, 0 },
     { "pad and crop", pad_and_crop, 9, 3, 3, 0, 0, 0 },
+    { "attention", attention, 45, 3, 5, 1, 0, 0 },
+    { "attention of one token", attention, 9, 1, 1, 0, 0, 0 },
+    { "attention in windows", window, 30, 6, 9, 1, 0, 0 },
+    { "attention in shifted windows", window_shifted, 24, 9, 6, 1, 0, 0 },
+    { "performer", performer, 30, 13, 1, 1, 0, 0 },
+    { "a transformer", transformer, 3, 12, 8, 8, 0, 0 },
     { "a block of tokens", mlp_block, 3, 12, 8, 4, 0, 0 },
 };
 
