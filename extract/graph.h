@@ -146,7 +146,8 @@ int g_tap(graph *g, int x, const char *name);
 int g_tap_as(graph *g, int x, const char *name, tap_layout layout);
 void g_features(graph *g, int x);                  /* the penultimate vector */
 void g_logits(graph *g, int x);
-/* Names the last linear layer whose weight and bias are stored as /head: logits = W features + b. */
+/* Names the last linear layer, or 1x1 convolution of the feature vector, whose weight and bias are stored
+ * as /head: logits = W features + b. */
 void g_head(graph *g, const char *name);
 /* An input size that the network does not take; ERR_USAGE, in these words. */
 void g_refuse(graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -230,7 +230,7 @@ const float *session_head(const session *s, int bias)
     const char *head = graph_head(s->g);
     for (size_t i = 0; head != NULL && i < graph_nodes(s->g); i++) {
         const node *v = graph_node(s->g, (int)i);
-        if (v->op == OP_linear && strcmp(v->name, head) == 0)
+        if ((v->op == OP_linear || v->op == OP_conv) && strcmp(v->name, head) == 0)
             return weights_at(s->w, bias ? v->bias : v->weight);
     }
     return NULL;

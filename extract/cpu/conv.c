@@ -226,10 +226,12 @@ static void flush(const conv *c, batch *b)
     b->n = 0;
 }
 
-/* Cuts `count` equally spaced pixels into tiles of nearly equal height. */
+/* Cuts `count` equally spaced pixels into tiles of nearly equal height, whose sums of the widest panel
+ * are CONV_TILE_MAX at most. */
 static void add_row(const conv *c, batch *b, conv_tile t, size_t count)
 {
-    size_t rows = (size_t)c->kernel->tile_rows, n = (count + rows - 1) / rows;
+    size_t rows = (size_t)c->kernel->tile_rows / (c->panels[0] == 4 ? 2 : 1);
+    size_t n = (count + rows - 1) / rows;
     for (size_t i = 0; i < n; i++) {
         size_t pixels = count / n + (i < count % n);
         if (b->n == b->most) flush(c, b);

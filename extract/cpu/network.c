@@ -19,7 +19,7 @@ enum { MICRO_DEFAULT = 2 }; /* images of one pass: weights are read once for all
 
 typedef struct network {
     const plan *p;
-    layout l;
+    cpu_layout l;
     cpu_step **steps;
     float table[3][256];
     pool *threads;
@@ -125,7 +125,7 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     net = made;
     net->p = p;
     net->n_threads = o->threads;
-    net->l = (layout){ p, micro_of(o), o->precision == PRECISION_BF16,
+    net->l = (cpu_layout){ p, micro_of(o), o->precision == PRECISION_BF16,
                        cpu_wants_dense(o->precision) };
     TRY(check_precision(net, o->precision));
     net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;

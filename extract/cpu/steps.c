@@ -16,7 +16,7 @@
 
 struct cpu_step {
     const plan_step *s;
-    const layout *l;
+    const cpu_layout *l;
     conv *conv;           /* dense convolution and linear */
     depthwise *each;      /* a window per channel */
     grouped *grouped;     /* a window per group of channels */
@@ -28,7 +28,7 @@ struct cpu_step {
     size_t scratch;       /* bytes of all */
 };
 
-view layout_view(const layout *l, char *arena, int tensor)
+view layout_view(const cpu_layout *l, char *arena, int tensor)
 {
     const plan_tensor *t = &l->p->tensors[tensor];
     const plan_tensor *r = &l->p->tensors[t->root];
@@ -116,7 +116,7 @@ static size_t own_scratch(const cpu_step *c, const view *x)
     }
 }
 
-int cpu_step_new(cpu_step **out, const layout *l, const plan_step *s, char *arena)
+int cpu_step_new(cpu_step **out, const cpu_layout *l, const plan_step *s, char *arena)
 {
     int rc = 0;
     cpu_step *c = NULL;

@@ -6,6 +6,13 @@
 
 #define MODELS(X)                                                                                  \
     X(resnet18) X(resnet34) X(resnet50) X(resnet101) X(resnet152)                                  \
+    X(resnet26d) X(resnet34d) X(resnet50d) X(resnet101d)                                           \
+    X(bit_s_r101x1)                                                                                \
+    X(repvgg_a0) X(repvgg_a1) X(repvgg_a2) X(repvgg_b0) X(repvgg_b1) X(repvgg_b2) X(repvgg_b3)     \
+    X(densenet121) X(densenet161) X(densenet169) X(densenet201)                                    \
+    X(regnet_y_400mf) X(regnet_y_800mf) X(regnet_y_1_6gf) X(regnet_y_3_2gf) X(regnet_y_8gf)        \
+    X(regnet_y_16gf) X(regnet_y_32gf)                                                              \
+    X(efficientnet_b0)                                                                             \
     X(squeezenet1_0) X(squeezenet1_1)                                                              \
     X(mobilenet_v2)                                                                                \
     X(vit_tiny_patch16_224) X(vit_small_patch16_224)                                               \
@@ -18,9 +25,9 @@
     X(t2t_vit_t_14) X(t2t_vit_t_19) X(t2t_vit_t_24)                                                \
     X(t2t_vit_14) X(t2t_vit_19) X(t2t_vit_24)                                                      \
     X(convnext_tiny) X(convnext_base)                                                              \
-    X(densenet_bc_100_12)                                                                          \
+    X(densenet_bc_100_12) X(wrn_40_2) X(wrn_28_10)                                                 \
     X(resnet18_32x32)                                                                              \
-    X(resnet20) X(resnet32) X(resnet44) X(resnet56)                        \
+    X(resnet20) X(resnet32) X(resnet44) X(resnet56)                                                \
     X(demo)
 
 #define X(name) extern const model model_##name;

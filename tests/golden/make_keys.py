@@ -22,11 +22,14 @@ from nets import BUFFERS, NETS
 # Counts as published: torchvision's weight documentation (exact), timm's results tables and model
 # cards and the repositories' README files (millions), papers (BiT, WRN, DenseNet-BC).
 PUBLISHED = {
-    "densenet_bc_100_12": "0.8M", "resnet18_32x32": "11173962", "wrn_40_2": "2.2M",
+    "densenet_bc_100_12": "0.8M", "resnet18_32x32": "11173962", "wrn_40_2": "2.2M", "wrn_28_10": "36.5M",
     "resnet20": "0.27M", "resnet32": "0.46M", "resnet44": "0.66M", "resnet56": "0.85M",
     "resnet18": "11689512", "resnet34": "21797672", "resnet50": "25557032", "resnet101": "44549160",
     "resnet152": "60192808", "mobilenet_v2": "3504872", "squeezenet1_0": "1248424",
     "squeezenet1_1": "1235496", "densenet121": "7978856", "efficientnet_b0": "5288548",
+    "densenet161": "28681000", "densenet169": "14149480", "densenet201": "20013928",
+    "regnet_y_400mf": "4344144", "regnet_y_800mf": "6432512", "regnet_y_1_6gf": "11202430",
+    "regnet_y_3_2gf": "19436338", "regnet_y_8gf": "39381472", "regnet_y_32gf": "145046770",
     "regnet_y_16gf": "83590140", "convnext_tiny": "28589128", "convnext_base": "88591464",
     "swin_t": "28288354", "swin_s": "49606258", "swin_b": "87768224", "vit_b_16": "86567656",
     "vit_tiny_patch16_224": "5.72M", "vit_small_patch16_224": "22.05M", "vit_base_patch16_224": "86.57M",

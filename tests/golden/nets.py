@@ -85,11 +85,11 @@ def hash_input(batch, side):
 
 # --- the table -----------------------------------------------------------------------------------
 
-class DenseNet121(tv.DenseNet):
+class DenseNet(tv.DenseNet):
     """torchvision's, with the last ReLU as a module of its own, so that it can be tapped."""
 
-    def __init__(self, classes):
-        super().__init__(32, (6, 12, 24, 16), 64, num_classes=classes)
+    def __init__(self, classes, growth, layers, stem):
+        super().__init__(growth, layers, stem, num_classes=classes)
         self.relu = nn.ReLU()
 
     def forward(self, x):
@@ -147,6 +147,12 @@ def _stages(name, first, last):
     return [f"{name}{i}" for i in range(first, last + 1)]
 
 
+def _densenet(depth, growth, layers, stem):
+    return Net(lambda c: DenseNet(c, growth, layers, stem), 2, 224, 1000,
+               [*_stages("features.denseblock", 1, 4), *_stages("features.transition", 1, 3),
+                "features.norm5", "relu"], "classifier", f"torchvision densenet{depth}")
+
+
 RESNET = ["relu", "maxpool", *_stages("layer", 1, 4), "avgpool"]
 RESNET_D = ["maxpool", *_stages("layer", 1, 4), "global_pool"]
 VIT = ["blocks.0", "blocks.5", "blocks.11", "norm"]
@@ -161,16 +167,20 @@ NETS = {
                           ["layer1", "layer2", "layer3", "layer4", "avgpool"], "fc", "ResNet18_32x32"),
     "resnet20": _aka(20), "resnet32": _aka(32), "resnet44": _aka(44), "resnet56": _aka(56),
     "wrn_40_2": Net(WideResNet, 1, 32, 10, [*_stages("block", 1, 3), "bn1", "relu"], "fc", "WRN-40-2"),
+    "wrn_28_10": Net(lambda c: WideResNet(c, 28, 10), 1, 32, 10, [*_stages("block", 1, 3), "bn1", "relu"], "fc",
+                     "WRN-28-10"),
     # torchvision
     **{n: _tv(n, 1, RESNET, "fc") for n in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
     "mobilenet_v2": _tv("mobilenet_v2", 2, _stages("features.", 0, 18), "classifier.1"),
     "squeezenet1_0": _tv("squeezenet1_0", 2, [f"features.{i}" for i in (2, 6, 10, 11, 12)], "classifier.1"),
     "squeezenet1_1": _tv("squeezenet1_1", 2, [f"features.{i}" for i in (2, 5, 8, 12)], "classifier.1"),
-    "densenet121": Net(DenseNet121, 2, 224, 1000,
-                       [*_stages("features.denseblock", 1, 4), *_stages("features.transition", 1, 3),
-                        "features.norm5", "relu"], "classifier", "torchvision densenet121"),
+    "densenet121": _densenet(121, 32, (6, 12, 24, 16), 64),
+    "densenet161": _densenet(161, 48, (6, 12, 36, 24), 96),
+    "densenet169": _densenet(169, 32, (6, 12, 32, 32), 64),
+    "densenet201": _densenet(201, 32, (6, 12, 48, 32), 64),
     "efficientnet_b0": _tv("efficientnet_b0", 2, [*_stages("features.", 0, 8), "avgpool"], "classifier.1"),
-    "regnet_y_16gf": _tv("regnet_y_16gf", 1, [*_stages("trunk_output.block", 1, 4), "avgpool"], "fc"),
+    **{f"regnet_y_{n}": _tv(f"regnet_y_{n}", 1, [*_stages("trunk_output.block", 1, 4), "avgpool"], "fc")
+       for n in ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")},
     **{n: _tv(n, 2, [f"features.{i}" for i in (1, 3, 5, 7)] + ["avgpool"], "classifier.2")
        for n in ("convnext_tiny", "convnext_base")},
     "swin_t": _tv_swin("swin_t", 5),
