@@ -124,7 +124,33 @@ static void test_refused(weights *w, int e)
     graph_free(&g);
 }
 
-static void test_network(const sparse_tensor *v, size_t n, const char *network)
+/* Without its first tensor and with one more, it is still the nearest. */
+static void test_nearest(sparse_tensor *v, size_t n, int e)
+{
+    const sparse_tensor first = v[0];
+    char path[] = "/tmp/outpost-keys-XXXXXX", what[200], wrong[100] = "";
+    weights *w = NULL;
+    recognised r;
+    int found = 0;
+    double began;
+    v[0] = (sparse_tensor){ "no.such.tensor", 1, 0, { 5 }, NULL };
+    if (sparse_checkpoint(path, v, n) == 0 && weights_open(&w, path) == 0 &&
+        weights_recognise(w, &r, 1) == 0) {
+        began = now();
+        found = weights_nearest(w, &r, wrong, sizeof wrong);
+        if (now() - began > slowest) slowest = now() - began;
+    }
+    snprintf(what, sizeof what, "%s with its first tensor renamed", expected[e].network);
+    check(found && (strcmp(wrong, "1 tensor missing, 1 unexpected") == 0 ||
+                    (expected[e].layout != NULL && strstr(expected[e].layout, "npz") != NULL)),
+          what, wrong);
+    err_clear();
+    weights_close(&w);
+    unlink(path);
+    v[0] = first;
+}
+
+static void test_network(sparse_tensor *v, size_t n, const char *network)
 {
     int e = find_expected(network);
     char path[] = "/tmp/outpost-keys-XXXXXX";
@@ -144,6 +170,7 @@ static void test_network(const sparse_tensor *v, size_t n, const char *network)
     } else {
         test_recognised(w, e, n);
         test_refused(w, e);
+        test_nearest(v, n, e);
     }
     weights_close(&w);
     unlink(path);
