@@ -1,5 +1,6 @@
-/* Names, shapes and number of the parameters of every network against PyTorch's implementations
- * (tests/golden/keys.tsv: a digest of the sorted lines "key AxBxC\n").  Needs no weights. */
+/* Names, shapes and number of the parameters of every network, under the first of its key layouts, against
+ * PyTorch's implementations (tests/golden/keys.tsv: a digest of the sorted lines "key AxBxC\n").  Needs no
+ * weights. */
 #include "common/digest.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -26,29 +27,34 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The digest of the graph's parameters under the keys of the network's first layout, as tests/golden/make_keys.py makes it. */
-static int digest_of_keys(char hex[65], const model *m, const graph *g)
+/* "key AxBxC\n".  torchvision stores a layer scale as [c,1,1]. */
+static int line_of(char line[LINE], const param *p, const layout *l)
+{
+    int rc = 0, at;
+    char key[KEY_MAX];
+    const char *dot = strrchr(p->name, '.');
+    snprintf(key, sizeof key, "%s", p->name);
+    CHECK(l == NULL || layout_key(l, p, key, sizeof key, 0) == 1, ERR_INPUT, "%s: not one key", p->name);
+    CHECK(strlen(key) < LINE / 2, ERR_INPUT, "%s: a long name", key);
+    at = snprintf(line, LINE, "%s ", key);
+    for (int k = 0; k < p->rank; k++)
+        at += snprintf(line + at, (size_t)(LINE - at), "%s%zu", k > 0 ? "x" : "", p->dim[k]);
+    snprintf(line + at, (size_t)(LINE - at), "%s\n",
+             dot != NULL && strcmp(dot, ".layer_scale") == 0 ? "x1x1" : "");
+done:
+    return rc;
+}
+
+/* The digest of the graph's parameters, as tests/golden/make_keys.py makes it. */
+static int digest_of_keys(char hex[65], const graph *g, const layout *l)
 {
     int rc = 0;
     size_t n = graph_params(g), room = 0;
     char(*line)[LINE] = NULL, *text = NULL;
     TRY(mem_new(&line, n, sizeof *line, "lines"));
     TRY(mem_new(&text, n, sizeof *line, "text"));
-    for (size_t i = 0; i < n; i++) {
-        const param *p = graph_param(g, (int)i);
-        char key[LINE / 2];
-        int at = 0;
-        snprintf(key, sizeof key, "%s", p->name);
-        if (m->key_layouts != NULL)
-            CHECK(layout_key(m->key_layouts, p, key, sizeof key, 0) == 1, ERR_INTERNAL,
-                  "%s: not one tensor", p->name);
-        at += snprintf(line[i], LINE, "%s ", key);
-        for (int k = 0; k < p->rank; k++)
-            at += snprintf(line[i] + at, (size_t)(LINE - at), "%s%zu", k > 0 ? "x" : "", p->dim[k]);
-        if (strstr(key, "layer_scale") != NULL) /* a vector of ours, [c,1,1] in the file */
-            at += snprintf(line[i] + at, (size_t)(LINE - at), "x1x1");
-        snprintf(line[i] + at, (size_t)(LINE - at), "\n");
-    }
+    for (size_t i = 0; i < n; i++)
+        TRY(line_of(line[i], graph_param(g, (int)i), l));
     qsort(line, n, sizeof *line, by_text);
     for (size_t i = 0; i < n; i++)
         room += (size_t)sprintf(text + room, "%s", line[i]);
@@ -64,7 +70,7 @@ static void test_network(const char *net, size_t parameters, const char *sha)
     const model *m = model_find(net);
     graph *g = NULL;
     char hex[65] = "", said[64];
-    if (m == NULL || model_build(&g, m, m->classes) < 0 || digest_of_keys(hex, m, g) < 0) {
+    if (m == NULL || model_build(&g, m, m->classes) < 0 || digest_of_keys(hex, g, m->key_layouts) < 0) {
         check(0, net, "the network", m == NULL ? "is not there" : err_text());
     } else {
         snprintf(said, sizeof said, "%zu, not %zu", graph_parameter_count(g), parameters);
