@@ -16,7 +16,7 @@
 
 struct cpu_step {
     const plan_step *s;
-    const cpu_layout *l;
+    const arena_layout *l;
     conv *conv;           /* dense convolution and linear */
     depthwise *each;      /* a window per channel */
     grouped *grouped;     /* a window per group of channels */
@@ -28,7 +28,7 @@ struct cpu_step {
     size_t scratch;       /* bytes of all */
 };
 
-view layout_view(const cpu_layout *l, char *arena, int tensor)
+view arena_view(const arena_layout *l, char *arena, int tensor)
 {
     const plan_tensor *t = &l->p->tensors[tensor];
     const plan_tensor *r = &l->p->tensors[t->root];
@@ -36,7 +36,7 @@ view layout_view(const cpu_layout *l, char *arena, int tensor)
     v.row = (size_t)(r->s.w + 2 * r->halo) * v.ld;
     v.image = v.row * (size_t)(r->s.h + 2 * r->halo);
     v.is_bf16 = l->is_bf16 && r->s.h * r->s.w > 1;
-    v.p = arena + r->at * l->images * LAYOUT_ELEMENT +
+    v.p = arena + r->at * l->images * ARENA_ELEMENT +
           ((size_t)r->halo * (v.row + v.ld) + (size_t)t->channel) * view_bytes(&v);
     return v;
 }
@@ -116,12 +116,12 @@ static size_t own_scratch(const cpu_step *c, const view *x)
     }
 }
 
-int cpu_step_new(cpu_step **out, const cpu_layout *l, const plan_step *s, char *arena)
+int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena)
 {
     int rc = 0;
     cpu_step *c = NULL;
-    view x, y = layout_view(l, arena, s->y);
-    x = s->n_x > 0 ? layout_view(l, arena, s->x[0]) : y;
+    view x, y = arena_view(l, arena, s->y);
+    x = s->n_x > 0 ? arena_view(l, arena, s->x[0]) : y;
     TRY(mem_new(&c, 1, sizeof *c, s->name));
     c->s = s;
     c->l = l;
@@ -165,9 +165,9 @@ static void run_concat(const cpu_step *c, char *arena, int n)
 {
     const plan_step *s = c->s;
     const plan_tensor *t = c->l->p->tensors;
-    view y = layout_view(c->l, arena, s->y);
+    view y = arena_view(c->l, arena, s->y);
     for (int k = 0; k < s->n_x; k++) {
-        view x = layout_view(c->l, arena, s->x[k]);
+        view x = arena_view(c->l, arena, s->x[k]);
         if (t[s->x[k]].root != t[s->y].root) map_copy(&x, &y, n);
         y.p = (char *)y.p + (size_t)x.c * view_bytes(&y);
     }
@@ -179,7 +179,7 @@ static int run_product(const cpu_step *c, char *arena, const view *x, const view
     const plan_step *s = c->s;
     view sum, *r = NULL;
     if (s->residual >= 0) {
-        sum = layout_view(c->l, arena, s->residual);
+        sum = arena_view(c->l, arena, s->residual);
         r = &sum;
     }
     if (c->dnnl != NULL) return conv_dnnl_run(c->dnnl, x, y, r, scratch);
@@ -197,7 +197,7 @@ static int run_op(const cpu_step *c, char *arena, const view *x, const view *y, 
     const plan_step *s = c->s;
     const norm v = { .groups = s->groups, .eps = s->v->eps, .gamma = c->w, .beta = c->b };
     view second = { 0 };
-    if (s->n_x > 1) second = layout_view(c->l, arena, s->x[1]);
+    if (s->n_x > 1) second = arena_view(c->l, arena, s->x[1]);
     switch (s->op) {
     case OP_conv:
     case OP_linear: return run_product(c, arena, x, y, scratch, n);
@@ -254,8 +254,8 @@ static int run_staged(const cpu_step *c, char *arena, const view *x, const view 
 
 int cpu_step_run(const cpu_step *c, char *arena, void *scratch, int n)
 {
-    view x, y = layout_view(c->l, arena, c->s->y);
-    x = c->s->n_x > 0 ? layout_view(c->l, arena, c->s->x[0]) : y;
+    view x, y = arena_view(c->l, arena, c->s->y);
+    x = c->s->n_x > 0 ? arena_view(c->l, arena, c->s->x[0]) : y;
     map_zero_halo(&y, n);
     return c->stage > 0 ? run_staged(c, arena, &x, &y, scratch, n)
                         : run_op(c, arena, &x, &y, scratch, n);

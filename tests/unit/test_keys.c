@@ -1,5 +1,5 @@
 /* Every key and shape of the published checkpoints (models_keys.tsv of the specification, and
- * tests/golden/keys.tsv, make_keys.py, for the layouts it lacks): a sparse file with exactly these
+ * tests/golden/layout_keys.tsv, make_layout_keys.py, for the layouts it lacks): a sparse file with exactly these
  * tensors is recognised as the right network in the right layout, with nothing missing and nothing
  * left over, and refused for another network with its name.
  * The specification's table is in $OUTPOST_SPEC or ../shared/spec. */
@@ -42,14 +42,14 @@ static const struct {
     { "cifar/densenet-bc-100-12", "densenet_bc_100_12", NULL },
     { "cifar/resnet18_32x32", "resnet18_32x32", "openood" },
     { "cifar/wrn-40-2", "wrn_40_2", "oe" },
-    /* keys.tsv */
+    /* layout_keys.tsv */
     { "timm/swin_tiny_patch4_window7_224", "swin_tiny_patch4_window7_224", "timm 0.9" },
     { "timm/convnext_tiny", "convnext_tiny", "timm" },
     { "timm/repvgg_a0-deploy", "repvgg_a0", "timm deploy" },
     { "transformers/vit_tiny_patch16_224", "vit_tiny_patch16_224", "transformers" },
     { "transformers/swin_tiny_patch4_window7_224", "swin_tiny_patch4_window7_224", "transformers" },
 };
-enum { EXPECTED = sizeof expected / sizeof *expected, IN_KEYS_TSV = 5, NETWORKS_MAX = 16 };
+enum { EXPECTED = sizeof expected / sizeof *expected, IN_LAYOUT_KEYS = 5, NETWORKS_MAX = 16 };
 static const double SECONDS_ALLOWED = 0.3; /* to look through all networks; ten times that with sanitizers */
 
 static int test_number, failures;
@@ -250,11 +250,11 @@ int main(void)
     const char *folder = getenv("OUTPOST_SPEC");
     char path[512], detail[64];
     snprintf(path, sizeof path, "%s/models_keys.tsv", folder != NULL ? folder : "../shared/spec");
-    if (!test_table("tests/golden/keys.tsv", IN_KEYS_TSV)) {
-        printf("1..0 # SKIP no tests/golden/keys.tsv: run from the project's root\n");
+    if (!test_table("tests/golden/layout_keys.tsv", IN_LAYOUT_KEYS)) {
+        printf("1..0 # SKIP no tests/golden/layout_keys.tsv: run from the project's root\n");
         return 0;
     }
-    if (!test_table(path, EXPECTED - IN_KEYS_TSV))
+    if (!test_table(path, EXPECTED - IN_LAYOUT_KEYS))
         printf("ok %d - # SKIP no %s\n", ++test_number, path);
     for (const model *const *m = models; *m != NULL; m++)
         for (const layout *l = (*m)->key_layouts; l != NULL && l->name != NULL; l++)

@@ -1,6 +1,7 @@
 /* Every network against PyTorch in float64 on weights and inputs that any program can generate
  * (tests/golden/nets.tsv, models.md 14): logits, features and taps, by sum, norm and single values,
- * on the CPU backend and, where it is quick (or with OUTPOST_LONG=1), on the reference. */
+ * on the CPU backend and, where it is quick (or with OUTPOST_LONG=1), on the reference.  Where the
+ * processor has bf16, features in bf16 beside those in f32. */
 #include "extract/session.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -17,6 +18,9 @@ enum { BATCH = 2, ROWS_MAX = 64, QUICK_MACS = 700000000 };
 /* Relative to the tensor's norm.  The reference computes in double and stores f32. */
 static const double TOLERANCE_REF = 2e-7;
 
+/* 1 - cosine of an image's features in bf16 with those in f32: what is promised of -p bf16. */
+static const double TOLERANCE_BF16 = 1e-3;
+
 typedef struct golden {
     char tensor[64];
     double sum, l2, at[4];
@@ -28,6 +32,14 @@ typedef struct golden {
 static double tolerance_f32(const golden *g)
 {
     return fmax(1e-5, 3 * g->f32_dev);
+}
+
+/* bf16 rounds 2^16 times as coarsely as f32.  That matters to the networks whose hash weights amplify
+ * rounding. */
+static double tolerance_bf16(const golden *g)
+{
+    double error = ldexp(g->f32_dev, 16);
+    return fmax(TOLERANCE_BF16, error * error / 2);
 }
 
 static int test_number, failures;
@@ -116,6 +128,22 @@ static double relative_l2(const float *a, const float *b, size_t n)
     return sqrt(d / s);
 }
 
+/* The least cosine of an image's vectors of length d. */
+static double least_cosine(const float *a, const float *b, size_t d)
+{
+    double least = 1;
+    for (size_t i = 0; i < BATCH; i++, a += d, b += d) {
+        double ab = 0, aa = 0, bb = 0;
+        for (size_t k = 0; k < d; k++) {
+            ab += (double)a[k] * (double)b[k];
+            aa += (double)a[k] * (double)a[k];
+            bb += (double)b[k] * (double)b[k];
+        }
+        least = fmin(least, ab / sqrt(aa * bb));
+    }
+    return least;
+}
+
 static int run(float ***out, session *s, const network *w, const char *file, const char *device,
                const char *kind)
 {
@@ -159,6 +187,24 @@ static void compare(const network *w, const char *device, const session *s, floa
     }
 }
 
+/* The same weights in bf16; f32: features of the exact run. */
+static int test_bf16(const network *w, const char *file, const float *f32)
+{
+    int rc = 0;
+    session s = { 0 };
+    float **out = NULL;
+    network plain = *w;
+    plain.n = 2; /* no taps */
+    if (run(&out, &s, &plain, file, "cpu", "bf16") == 0)
+        check(1 - least_cosine(out[1], f32, s.p->outputs[1].count), tolerance_bf16(&w->rows[1]),
+              w->name, "1 - cosine of the features in bf16 with those in f32");
+    else if (strstr(err_text(), "no bf16") != NULL) err_clear();
+    else rc = ERR_INTERNAL;
+    free_outputs(out, s.p != NULL ? s.p->n_outputs : 0);
+    session_clear(&s);
+    return rc;
+}
+
 static int test_devices(const network *w, const char *file, const char *const *devices, int n)
 {
     int rc = 0;
@@ -168,6 +214,7 @@ static int test_devices(const network *w, const char *file, const char *const *d
         TRY(run(&out[d], &s[d], w, file, devices[d], "fp32"));
         compare(w, devices[d], &s[d], out[d]);
     }
+    if (strcmp(devices[0], "cpu") == 0) TRY(test_bf16(w, file, out[0][1]));
     for (size_t i = 0; i < w->n && n == 2; i++) {
         const golden *g = &w->rows[i];
         char what[128];
