@@ -1,6 +1,6 @@
-/* Names, shapes and number of the parameters of every network, under the first of its key layouts, against
- * PyTorch's implementations (tests/golden/keys.tsv: a digest of the sorted lines "key AxBxC\n").  Needs no
- * weights. */
+/* Keys, shapes and number of the parameters of every network, in its first key layout, against
+ * PyTorch's implementations (tests/golden/keys.tsv: a digest of the sorted lines "key AxBxC\n",
+ * trailing dimensions of 1 left out).  Needs no weights. */
 #include "common/digest.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -27,25 +27,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* "key AxBxC\n".  torchvision stores a layer scale as [c,1,1]. */
-static int line_of(char line[LINE], const param *p, const layout *l)
-{
-    int rc = 0, at;
-    char key[KEY_MAX];
-    const char *dot = strrchr(p->name, '.');
-    snprintf(key, sizeof key, "%s", p->name);
-    CHECK(l == NULL || layout_key(l, p, key, sizeof key, 0) == 1, ERR_INPUT, "%s: not one key", p->name);
-    CHECK(strlen(key) < LINE / 2, ERR_INPUT, "%s: a long name", key);
-    at = snprintf(line, LINE, "%s ", key);
-    for (int k = 0; k < p->rank; k++)
-        at += snprintf(line + at, (size_t)(LINE - at), "%s%zu", k > 0 ? "x" : "", p->dim[k]);
-    snprintf(line + at, (size_t)(LINE - at), "%s\n",
-             dot != NULL && strcmp(dot, ".layer_scale") == 0 ? "x1x1" : "");
-done:
-    return rc;
-}
-
-/* The digest of the graph's parameters, as tests/golden/make_keys.py makes it. */
+/* The digest of the graph's parameters in layout `l` (NULL: by the graph's names), as
+ * tests/golden/make_keys.py makes it. */
 static int digest_of_keys(char hex[65], const graph *g, const layout *l)
 {
     int rc = 0;
@@ -53,8 +36,19 @@ static int digest_of_keys(char hex[65], const graph *g, const layout *l)
     char(*line)[LINE] = NULL, *text = NULL;
     TRY(mem_new(&line, n, sizeof *line, "lines"));
     TRY(mem_new(&text, n, sizeof *line, "text"));
-    for (size_t i = 0; i < n; i++)
-        TRY(line_of(line[i], graph_param(g, (int)i), l));
+    for (size_t i = 0; i < n; i++) {
+        const param *p = graph_param(g, (int)i);
+        char key[KEY_MAX] = "";
+        int at, rank = p->rank, parts = l != NULL ? layout_key(l, p, key, sizeof key, 0) : 1;
+        CHECK(parts == 1, ERR_INPUT, "%s: not one tensor in a file", p->name);
+        CHECK(strlen(l != NULL ? key : p->name) < LINE / 2, ERR_INPUT, "%s: a long name", p->name);
+        at = snprintf(line[i], LINE, "%s ", l != NULL ? key : p->name);
+        while (rank > 1 && p->dim[rank - 1] == 1)
+            rank--;
+        for (int k = 0; k < rank; k++)
+            at += snprintf(line[i] + at, (size_t)(LINE - at), "%s%zu", k > 0 ? "x" : "", p->dim[k]);
+        snprintf(line[i] + at, (size_t)(LINE - at), "\n");
+    }
     qsort(line, n, sizeof *line, by_text);
     for (size_t i = 0; i < n; i++)
         room += (size_t)sprintf(text + room, "%s", line[i]);
