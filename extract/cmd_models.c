@@ -14,10 +14,10 @@ static int print_list(void)
 {
     int rc = 0;
     graph *g = NULL;
-    printf("%-20s %6s %9s %8s %9s  %s\n", "model", "input", "params", "GMAC", "features", "");
+    printf("%-29s %6s %9s %8s %9s  %s\n", "model", "input", "params", "GMAC", "features", "");
     for (const model *const *m = models; *m != NULL; m++) {
         TRY(model_build(&g, *m, (*m)->classes));
-        printf("%-20s %6d %8.2fM %8.3f %9d  %s\n", (*m)->name, (*m)->prep.side,
+        printf("%-29s %6d %8.2fM %8.3f %9d  %s\n", (*m)->name, (*m)->prep.side,
                (double)graph_parameter_count(g) * 1e-6, graph_macs(g) * 1e-9,
                graph_node(g, graph_features(g))->out.c, (*m)->about);
         graph_free(&g);
@@ -29,19 +29,40 @@ done:
 
 static void print_prep(const model *m)
 {
-    static const char *const presets[] = { "gen", "torchvision", "openood", "mos", "cifar", "timm" };
+    const char *preset;
     prep p;
     char *json;
     printf("preprocessing (default %s):\n", m->prep.preset);
-    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
-        if (prep_resolve(&p, presets[i], &m->prep) < 0 || p.out_h != m->prep.side) {
+    for (size_t i = 0; (preset = prep_preset_name(i)) != NULL; i++) {
+        if (prep_resolve(&p, preset, &m->prep) < 0 || p.out_h != m->prep.side) {
             err_clear();
             continue;
         }
         if (prep_json(&p, &json) < 0) continue;
-        printf("  %-12s %s\n", presets[i], json);
+        printf("  %-12s %s\n", preset, json);
         free(json);
     }
+}
+
+/* The shape of a tap as it is stored. */
+static void print_tap(const node *v)
+{
+    shape s = v->out;
+    if (s.h * s.w == 1) printf("  %-40s [%d]\n", v->tap, s.c);
+    else if (v->layout == TAP_TOKENS) printf("  %-40s [%d,%d]  tokens\n", v->tap, s.h * s.w, s.c);
+    else if (v->layout == TAP_HWC)
+        printf("  %-40s [%d,%d,%d]  channels last\n", v->tap, s.h, s.w, s.c);
+    else printf("  %-40s [%d,%d,%d]\n", v->tap, s.c, s.h, s.w);
+}
+
+/* As `extract inspect` calls them. */
+static void print_layouts(const model *m)
+{
+    if (m->key_layouts == NULL) return;
+    printf("key layouts ");
+    for (const layout *l = m->key_layouts; l->name != NULL; l++)
+        printf("%s%s", l == m->key_layouts ? "" : ", ", l->name);
+    printf("\n");
 }
 
 static int print_model(const model *m)
@@ -58,15 +79,11 @@ static int print_model(const model *m)
     printf("logits      [%d] by default; the checkpoint's %s.weight decides\n", m->classes,
            m->classifier);
     printf("checkpoints %s\n", m->layouts);
+    print_layouts(m);
     print_prep(m);
     printf("taps:\n");
-    for (size_t i = 0; i < graph_nodes(g); i++) {
-        const node *v = graph_node(g, (int)i);
-        if (v->tap == NULL) continue;
-        if (v->out.h * v->out.w > 1)
-            printf("  %-22s [%d,%d,%d]\n", v->tap, v->out.c, v->out.h, v->out.w);
-        else printf("  %-22s [%d]\n", v->tap, v->out.c);
-    }
+    for (size_t i = 0; i < graph_nodes(g); i++)
+        if (graph_node(g, (int)i)->tap != NULL) print_tap(graph_node(g, (int)i));
 done:
     graph_free(&g);
     return rc;

@@ -228,12 +228,6 @@ static size_t tile_start(const attention *a, size_t tile)
     return tile * (a->n / a->tiles) + (tile < a->n % a->tiles ? tile : a->n % a->tiles);
 }
 
-/* Panels of two vectors, then of one. */
-static size_t panel_of(size_t left)
-{
-    return left >= 2 ? 2 : 1;
-}
-
 /* s[row] = queries . keys for the tiles first .. end */
 static void scores(const attention *a, const desk *d, size_t first, size_t end)
 {
@@ -242,7 +236,7 @@ static void scores(const attention *a, const desk *d, size_t first, size_t end)
     conv_tile_args args = { .segments = &a->query, .n_segments = 1, .first = 1, .x_step = row,
                             .sum_step = a->soft.step };
     for (size_t v = 0, vectors; v < a->key_vectors; v += vectors) {
-        vectors = panel_of(a->key_vectors - v);
+        vectors = pack_panel(a->key_vectors - v);
         args.w = d->k + v * lanes * row;
         args.bias = a->start + v * lanes;
         for (size_t t = first; t < end; t++) {
@@ -264,22 +258,20 @@ static void results(const attention *a, const desk *d, const work *w, const floa
                             .x_step = a->soft.step * sizeof(float), .sum_step = width };
     for (size_t v = 0, vectors; v < a->value_vectors; v += vectors) {
         conv_tile tile = { .x = (const char *)s, .pixels = (int)rows, .sums = d->o + v * lanes };
-        vectors = panel_of(a->value_vectors - v);
+        vectors = pack_panel(a->value_vectors - v);
         args.w = d->v + v * lanes * deep;
         a->kernel->tile((int)vectors, &tile, &args);
     }
-    for (size_t i = 0; i < rows; i++)
-        a->kernel->quotient(d->o + i * width, d->sums[i], w->y + w->to[first + i], a->d);
+    a->kernel->quotients(d->o, width, d->sums, rows, a->d, w->y, w->to + first);
 }
 
 static void attend(const attention *a, const desk *d, const work *w)
 {
-    const size_t row = a->steps * (size_t)a->kernel->unit * a->element;
+    const pack_shape pack = { a->kernel, a->n, a->d };
     for (size_t first = 0, end; first < a->tiles; first = end) {
         const size_t start = tile_start(a, first);
         end = first + a->block < a->tiles ? first + a->block : a->tiles;
-        for (size_t i = start; i < tile_start(a, end); i++)
-            pack_row(d->q + (i - start) * row, w->x + w->from[i], a->d * a->element, row);
+        pack_rows(&pack, d->q, w->x, w->from + start, tile_start(a, end) - start);
         scores(a, d, first, end);
         for (size_t t = first; t < end; t++) {
             size_t at = tile_start(a, t), rows = tile_start(a, t + 1) - at;
@@ -294,8 +286,7 @@ static void attend(const attention *a, const desk *d, const work *w)
 void attention_run(const attention *a, const view *x, const view *y, void *scratch, int n)
 {
     const desk d = desk_at(a, scratch);
-    const pack_shape keys = { .lanes = (size_t)a->kernel->lanes, .n = a->n, .d = a->d,
-                              .element = a->element };
+    const pack_shape pack = { a->kernel, a->n, a->d };
     for (size_t i = 0; i < (size_t)n; i++)
         for (size_t m = 0; m < a->windows; m++)
             for (size_t h = 0; h < a->heads; h++) {
@@ -305,8 +296,8 @@ void attention_run(const attention *a, const view *x, const view *y, void *scrat
                            .from = a->from + m * a->n, .to = a->to + m * a->n,
                            .bias = a->bias ? a->bias + h * a->n * a->soft.step : NULL,
                            .mask = a->mask[a->kind[m]] };
-                pack_keys(&keys, d.k, k, w.from);
-                pack_values(&keys, d.v, v, w.from);
+                pack_keys(&pack, d.k, k, w.from);
+                pack_values(&pack, d.v, v, w.from);
                 attend(a, &d, &w);
             }
 }

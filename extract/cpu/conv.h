@@ -83,15 +83,22 @@ typedef struct conv_kernel { /* one instruction set and element type */
     int tile_rows;  /* most pixels of a tile with panels of 2 vectors */
     int unit;       /* window elements of one step */
     int is_bf16;
+    int turn_side;  /* words of a side of what turn() turns, divides lanes */
     void (*tile)(int vectors, const conv_tile *t, const conv_tile_args *a);
     void (*depthwise)(const depthwise_args *a, const char *x, char *y, size_t pixels);
     void (*curve)(activation act, float *v, size_t n); /* in place */
+    void (*powers)(float *v, float factor, size_t n); /* v = factor e^v, n a multiple of lanes */
+    /* What attention does besides its products: */
     /* s -> 2^(factor s + bias + mask - its row's largest) as elements, in place; sums [rows]. */
     void (*softmax)(const softmax_args *a, float *s, const float *bias, const float *mask, size_t rows,
                     float *sums);
-    void (*quotient)(const float *v, float by, char *y, size_t n); /* elements y = v / by; v may be
-                                                                      read up to whole vectors */
-    void (*powers)(float *v, float factor, size_t n); /* v = factor e^v, n a multiple of lanes */
+    /* Rows of n elements y[at[i]] = v[i] / by[i]; rows of v are `step` floats apart, whole vectors. */
+    void (*quotients)(const float *v, size_t step, const float *by, size_t rows, size_t n, char *y,
+                      const size_t *at);
+    /* Rows of `words` times 4 bytes: to[i] = x[at[i]], `step` words apart. */
+    void (*gather)(const char *x, const size_t *at, size_t rows, size_t words, char *to, size_t step);
+    /* A square of words turned over: to[j][i] = x[i][k + j], rows of `to` width words apart. */
+    void (*turn)(const char *const *x, size_t k, char *to, size_t width);
 } conv_kernel;
 
 extern const conv_kernel conv_kernel_base, conv_kernel_avx2, conv_kernel_avx512,

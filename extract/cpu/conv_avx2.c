@@ -17,10 +17,13 @@ typedef __m256 vec;
                      _mm256_castsi256_ps(_mm256_add_epi32(                                         \
                          _mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23))))
 #define BY_SIGN(x, minus, plus) _mm256_blendv_ps(plus, minus, x)
-#include "extract/cpu/reduce_avx.h"
+#include "extract/cpu/lanes_avx.h"
 #define HIGHEST(v) highest_of_8(v)
 #define TOTAL(v) total_of_8(v)
 #include "extract/cpu/conv_tile_f32.h"
 
-const conv_kernel conv_kernel_avx2 = { "avx2 f32", "fma f32", LANES, ROWS, UNIT,
-                                       0, tile, depthwise, curve_line, softmax, quotient, powers };
+const conv_kernel conv_kernel_avx2 = {
+    .name = "avx2 f32", .rounding = "fma f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
+};

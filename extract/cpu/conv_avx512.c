@@ -14,5 +14,8 @@ typedef __m512 vec;
 #include "extract/cpu/curve_avx512.h"
 #include "extract/cpu/conv_tile_f32.h"
 
-const conv_kernel conv_kernel_avx512 = { "avx512 f32", "fma f32", LANES, ROWS, UNIT,
-                                         0, tile, depthwise, curve_line, softmax, quotient, powers };
+const conv_kernel conv_kernel_avx512 = {
+    .name = "avx512 f32", .rounding = "fma f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
+};

@@ -32,5 +32,8 @@ static inline float two(const char *p)
 #include "extract/cpu/curve_avx512.h"
 #include "extract/cpu/conv_tile.h"
 
-const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", "avx512 bf16", LANES, ROWS, UNIT,
-                                             1, tile, depthwise, curve_line, softmax, quotient, powers };
+const conv_kernel conv_kernel_avx512bf16 = {
+    .name = "avx512 bf16", .rounding = "avx512 bf16", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
+    .is_bf16 = 1, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
+};

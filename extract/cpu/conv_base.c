@@ -1,4 +1,6 @@
 /* The same template in plain C: any processor. */
+#include <stddef.h>
+
 #define LANES 4
 #define ROWS 6
 typedef float vec __attribute__((vector_size(16), aligned(4), may_alias));
@@ -26,7 +28,24 @@ static inline vec exponent(vec p, vec n, vec u)
 #define HIGHEST(v) MOST_OF(MOST_OF((v)[0], (v)[1]), MOST_OF((v)[2], (v)[3]))
 #define MOST_OF(a, b) ((a) < (b) ? (b) : (a))
 #define TOTAL(v) (((v)[0] + (v)[2]) + ((v)[1] + (v)[3]))
+enum { TURN = 4 };
+/* Words k .. k + 3 of four rows to columns of `width` words: to[j][i] = x[i][k + j]. */
+static void turn(const char *const *x, size_t k, char *to, size_t width)
+{
+    const vec a = LOAD(x[0] + 4 * k), b = LOAD(x[1] + 4 * k);
+    const vec c = LOAD(x[2] + 4 * k), d = LOAD(x[3] + 4 * k);
+    const truth low = { 0, 4, 1, 5 }, high = { 2, 6, 3, 7 }, left = { 0, 1, 4, 5 }, right = { 2, 3, 6, 7 };
+    const vec p = __builtin_shuffle(a, b, low), q = __builtin_shuffle(c, d, low);
+    const vec r = __builtin_shuffle(a, b, high), s = __builtin_shuffle(c, d, high);
+    STORE(to, __builtin_shuffle(p, q, left));
+    STORE(to + 4 * width, __builtin_shuffle(p, q, right));
+    STORE(to + 8 * width, __builtin_shuffle(r, s, left));
+    STORE(to + 12 * width, __builtin_shuffle(r, s, right));
+}
 #include "extract/cpu/conv_tile_f32.h"
 
-const conv_kernel conv_kernel_base = { "base f32", "plain f32", LANES, ROWS, UNIT,
-                                       0, tile, depthwise, curve_line, softmax, quotient, powers };
+const conv_kernel conv_kernel_base = {
+    .name = "base f32", .rounding = "plain f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
+};

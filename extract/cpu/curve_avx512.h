@@ -1,5 +1,5 @@
 /* What curve_math.h and softmax_tile.h need, on 16 lanes. */
-#include "extract/cpu/reduce_avx.h"
+#include "extract/cpu/lanes_avx.h"
 
 #define ROUND(v) _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define EXPONENT(p, n, u)                                                                          \

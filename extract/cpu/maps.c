@@ -304,11 +304,11 @@ static void export_planes(const view *x, int i, float *out)
         }
 }
 
-void map_export(const view *x, int i, reduction r, tap_layout layout, float *out)
+void map_export(const view *x, int i, reduction r, tap_layout order, float *out)
 {
     if (r != REDUCE_NONE)
         for (size_t k = 0; k < (size_t)x->c; k++)
             out[k] = reduce_channel(x, (size_t)i, k, r);
-    else if (layout == TAP_CHW) export_planes(x, i, out);
+    else if (order == TAP_CHW) export_planes(x, i, out);
     else export_pixels(x, i, out);
 }

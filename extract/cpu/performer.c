@@ -69,7 +69,7 @@ int performer_new(performer **out, const plan_step *s, const view *x, const view
     TRY(mem_new(&rows, p->m, sizeof *rows, s->name));
     for (size_t f = 0; f < p->m; f++)
         rows[f] = f * p->d * sizeof *s->w;
-    pack_keys(&(pack_shape){ lanes, p->m, p->d, sizeof *s->w }, (char *)p->w, (const char *)s->w, rows);
+    pack_keys(&(pack_shape){ p->kernel, p->m, p->d }, (char *)p->w, (const char *)s->w, rows);
     TRY(mem_new(&p->from, p->t, sizeof *p->from, s->name));
     TRY(mem_new(&p->to, p->t, sizeof *p->to, s->name));
     for (size_t i = 0; i < p->t; i++) {

@@ -5,62 +5,97 @@
 
 enum { GROUP = LANES < 8 ? 1 : 16 / LANES };
 
-/* Turns a row of scores s into 2^(factor s + bias + mask - most) as elements, in place; returns their sum. */
-ALWAYS float softmax_row(float *s, const size_t vectors, const float factor, const float *bias,
-                         const float *mask)
+/* Turns `rows` rows of scores s into 2^(factor s + bias + mask - most) as elements, in place.  rows, and
+ * whether there are bias and mask, are constants at every call. */
+ALWAYS void softmax_rows(const int rows, const softmax_args *a, float *s, const float *bias,
+                         const float *mask, float *sums)
 {
-    const vec f = SET1(factor);
-    vec most[GROUP], sum[GROUP], top;
-    ELEMENT *p = (ELEMENT *)(void *)s;
-    for (size_t g = 0; g < GROUP; g++) {
-        most[g] = SET1(-INFINITY);
-        sum[g] = SET1(0.0f);
-    }
-    for (size_t v = 0; v < vectors; v++) {
-        vec u = LOAD(s + v * LANES);
-        if (bias != NULL) {
-            u = MADD(u, f, LOAD(bias + v * LANES));
-            if (mask != NULL) u = ADD(u, LOAD(mask + v * LANES));
-            STORE(s + v * LANES, u);
+    const vec f = SET1(a->factor);
+    const size_t step = a->step, end = a->vectors * LANES;
+    vec most[2][GROUP], sum[2][GROUP], top[2];
+    for (int i = 0; i < rows; i++)
+        for (size_t g = 0; g < GROUP; g++) {
+            most[i][g] = SET1(-INFINITY);
+            sum[i][g] = SET1(0.0f);
         }
-        most[v % GROUP] = MAX(most[v % GROUP], u);
+    for (size_t v = 0; v < end; v += LANES)
+        for (int i = 0; i < rows; i++) {
+            vec *m = &most[i][v / LANES % GROUP];
+            vec u = LOAD(s + (size_t)i * step + v);
+            if (bias != NULL) {
+                u = MADD(u, f, LOAD(bias + (size_t)i * step + v));
+                if (mask != NULL) u = ADD(u, LOAD(mask + (size_t)i * step + v));
+                STORE(s + (size_t)i * step + v, u);
+            }
+            *m = MAX(*m, u);
+        }
+    for (int i = 0; i < rows; i++) {
+        for (size_t g = 1; g < GROUP; g++)
+            most[i][0] = MAX(most[i][0], most[i][g]);
+        top[i] = SET1(HIGHEST(most[i][0]));
+        if (bias == NULL) top[i] = top[i] * f;
     }
-    for (size_t g = 1; g < GROUP; g++)
-        most[0] = MAX(most[0], most[g]);
-    top = SET1(HIGHEST(most[0]));
-    if (bias == NULL) top = top * f;
-    for (size_t v = 0; v < vectors; v++) {
-        vec u = LOAD(s + v * LANES);
-        if (bias != NULL) u = u - top;
-        else u = MADD(u, f, -top);
-        u = power_of_2(u);
-        sum[v % GROUP] = ADD(sum[v % GROUP], u);
-        TO_ELEMENTS((void *)(p + v * LANES), u);
+    for (size_t v = 0; v < end; v += LANES)
+        for (int i = 0; i < rows; i++) {
+            vec *t = &sum[i][v / LANES % GROUP];
+            vec u = LOAD(s + (size_t)i * step + v);
+            if (bias != NULL) u = u - top[i];
+            else u = MADD(u, f, -top[i]);
+            u = power_of_2(u);
+            *t = ADD(*t, u);
+            TO_ELEMENTS((void *)((ELEMENT *)(void *)(s + (size_t)i * step) + v), u);
+        }
+    for (int i = 0; i < rows; i++) {
+        for (size_t g = 1; g < GROUP; g++)
+            sum[i][0] = ADD(sum[i][0], sum[i][g]);
+        sums[i] = TOTAL(sum[i][0]);
     }
-    for (size_t g = 1; g < GROUP; g++)
-        sum[0] = ADD(sum[0], sum[g]);
-    return TOTAL(sum[0]);
 }
 
+ALWAYS void softmax_of(const int rows, const softmax_args *a, float *s, const float *bias,
+                       const float *mask, float *sums)
+{
+    if (bias == NULL) softmax_rows(rows, a, s, NULL, NULL, sums);
+    else if (mask == NULL) softmax_rows(rows, a, s, bias, NULL, sums);
+    else softmax_rows(rows, a, s, bias, mask, sums);
+}
+
+/* Two rows at a time hide each other's latency. */
 static void softmax(const softmax_args *a, float *s, const float *bias, const float *mask, size_t rows,
                     float *sums)
 {
-    for (size_t i = 0; i < rows; i++, s += a->step) {
-        if (bias == NULL) sums[i] = softmax_row(s, a->vectors, a->factor, NULL, NULL);
-        else if (mask == NULL) sums[i] = softmax_row(s, a->vectors, a->factor, bias, NULL);
-        else sums[i] = softmax_row(s, a->vectors, a->factor, bias, mask);
-        if (bias != NULL) bias += a->step;
-        if (mask != NULL) mask += a->step;
+    size_t i = 0;
+    for (; i + 2 <= rows; i += 2) {
+        softmax_of(2, a, s + i * a->step, bias, mask, sums + i);
+        if (bias != NULL) bias += 2 * a->step;
+        if (mask != NULL) mask += 2 * a->step;
+    }
+    if (i < rows) softmax_of(1, a, s + i * a->step, bias, mask, sums + i);
+}
+
+/* y[at[i]] = v[i] / by[i] for rows of n values. */
+static void quotients(const float *v, size_t step, const float *by, size_t rows, size_t n, char *y,
+                      const size_t *at)
+{
+    for (size_t i = 0; i < rows; i++, v += step) {
+        const vec f = SET1(1.0f / by[i]);
+        char *to = y + at[i];
+        for (size_t k = 0; k < n; k += LANES, to += LANES * sizeof(ELEMENT)) {
+            if (n - k >= LANES) TO_ELEMENTS((void *)to, LOAD(v + k) * f);
+            else store_part(to, LOAD(v + k) * f, (int)(n - k));
+        }
     }
 }
 
-/* y = v / by, n of them */
-static void quotient(const float *v, float by, char *y, size_t n)
+/* Row i of `words` words of 4 bytes from x + at[i] to to + i * step words. */
+static void gather(const char *x, const size_t *at, size_t rows, size_t words, char *to, size_t step)
 {
-    const vec f = SET1(1.0f / by);
-    for (size_t i = 0; i < n; i += LANES, y += LANES * sizeof(ELEMENT)) {
-        if (n - i >= LANES) TO_ELEMENTS((void *)y, LOAD(v + i) * f);
-        else store_part(y, LOAD(v + i) * f, (int)(n - i));
+    for (size_t i = 0; i < rows; i++, to += 4 * step) {
+        const char *from = x + at[i];
+        size_t k = 0;
+        for (; k + LANES <= words; k += LANES)
+            STORE((void *)(to + 4 * k), LOAD((const void *)(from + 4 * k)));
+        if (k < words) memcpy(to + 4 * k, from + 4 * k, 4 * (words - k));
     }
 }
 

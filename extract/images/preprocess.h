@@ -1,5 +1,5 @@
-/* From decoded RGB bytes to the bytes a network sees: resize and crop, bit-exact with
- * Pillow + torchvision (models.md sections 9 and 10).  Normalisation belongs to the backend. */
+/* From decoded RGB bytes to the bytes a network sees: resize and crop, bit-exact with Pillow or cv2
+ * and torchvision or mmcls (models.md sections 9 and 10).  Normalisation belongs to the backend. */
 #ifndef OUTPOST_PREPROCESS_H
 #define OUTPOST_PREPROCESS_H
 
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 typedef struct prep {
-    char preset[16];        /* gen torchvision openood mos cifar timm */
+    char preset[16];        /* gen torchvision openood mos cifar timm mmcls */
     int resize_short;       /* Resize(int): short side; 0 when exact is used */
     int resize_h, resize_w; /* Resize((h,w)); 0,0 when resize_short is used */
     resize_filter filter;
@@ -23,14 +23,21 @@ typedef struct prep {
 typedef struct prep_native {
     int side;           /* 224, 32, 480 ... */
     const char *preset; /* the default for this network */
-    int resize_short;   /* of its `torchvision`/`timm` recipe: 256, 232, 248 */
+    int resize_short;   /* of its own evaluation: 256, 232, 248; 0: the recipe's usual one */
     resize_filter filter;
     float mean[3], std[3];
+    const char *recipe; /* whose numbers resize_short and filter are, "torchvision", "timm" or
+                           "mmcls"; NULL: the preset's where it is one of these, else both
+                           torchvision's and timm's */
 } prep_native;
 
-/* Resolves `--prep PRESET[:key=value,...]` (NULL: the network's own).  Keys: resize=N|HxW,
- * crop=N|none, filter=bilinear|bicubic, mean=R/G/B, std=R/G/B.  ERR_USAGE with "did you mean". */
+/* Resolves `--prep PRESET[:key=value,...]` (NULL: the network's own).  Keys: size=N, resize=N|HxW,
+ * crop=N|none, filter=bilinear|bicubic|cv2-bilinear|cv2-bicubic, mean=R/G/B, std=R/G/B.  size is
+ * the side that comes out, in place of the preset's or the network's: out_h and out_w are that and
+ * not native->side.  ERR_USAGE with "did you mean". */
 int prep_resolve(prep *out, const char *text, const prep_native *native);
+/* The i-th preset; NULL behind the last. */
+const char *prep_preset_name(size_t i);
 /* Canonical JSON object of everything above, for the provenance; caller frees. */
 int prep_json(const prep *p, char **out);
 

@@ -1,124 +1,14 @@
-/* Pillow's resampling (src/libImaging/Resample.c, described in models.md 10.2), bit for bit. */
+/* Plans: Pillow's two passes over the rows and columns that a window needs, with tables and vector
+ * code; cv2's resize behind the same door. */
 #include "extract/images/resize.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "extract/images/resize_cv2.h"
 #include "extract/images/resize_parts.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- coefficients ---------------------------------------------------------------------------- */
-
-static double weight(resize_filter f, double x)
-{
-    const double a = -0.5;
-    x = fabs(x);
-    if (f == RESIZE_BILINEAR) return x < 1.0 ? 1.0 - x : 0.0;
-    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-    if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-    return 0.0;
-}
-
-typedef struct ruler { /* one axis: what all its outputs share */
-    int in;
-    double scale, support, inv;
-    resize_filter f;
-} ruler;
-
-static ruler ruler_of(int in, int out, resize_filter f)
-{
-    ruler r = {.in = in, .scale = (double)in / out, .f = f};
-    double fs = r.scale < 1.0 ? 1.0 : r.scale;
-    r.support = (f == RESIZE_BILINEAR ? 1.0 : 2.0) * fs;
-    r.inv = 1.0 / fs;
-    return r;
-}
-
-static int taps_max(const ruler *r)
-{
-    return (int)ceil(r->support) * 2 + 1;
-}
-
-/* Taps of output xx: *lo, the number of taps, and q [taps_max]. */
-static int taps(const ruler *r, int xx, int *lo, int32_t *q, double *w)
-{
-    double center = (xx + 0.5) * r->scale, sum = 0.0;
-    int first = (int)(center - r->support + 0.5), end = (int)(center + r->support + 0.5), n;
-    if (first < 0) first = 0;
-    if (end > r->in) end = r->in;
-    n = end - first;
-    for (int k = 0; k < n; k++) {
-        w[k] = weight(r->f, (k + first - center + 0.5) * r->inv);
-        sum += w[k];
-    }
-    for (int k = 0; k < n; k++) {
-        double v = sum != 0.0 ? w[k] / sum : w[k];
-        q[k] = v < 0 ? (int32_t)(v * (1 << RESIZE_BITS) - 0.5)
-                     : (int32_t)(v * (1 << RESIZE_BITS) + 0.5);
-    }
-    *lo = first;
-    return n;
-}
-
-static uint8_t clip(int32_t acc)
-{
-    int32_t v = acc >> RESIZE_BITS;
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-/* ---- the plain twin -------------------------------------------------------------------------- */
-
-/* One pass: `lines` lines of `out` pixels from lines of `in`; steps in bytes. */
-static int plain_pass(const uint8_t *src, size_t src_line, size_t src_pixel, int in, uint8_t *dst,
-                      size_t dst_line, size_t dst_pixel, int out, int lines, resize_filter f)
-{
-    int rc = 0, lo, n;
-    int32_t *q = NULL;
-    double *w = NULL;
-    ruler r = ruler_of(in, out, f);
-    TRY(mem_new(&q, (size_t)taps_max(&r), sizeof *q, "resize"));
-    TRY(mem_new(&w, (size_t)taps_max(&r), sizeof *w, "resize"));
-    for (int xx = 0; xx < out; xx++) {
-        n = taps(&r, xx, &lo, q, w);
-        for (int y = 0; y < lines; y++) {
-            const uint8_t *s = src + (size_t)y * src_line + (size_t)lo * src_pixel;
-            uint8_t *d = dst + (size_t)y * dst_line + (size_t)xx * dst_pixel;
-            for (int c = 0; c < 3; c++) {
-                int32_t acc = 1 << (RESIZE_BITS - 1);
-                for (int k = 0; k < n; k++)
-                    acc += s[(size_t)k * src_pixel + (size_t)c] * q[k];
-                d[c] = clip(acc);
-            }
-        }
-    }
-done:
-    free(q);
-    free(w);
-    return rc;
-}
-
-int resize_plain(const uint8_t *src, int w, int h, uint8_t *dst, int ow, int oh, resize_filter f)
-{
-    int rc = 0;
-    uint8_t *mid = NULL;
-    const uint8_t *across = src;
-    size_t size, line = (size_t)ow * 3;
-    CHECK(w > 0 && h > 0 && ow > 0 && oh > 0, ERR_INPUT, "resize: %d x %d to %d x %d", w, h, ow,
-          oh);
-    TRY(mem_product(&size, (size_t)h, line, "resize"));
-    if (ow != w) {
-        TRY(mem_new(&mid, size, 1, "resize"));
-        TRY(plain_pass(src, (size_t)w * 3, 3, w, mid, line, 3, ow, h, f));
-        across = mid;
-    }
-    if (oh != h) TRY(plain_pass(across, 3, line, h, dst, 3, line, oh, ow, f));
-    else memcpy(dst, across, size);
-done:
-    free(mid);
-    return rc;
-}
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
@@ -127,9 +17,16 @@ struct resize_plan {
     resize_axis across, down; /* count 0 where the pass is skipped */
     int first_row, end_row;   /* of the source */
     int first_column, end_column;
-    uint8_t *mid; /* [end_row - first_row, mid_stride] */
+    cv2_plan *cv2; /* instead of the two axes */
+    uint8_t *mid;  /* [end_row - first_row, mid_stride] */
     size_t mid_stride;
 };
+
+const char *resize_filter_name(resize_filter f)
+{
+    static const char *const names[] = {"bilinear", "bicubic", "cv2-bilinear", "cv2-bicubic"};
+    return f < RESIZE_FILTERS ? names[f] : NULL;
+}
 
 resize_path resize_path_best(void)
 {
@@ -170,22 +67,22 @@ static int axis_init(resize_axis *a, int in, int out, int first, int count, resi
 {
     int rc = 0;
     double *w = NULL;
-    ruler r = ruler_of(in, out, f);
+    resize_ruler r = resize_ruler_of(in, out, f);
     size_t size;
     a->count = count;
-    a->max = taps_max(&r);
+    a->max = resize_taps_max(&r);
     TRY(mem_product(&size, (size_t)count, (size_t)a->max, "resize"));
     TRY(mem_new(&a->lo, (size_t)count, sizeof *a->lo, "resize"));
     TRY(mem_new(&a->n, (size_t)count, sizeof *a->n, "resize"));
     TRY(mem_new(&a->q, size, sizeof *a->q, "resize"));
     TRY(mem_new(&w, (size_t)a->max, sizeof *w, "resize"));
     for (int i = 0; i < count; i++)
-        a->n[i] = taps(&r, first + i, &a->lo[i], a->q + (size_t)i * (size_t)a->max, w);
+        a->n[i] = resize_taps(&r, first + i, &a->lo[i], a->q + (size_t)i * (size_t)a->max, w);
     a->max = 0; /* of those in use; rows of q are moved together accordingly */
     for (int i = 0; i < count; i++)
         if (a->n[i] > a->max) a->max = a->n[i];
     for (int i = 1; i < count; i++)
-        memmove(a->q + (size_t)i * (size_t)a->max, a->q + (size_t)i * (size_t)taps_max(&r),
+        memmove(a->q + (size_t)i * (size_t)a->max, a->q + (size_t)i * (size_t)resize_taps_max(&r),
                 (size_t)a->max * sizeof *a->q);
     for (int i = 0; i < count; i++)
         hold_inside(a, i, in);
@@ -296,7 +193,12 @@ int resize_plan_new(resize_plan **out, const resize_shape *s)
           s->ow, s->oh);
     TRY(mem_new(&p, 1, sizeof *p, "resize"));
     p->s = *s;
-    TRY(plan_axes(p));
+    if (resize_is_cv2(s->filter)) {
+        TRY(cv2_plan_new(&p->cv2, s));
+        cv2_plan_reach(p->cv2, &p->first_column, &p->end_column, &p->first_row, &p->end_row);
+    } else {
+        TRY(plan_axes(p));
+    }
     if (p->across.count > 0) {
         p->mid_stride = ((size_t)s->cw * 3 + 16 + 63) / 64 * 64;
         TRY(mem_new_aligned(&p->mid,
@@ -315,6 +217,7 @@ void resize_plan_free(resize_plan **p)
     if (*p == NULL) return;
     axis_clear(&(*p)->across);
     axis_clear(&(*p)->down);
+    cv2_plan_free(&(*p)->cv2);
     free((*p)->mid);
     free(*p);
     *p = NULL;
@@ -347,9 +250,9 @@ static void across_portable(const resize_axis *a, const uint8_t *src, size_t sst
                 g += s[1] * q[k];
                 b += s[2] * q[k];
             }
-            dst[(size_t)y * dstride + (size_t)i * 3] = clip(r);
-            dst[(size_t)y * dstride + (size_t)i * 3 + 1] = clip(g);
-            dst[(size_t)y * dstride + (size_t)i * 3 + 2] = clip(b);
+            dst[(size_t)y * dstride + (size_t)i * 3] = resize_clip(r);
+            dst[(size_t)y * dstride + (size_t)i * 3 + 1] = resize_clip(g);
+            dst[(size_t)y * dstride + (size_t)i * 3 + 2] = resize_clip(b);
         }
     }
 }
@@ -361,7 +264,7 @@ static void down_portable(const int32_t *q, int n, const uint8_t *src, size_t ss
         int32_t acc = 1 << (RESIZE_BITS - 1);
         for (int k = 0; k < n; k++)
             acc += src[(size_t)k * sstride + x] * q[k];
-        dst[x] = clip(acc);
+        dst[x] = resize_clip(acc);
     }
 }
 
@@ -405,6 +308,10 @@ void resize_plan_run(resize_plan *p, const uint8_t *src, uint8_t *dst, size_t st
 {
     const uint8_t *mid;
     size_t mid_stride;
+    if (p->cv2 != NULL) {
+        cv2_plan_run(p->cv2, src, dst, stride);
+        return;
+    }
     if (p->across.count > 0) {
         run_across(p, src);
         mid = p->mid;

@@ -1,4 +1,5 @@
-/* Pillow's Image.resize for 8-bit RGB: separable, two passes, 22-bit fixed point (models.md 10.2).
+/* Resizing of 8-bit RGB as two libraries do it (models.md 10.2, 10.3): Pillow's Image.resize,
+ * antialiased, separable, two passes in 22-bit fixed point; and OpenCV's cv2.resize (resize_cv2.h).
  *
  * resize_plain is the specification line by line.  A resize_plan computes a window of the result
  * (a centre crop) and only the rows and columns it needs, with tables made once per geometry and
@@ -9,7 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum resize_filter { RESIZE_BILINEAR, RESIZE_BICUBIC } resize_filter;
+typedef enum resize_filter {
+    RESIZE_BILINEAR, /* Pillow */
+    RESIZE_BICUBIC,
+    RESIZE_CV2_BILINEAR, /* cv2.INTER_LINEAR */
+    RESIZE_CV2_BICUBIC,  /* cv2.INTER_CUBIC */
+    RESIZE_FILTERS
+} resize_filter;
+
+/* "bilinear", "bicubic", "cv2-bilinear", "cv2-bicubic"; NULL for RESIZE_FILTERS. */
+const char *resize_filter_name(resize_filter f);
 
 /* Bytes that must be readable behind the last pixel of a plan's source; their values are unused. */
 enum { RESIZE_SLACK = 64 };

@@ -2,10 +2,30 @@
 #ifndef OUTPOST_RESIZE_PARTS_H
 #define OUTPOST_RESIZE_PARTS_H
 
+#include "extract/images/resize.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 enum { RESIZE_BITS = 22 };
+
+static inline uint8_t resize_clip(int32_t acc)
+{
+    int32_t v = acc >> RESIZE_BITS;
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+typedef struct resize_ruler { /* one axis: what all its outputs share */
+    int in;
+    double scale, support, inv;
+    resize_filter f;
+} resize_ruler;
+
+resize_ruler resize_ruler_of(int in, int out, resize_filter f);
+int resize_taps_max(const resize_ruler *r);
+/* Taps of output xx: *lo the first, q [resize_taps_max] their weights; w is scratch of the same
+ * length.  Returns their number. */
+int resize_taps(const resize_ruler *r, int xx, int *lo, int32_t *q, double *w);
 
 /* Taps of the wanted outputs of one axis.
  * Vector form: q = 256 * high + low, high signed, low 0..255, so that both fit 16 bits and one

@@ -54,7 +54,9 @@ static void compare(const uint8_t *b, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const preps[] = {"gen", "gen:resize=40,crop=32",
-                                        "gen:resize=32,crop=48,filter=bicubic"};
+                                        "gen:resize=32,crop=48,filter=bicubic",
+                                        "gen:resize=40,crop=32,filter=cv2-bilinear",
+                                        "gen:resize=32,crop=48,filter=cv2-bicubic"};
     static const prep_native native = {.side = 32, .preset = "gen", .std = {1, 1, 1}};
     static prep_scratch *scratch;
     static image im;
@@ -63,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || too_large(data + 1, size - 1)) return 0;
     if (scratch == NULL && prep_scratch_new(&scratch) < 0) abort();
     err_clear();
-    if (prep_resolve(&p, preps[data[0] % 3], &native) < 0) abort();
+    if (prep_resolve(&p, preps[data[0] % 5], &native) < 0) abort();
     if (prep_decode(&p, scratch, &im, data + 1, size - 1, "fuzz", out) < 0 && err_text()[0] == '\0')
         abort();
     compare(data + 1, size - 1);

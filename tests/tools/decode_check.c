@@ -5,7 +5,7 @@
  *   decode_check rgb LIST             per file of LIST: sha256 of w, h and RGB, or the refusal
  *   decode_check prep LIST SIDE FILTER CROP   per file: sha256 after resizing (SIDE "256" or
  * "224x224",
- *                                     FILTER bilinear or bicubic, CROP a side or none)
+ *                                     FILTER as of --prep, CROP a side or none)
  *   decode_check same LIST            our JPEG decoder against libjpeg-turbo alone: every file of
  *                                     LIST, whole and through three windows
  *   decode_check same-png LIST [SHARE]  libpng's rows against our own: every PNG file of LIST; exit

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,127 @@ static void test_presets(void **state)
                 "224,224]," IMAGENET);
 }
 
+/* The rows of models.md section 9 (and 5.6), for networks as their files declare them. */
+static prep_native network(int side, const char *preset, int resize_short, resize_filter filter,
+                           int halves)
+{
+    prep_native n = resnet;
+    n.side = side;
+    n.preset = preset;
+    n.resize_short = resize_short;
+    n.filter = filter;
+    for (int i = 0; halves && i < 3; i++)
+        n.mean[i] = n.std[i] = 0.5f;
+    return n;
+}
+
+static void assert_row(const char *text, const prep_native *n, const char *resize,
+                       const char *filter, const char *crop, int out, const char *statistics)
+{
+    char want[512], preset[16];
+    snprintf(preset, sizeof preset, "%.*s", (int)strcspn(text, ":"), text);
+    snprintf(want, sizeof want,
+             "{\"preset\":\"%s\",\"resize\":%s,\"filter\":\"%s\",\"crop\":%s,\"out\":[%d,%d],%s",
+             preset, resize, filter, crop, out, out, statistics);
+    assert_json(text, n, want);
+}
+
+static void test_published_pipelines(void **state)
+{
+    prep_native bit = network(480, "mos", 0, RESIZE_BILINEAR, 1);
+    prep_native vit = network(384, "gen", 0, RESIZE_BILINEAR, 1);
+    prep_native repvgg = network(224, "timm", 256, RESIZE_BILINEAR, 0);
+    prep_native resnet50d = network(224, "timm", 256, RESIZE_BICUBIC, 0);
+    prep_native swin = network(224, "timm", 248, RESIZE_BICUBIC, 0);
+    prep_native vit_timm = network(224, "timm", 248, RESIZE_BICUBIC, 1);
+    prep_native t2t = network(224, "timm", 248, RESIZE_BICUBIC, 0);
+    prep_native swin_t = network(224, "torchvision", 232, RESIZE_BICUBIC, 0);
+    prep_native swin_b = network(224, "torchvision", 238, RESIZE_BICUBIC, 0);
+    const char *squash = "mean=0.5/0.5/0.5,std=0.5/0.5/0.5";
+    char text[128];
+    (void)state;
+    /* ViM, GEN */
+    assert_row("gen", &bit, "[480,480]", "bilinear", "null", 480, HALF);
+    assert_row("gen", &vit, "[384,384]", "bilinear", "null", 384, HALF);
+    assert_row("gen", &repvgg, "[224,224]", "bilinear", "null", 224, IMAGENET);
+    assert_row("gen", &resnet50d, "[224,224]", "bilinear", "null", 224, IMAGENET);
+    assert_row("gen", &swin, "[224,224]", "bilinear", "null", 224, IMAGENET);
+    /* MOS, GradNorm; RankFeat on BiT and SqueezeNet, on torchvision's transformers, on T2T */
+    assert_row("mos", &bit, "[480,480]", "bilinear", "null", 480, HALF);
+    assert_row("mos", &resnet, "[480,480]", "bilinear", "null", 480, HALF);
+    assert_row("mos:size=224", &swin_b, "[224,224]", "bilinear", "null", 224, HALF);
+    assert_row("mos:size=384", &t2t, "[384,384]", "bilinear", "null", 384, HALF);
+    snprintf(text, sizeof text, "gen:%s", squash);
+    assert_row(text, &swin_b, "[224,224]", "bilinear", "null", 224, HALF);
+    /* HIMPLoS; NAC and OpenOOD: torchvision's own transforms, V2 weights, other checkpoints */
+    assert_row("torchvision", &resnet, "256", "bilinear", "224", 224, IMAGENET);
+    assert_row("torchvision:resize=232", &resnet, "232", "bilinear", "224", 224, IMAGENET);
+    assert_row("torchvision", &swin_t, "232", "bicubic", "224", 224, IMAGENET);
+    assert_row("torchvision", &swin_b, "238", "bicubic", "224", 224, IMAGENET);
+    assert_row("cifar", &cifar, "[32,32]", "bilinear", "null", 32, CIFAR);
+    assert_row("openood", &cifar, "32", "bilinear", "32", 32, CIFAR);
+    assert_row("openood", &repvgg, "256", "bilinear", "224", 224, IMAGENET);
+    assert_row("openood", &vit_timm, "256", "bilinear", "224", 224, IMAGENET);
+    /* timm's own, and T2T's */
+    assert_row("timm", &repvgg, "256", "bilinear", "224", 224, IMAGENET);
+    assert_row("timm", &resnet50d, "256", "bicubic", "224", 224, IMAGENET);
+    assert_row("timm", &swin, "248", "bicubic", "224", 224, IMAGENET);
+    assert_row("timm", &vit_timm, "248", "bicubic", "224", 224, HALF);
+    assert_row("timm", &t2t, "248", "bicubic", "224", 224, IMAGENET);
+    /* mmcls 0.25: ViT at 384 through Pillow; its ResNets through cv2 */
+    assert_row("mmcls", &vit, "384", "bilinear", "384", 384, HALF);
+    assert_row("mmcls:filter=cv2-bicubic", &vit, "384", "cv2-bicubic", "384", 384, HALF);
+    assert_row("mmcls:filter=cv2-bilinear", &resnet, "256", "cv2-bilinear", "224", 224, IMAGENET);
+}
+
+/* A recipe's numbers are not another's. */
+static void test_whose_numbers(void **state)
+{
+    prep_native n = network(224, "timm", 288, RESIZE_BILINEAR, 0);
+    (void)state;
+    assert_row("torchvision", &n, "256", "bilinear", "224", 224, IMAGENET);
+    assert_row("mmcls", &n, "256", "bilinear", "224", 224, IMAGENET);
+    n.preset = "gen";
+    n.recipe = "timm";
+    assert_row("timm", &n, "288", "bilinear", "224", 224, IMAGENET);
+    assert_row("torchvision", &n, "256", "bilinear", "224", 224, IMAGENET);
+    n.recipe = "mmcls";
+    assert_row("mmcls", &n, "288", "bilinear", "224", 224, IMAGENET);
+    assert_row("timm", &n, "248", "bicubic", "224", 224, IMAGENET);
+    n.recipe = NULL;
+    assert_row("torchvision", &n, "288", "bilinear", "224", 224, IMAGENET);
+    assert_row("timm", &n, "288", "bilinear", "224", 224, IMAGENET);
+    assert_row("mmcls", &n, "256", "bilinear", "224", 224, IMAGENET);
+    n.resize_short = 0;
+    assert_row("torchvision", &n, "256", "bilinear", "224", 224, IMAGENET);
+    assert_row("timm", &n, "248", "bicubic", "224", 224, IMAGENET);
+}
+
+/* Input sides other than the network's. */
+static void test_size(void **state)
+{
+    prep_native repvgg = network(224, "timm", 256, RESIZE_BILINEAR, 0);
+    prep_native swin_b = network(224, "torchvision", 238, RESIZE_BICUBIC, 0);
+    prep_native none = network(224, "gen", 0, RESIZE_BILINEAR, 0);
+    (void)state;
+    assert_row("gen:size=384", &resnet, "[384,384]", "bilinear", "null", 384, IMAGENET);
+    assert_row("torchvision:size=384", &resnet, "438", "bilinear", "384", 384, IMAGENET);
+    assert_row("torchvision:size=448", &swin_b, "476", "bicubic", "448", 448, IMAGENET);
+    assert_row("timm:size=288", &repvgg, "329", "bilinear", "288", 288, IMAGENET);
+    assert_row("timm:size=384", &none, "426", "bicubic", "384", 384, IMAGENET);
+    assert_row("openood:size=384", &resnet, "438", "bilinear", "384", 384, IMAGENET);
+    assert_row("openood:size=64", &cifar, "64", "bilinear", "64", 64, CIFAR);
+    assert_row("cifar:size=64", &cifar, "[64,64]", "bilinear", "null", 64, CIFAR);
+    assert_row("mmcls:size=384", &resnet, "384", "bilinear", "384", 384, IMAGENET);
+    /* the network's own side changes nothing; order does not matter; resize stands */
+    assert_row("torchvision:size=224", &swin_b, "238", "bicubic", "224", 224, IMAGENET);
+    assert_row("gen:filter=bicubic,size=384", &resnet, "[384,384]", "bicubic", "null", 384,
+               IMAGENET);
+    assert_row("timm:resize=384,size=384", &none, "384", "bicubic", "384", 384, IMAGENET);
+    assert_row("gen:crop=384,resize=438,size=384", &resnet, "438", "bilinear", "384", 384,
+               IMAGENET);
+}
+
 static void test_overrides(void **state)
 {
     (void)state;
@@ -118,6 +240,22 @@ static void test_refusals(void **state)
     assert_usage("gen:std=1/0/1", "range");
     assert_usage("gen:mean=nan/0/1", "mean");
     assert_usage("gen:", "key=value");
+    assert_usage("gen:filter=cv2-bicubc", "did you mean 'cv2-bicubic'");
+    assert_usage("mmcl", "did you mean 'mmcls'");
+    assert_usage("gen:size=0", "outside");
+    assert_usage("gen:size=-3", "outside");
+    assert_usage("gen:size=5000", "outside");
+    assert_usage("gen:size=384x384", "size");
+    assert_usage("gen:size=", "size");
+    assert_usage("gen:size", "key=value");
+    assert_usage("gen:size=384,resize=224x224", "contradicts");
+    assert_usage("gen:size=384,resize=384x224", "contradicts");
+    assert_usage("torchvision:size=384,crop=224", "contradicts");
+    assert_usage("torchvision:crop=none,size=384", "crop");
+    assert_usage("gen:size=1,size=2,size=3,size=4,size=5,size=6,size=7,size=8,size=9,size=1,size=2,"
+                 "size=3,size=4,size=5,size=6,size=7,size=8,size=9,size=1,size=2,size=3,size=4,"
+                 "size=5,size=6,size=7,size=8,size=9,size=1,size=2,size=3,size=4,size=5,size=6",
+                 "more than 32");
 }
 
 /* torchvision 0.14 on Pillow 9.4. */
@@ -199,10 +337,11 @@ static void test_absurd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_presets),  cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_geometry),
-        cmocka_unit_test(test_padding),  cmocka_unit_test(test_plans),
-        cmocka_unit_test(test_absurd),
+        cmocka_unit_test(test_presets),       cmocka_unit_test(test_published_pipelines),
+        cmocka_unit_test(test_whose_numbers), cmocka_unit_test(test_size),
+        cmocka_unit_test(test_overrides),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_geometry),      cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_plans),         cmocka_unit_test(test_absurd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

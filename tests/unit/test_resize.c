@@ -1,4 +1,4 @@
-/* resize.c: check values of Pillow 9.4 (models.md 10.4), and every path against the plain twin. */
+/* resize.c, Pillow's filters: check values of Pillow 9.4 (models.md 10.4), and every path against the plain twin. */
 #include "extract/images/resize.h"
 
 #include <setjmp.h>
@@ -12,29 +12,7 @@
 #include <zlib.h>
 
 #include "common/err.h"
-
-/* Generator of models.md 14.1: the top byte of Z(s, i). */
-static uint8_t z_top(const char *s, uint64_t i)
-{
-    uint64_t h = 14695981039346656037u;
-    for (; *s != '\0'; s++)
-        h = (h ^ (uint8_t)*s) * 1099511628211u;
-    h += (i + 1) * 0x9e3779b97f4a7c15u;
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
-    return (uint8_t)((h ^ (h >> 31)) >> 56);
-}
-
-static uint8_t *source(int w, int h)
-{
-    size_t n = (size_t)w * (size_t)h * 3;
-    uint8_t *p = malloc(n + RESIZE_SLACK);
-    assert_non_null(p);
-    for (size_t i = 0; i < n; i++)
-        p[i] = z_top("image", i);
-    memset(p + n, 0xa5, RESIZE_SLACK);
-    return p;
-}
+#include "tests/unit/resize_source.h"
 
 static const struct given {
     int w, h, ow, oh;
@@ -90,12 +68,6 @@ static void compare(const uint8_t *src, const uint8_t *whole, resize_shape s)
     }
     resize_plan_free(&p);
     free(dst);
-}
-
-static int upto(uint64_t *k, int n)
-{
-    *k += 2;
-    return (z_top("choice", *k) * 256 + z_top("choice", *k + 1)) % n;
 }
 
 static void test_paths_equal_plain(void **state)

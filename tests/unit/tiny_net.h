@@ -116,7 +116,7 @@ static UNUSED void tiny_must(int rc, const char *what)
 /* Alone, or between convolutions that want a border around its input and its output. */
 static UNUSED void tiny_open(tiny_net *t, const tiny_case *c, int between)
 {
-    static const model stub = { .name = "tiny", .classifier = "fc" };
+    static const model stub = { .name = "tiny", .layouts = "tiny", .classifier = "fc" };
     int x, y;
     memset(t, 0, sizeof *t);
     tiny_state = 88172645463325252u;
