@@ -184,7 +184,7 @@ static void layer(activation act, int is_bf16, int depthwise_kernel, int k, int 
         float weights_of[64] = { 0 }, bias_of[64] = { 0 };
         const conv_kernel *kernel = is_bf16 ? conv_kernel_bf16() : conv_kernel_f32();
         depthwise_args a = { .tap = &tap, .taps = 1, .channels = (size_t)k, .w = weights_of,
-                             .bias = bias_of, .w_step = 64, .x_step = x.ld * view_bytes(&x),
+                             .bias = bias_of, .x_step = x.ld * view_bytes(&x),
                              .y_step = y.ld * view_bytes(&y), .low = -INFINITY, .high = INFINITY,
                              .curve = activation_curve(act) };
         memcpy(weights_of, s.w, (size_t)k * sizeof *s.w);
