@@ -138,7 +138,7 @@ static int check_sizes(const session *s, int variant)
     int rc = 0, side = s->prep.out_h;
     graph *own = NULL;
     TRY(model_build_as(&own, s->m, s->classes, s->m->prep.side, variant));
-    for (size_t i = 0; i < graph_params(s->g); i++) {
+    for (size_t i = 0; i < graph_params(s->g) && i < graph_params(own); i++) {
         const param *a = graph_param(s->g, (int)i), *b = graph_param(own, (int)i);
         CHECK(a->count == b->count || a->grid_prefix >= 0, ERR_USAGE,
               "%s takes %dx%d images; for %dx%d there is no '%s'", s->m->name, s->m->prep.side,

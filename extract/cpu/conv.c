@@ -45,6 +45,12 @@ const conv_kernel *conv_kernel_bf16(void)
                : NULL;
 }
 
+static int is_flat(const view *v)
+{
+    return v == NULL ||
+           (v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row);
+}
+
 /* ---- preparation -------------------------------------------------------------------------------- */
 
 /* The window as contiguous pieces of at most BLOCK_BYTES, in the order ky, kx, ci. */
@@ -127,7 +133,7 @@ static char *pack_panel(const conv *c, char *to, const float *w, size_t cin, int
 
 int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
 {
-    int rc = 0;
+    int rc = 0, joined; /* rows of the map run on into each other, as tokens do */
     size_t columns = 0, lanes;
     char *to;
     conv *c = NULL;
@@ -143,7 +149,8 @@ int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
     c->act = step->act;
     TRY(cut_window(c, x->c, x));
     TRY(cut_blocks(c));
-    TRY(cut_panels(c, y->w > 1 && 2 * y->w <= c->kernel->tile_rows + 1));
+    joined = c->kernel_size == 1 && c->stride == 1 && is_flat(x) && is_flat(y);
+    TRY(cut_panels(c, !joined && y->w > 1 && 2 * y->w <= c->kernel->tile_rows + 1));
     for (int i = 0; i < c->n_panels; i++)
         columns += (size_t)c->panels[i] * lanes;
     TRY(mem_new_aligned(&c->packed, c->steps * (size_t)c->kernel->unit * columns, c->element,
@@ -242,12 +249,6 @@ static void add_row(const conv *c, batch *b, conv_tile t, size_t count)
         t.y += pixels * b->a.y_step;
         if (t.r != NULL) t.r += pixels * b->a.r_step;
     }
-}
-
-static int is_flat(const view *v)
-{
-    return v == NULL ||
-           (v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row);
 }
 
 static size_t tiles_per_walk(const conv *c, const view *x)

@@ -174,6 +174,14 @@ static int dense(graph *g, int x)
     parts[2] = g_conv(g, g_relu(g, g_batchnorm(g, x, "n2")), 12, 3, 1, 1, "c2");
     return g_relu(g, g_batchnorm(g, g_concat(g, parts, 3), "n3"));
 }
+static int dense_odd(graph *g, int x) /* a convolution reads a slice whose neighbour comes later */
+{
+    int parts[3] = { x, 0, 0 };
+    parts[0] = g_conv_bias(g, x, 7, 1, 1, 0, "c0");
+    parts[1] = g_conv_bias(g, parts[0], 5, 3, 1, 1, "c1");
+    parts[2] = g_conv_bias(g, parts[1], 3, 1, 1, 0, "c2");
+    return g_concat(g, parts, 3);
+}
 static int concat_of_slices(graph *g, int x)
 {
     int parts[3] = { g_slice(g, x, 4, 6), x, g_slice(g, x, 0, 3) };
@@ -204,6 +212,7 @@ static const tiny_case arithmetic[] = {
     { "gate", excitation, 20, 6, 5, 1, 0, 0 },
     { "gate of one pixel", excitation, 20, 1, 1, 0, 0, 0 },
     { "dense block", dense, 16, 6, 7, 5, 0, 0 },
+    { "dense block of odd channels", dense_odd, 6, 6, 7, 3, 0, 0 },
     { "concatenation of slices", concat_of_slices, 12, 3, 5, 0, 0, 0 },
     { "norms in a concatenation", norm_in_concat, 34, 3, 5, 1, 0, 0 },
 };
