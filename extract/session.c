@@ -160,8 +160,8 @@ static int build_graph(session *s)
         if (side == native) return ERR_INTERNAL; /* said already */
         snprintf(why, sizeof why, "%s", err_text());
         err_clear();
-        CHECK(0, ERR_USAGE, "%s takes %dx%d images and has no form for %dx%d (%s)", s->m->name, native,
-              native, side, side, why);
+        CHECK(0, ERR_USAGE, "%s takes %dx%d images and has no form for %dx%d (%s)", s->m->name,
+              native, native, side, side, why);
     }
     in = graph_node(s->g, 0)->out;
     CHECK(in.h == side && in.w == side, ERR_USAGE, "%s takes %dx%d images; this preprocessing gives %dx%d",
