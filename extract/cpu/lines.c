@@ -1,4 +1,4 @@
-#include "extract/cpu/lines.h"
+#include "extract/cpu/lines_fast.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,6 +45,7 @@ static inline __attribute__((always_inline)) const float *line_floats_bf16(const
 }
 
 #define NAME(name) line_##name##_f32
+#define PLAIN(name) line_##name##_f32
 #define ELEMENT float
 #define GET(v) (v)
 #define PUT(v) (v)
@@ -61,6 +62,7 @@ static inline __attribute__((always_inline)) const float *line_floats_bf16(const
     } while (0)
 #include "extract/cpu/lines.inc"
 #undef NAME
+#undef PLAIN
 #undef ELEMENT
 #undef GET
 #undef PUT
@@ -69,6 +71,7 @@ static inline __attribute__((always_inline)) const float *line_floats_bf16(const
 #undef JOIN_TWO
 
 #define NAME(name) line_##name##_bf16
+#define PLAIN(name) line_##name##_plain
 #define ELEMENT bf16
 #define GET(v) bf16_to_float(v)
 #define PUT(v) bf16_from_float(v)
@@ -97,3 +100,53 @@ static inline __attribute__((always_inline)) const float *line_floats_bf16(const
         memcpy((p) + LANES, &second_, sizeof second_);                                             \
     } while (0)
 #include "extract/cpu/lines.inc"
+
+/* ---- the faster twins ---------------------------------------------------------------------------- */
+
+static inline int is_fast(void)
+{
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#define PICK(name) (is_fast() ? line_##name##_fast : line_##name##_plain)
+#define ROW x, x_ld, y, y_ld, w, c
+
+void line_scale_bf16(ROW_XY, const float *s, const float *t, float low, float high)
+{
+    PICK(scale)(ROW, s, t, low, high);
+}
+
+void line_norm_bf16(ROW_XY, const float *m, const float *s, const float *t, float low, float high)
+{
+    PICK(norm)(ROW, m, s, t, low, high);
+}
+
+void line_gate_bf16(ROW_XY, const float *s)
+{
+    PICK(gate)(ROW, s);
+}
+
+void line_plus_bf16(ROW_XY, const float *t)
+{
+    PICK(plus)(ROW, t);
+}
+
+void line_bound_bf16(ROW_XY, float low, float high)
+{
+    PICK(bound)(ROW, low, high);
+}
+
+void line_add_bf16(ROW_XY, const void *z, size_t z_ld, float low, float high)
+{
+    PICK(add)(ROW, z, z_ld, low, high);
+}
+
+void line_layernorm_bf16(ROW_XY, const float *gamma, const float *beta, float eps, float *t)
+{
+    PICK(layernorm)(ROW, gamma, beta, eps, t);
+}
+
+void line_narrow_bf16(const float *x, void *y, size_t c)
+{
+    PICK(narrow)(x, y, c);
+}
