@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Raised whenever this header, op_args or the meaning of a kernel changes. */
-enum { CUDA_PLUGIN_ABI = 1 };
+enum { CUDA_PLUGIN_ABI = 2 };
 
 /* What a failed call of the plugin means for the run. */
 typedef enum cuda_fault {
