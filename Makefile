@@ -44,7 +44,7 @@ EXTRACT_SRC := $(sort $(filter-out extract/main.c extract/cuda/%,$(wildcard extr
 SCORE_SRC   := $(sort $(filter-out score/main.c score/cuda/%,$(wildcard score/*.c score/*/*.c)))
 KERNEL_SRC  := $(sort $(wildcard kernels/*.cu))
 CUDA_SRC    := $(sort $(wildcard extract/cuda/*.c score/cuda/*.c))
-UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_SRC    := $(sort $(filter-out $(if $(WITH_CUDA),,%/test_cuda_plans.c),$(wildcard tests/unit/test_*.c)))
 TOOL_SRC    := $(sort $(wildcard tests/tools/*.c))
 DEMO_SRC    := $(sort $(wildcard datalists/demo/*.c))
 
@@ -111,6 +111,7 @@ $(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vl -mavx5
 # --- CUDA plugin ---------------------------------------------------------------------------------
 GENCODE := $(foreach s,$(SM),-gencode arch=compute_$(s),code=sm_$(s)) \
            -gencode arch=compute_$(lastword $(SM)),code=compute_$(lastword $(SM))
+CUDA_LIBS := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart
 CUDA_OBJ := $(call obj,$(CUDA_SRC)) $(patsubst %,$(BUILD)/cuda/%.o,$(KERNEL_SRC))
 $(call obj,$(CUDA_SRC)): EXTRA_CFLAGS = -isystem $(CUDA_HOME)/include -fvisibility=hidden
 # -fmad=false: twins round alike, so that what IEEE 754 defines is bit-equal on CPU and GPU.
@@ -121,8 +122,7 @@ $(BUILD)/nvcc-flags: FORCE
 $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/nvcc-flags
 	$(call say,NVCC,$<)mkdir -p $(@D); $(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
-	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -L$(CUDA_HOME)/lib64 \
-	  -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart -ldl -lm
+	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ $(CUDA_LIBS) -ldl -lm
 
 # --- tests ---------------------------------------------------------------------------------------
 # The CUDA backend over a device in host memory whose calls can be made to fail: no toolkit needed.
@@ -143,6 +143,9 @@ $(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$
 $(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so)
 $(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
+# With the toolkit only: cuDNN plans for devices that are not here.
+$(BUILD)/unit/test_cuda_plans: $(CUDA_OBJ)
+$(BUILD)/unit/test_cuda_plans: EXTRACT_LIBS += $(CUDA_LIBS)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
 $(BUILD)/unit/test_nets: $(BUILD)/obj/tests/lib/hash_golden.c.o

@@ -13,6 +13,11 @@
     _Static_assert((int)symbol == (number), #symbol " has another number in these headers");
 #include "extract/cuda/errors.def"
 #undef FAULT
+/* So are those of dnn.def. */
+#define DNN(name, value)                                                                           \
+    _Static_assert((int)CUDNN_##name == (value), #name " has another number in these headers");
+#include "extract/cuda/dnn.def"
+#undef DNN
 
 static cudaError_t read_facts(device_facts *out, int device)
 {
@@ -57,6 +62,14 @@ static cudnnStatus_t new_dnn(void **out)
     cudnnHandle_t handle = NULL;
     cudnnStatus_t status = cudnnCreate(&handle);
     *out = handle;
+    return status;
+}
+
+static cudnnStatus_t new_descriptor(void **out, int type)
+{
+    cudnnBackendDescriptor_t d = NULL;
+    cudnnStatus_t status = cudnnBackendCreateDescriptor((cudnnBackendDescriptorType_t)type, &d);
+    *out = d;
     return status;
 }
 

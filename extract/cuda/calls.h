@@ -8,6 +8,7 @@
 #include "kernels/table.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct device_facts {
     char name[128];

@@ -107,8 +107,8 @@ static int open_libraries(cuda_backend *be)
     BLAS(cuda.blas_create(&be->blas), "starting cuBLAS");
     BLAS(cuda.blas_set_stream(be->blas, be->stream), "giving cuBLAS its stream");
     BLAS(cuda.lt_create(&be->lt), "starting cuBLASLt");
-    DNN(cuda.dnn_create(&be->dnn), "starting cuDNN");
-    DNN(cuda.dnn_set_stream(be->dnn, be->stream), "giving cuDNN its stream");
+    DNN_OK(cuda.dnn_create(&be->dnn), "starting cuDNN");
+    DNN_OK(cuda.dnn_set_stream(be->dnn, be->stream), "giving cuDNN its stream");
 done:
     return rc;
 }
