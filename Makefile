@@ -148,10 +148,13 @@ $(BUILD)/unit/test_cuda_plans: $(CUDA_OBJ)
 $(BUILD)/unit/test_cuda_plans: EXTRACT_LIBS += $(CUDA_LIBS)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
-$(BUILD)/unit/test_nets: $(BUILD)/obj/tests/lib/hash_golden.c.o
+$(BUILD)/unit/test_nets $(BUILD)/unit/test_hash_golden $(BUILD)/unit/test_plan: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
+$(BUILD)/unit/test_positions: $(BUILD)/obj/tests/lib/hash_golden.c.o
+$(BUILD)/unit/test_keys $(BUILD)/unit/test_weights: $(BUILD)/obj/tests/lib/sparse_checkpoint.c.o
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
-	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
+	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
+$(BUILD)/tools/hash_weights: $(BUILD)/obj/tests/lib/hash_golden.c.o
 
 # Shell and Python tests need no build of their own; each is one TAP stream.
 CLI_TESTS := $(sort $(wildcard tests/cli/*.t))
@@ -180,7 +183,7 @@ fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SE
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 install: all ## install under $(DESTDIR)$(PREFIX)

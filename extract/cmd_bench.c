@@ -12,7 +12,7 @@
 #include <time.h>
 
 typedef struct bench_config {
-    const char *model, *weights, *root, *list, *device, *precision, *prep;
+    const char *model, *weights, *root, *list, *device, *precision, *prep, *positions;
     int batch, threads, images;
     args_strings words;
 } bench_config;
@@ -91,7 +91,7 @@ static int bench_net(const bench_config *c)
     stopwatch w;
     session_options o = { .model = c->model, .checkpoint = c->weights, .device = c->device,
                           .precision = c->precision, .prep = c->prep, .dump = "features,logits",
-                          .threads = c->threads, .batch = batch };
+                          .positions = c->positions, .threads = c->threads, .batch = batch };
     CHECK(c->model != NULL && c->weights != NULL, ERR_USAGE, "bench net needs -m and -w");
     TRY(session_open(&s, &o));
     bytes = (size_t)s.prep.out_h * (size_t)s.prep.out_w * 3 * batch;
@@ -140,6 +140,8 @@ static const opt opts[] = {
       .value = "NAME", .help = "fp32, tf32, bf16, fp16", .def = "fp32" },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET",
       .help = "preprocessing  [the network's own]" },
+    { .name = "positions", .kind = OPT_STRING, .at = AT(positions), .value = "HOW",
+      .help = "plain, antialias", .def = "plain", .choices = positions_choices },
     { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
       .help = "images per batch", .def = "16", .min = 1, .max = 4096 },
     { .name = "threads", .letter = 't', .kind = OPT_INT, .at = AT(threads), .value = "N",

@@ -14,10 +14,10 @@ static int print_list(void)
 {
     int rc = 0;
     graph *g = NULL;
-    printf("%-20s %6s %9s %8s %9s  %s\n", "model", "input", "params", "GMAC", "features", "");
+    printf("%-29s %6s %9s %8s %9s  %s\n", "model", "input", "params", "GMAC", "features", "");
     for (const model *const *m = models; *m != NULL; m++) {
         TRY(model_build(&g, *m, (*m)->classes));
-        printf("%-20s %6d %8.2fM %8.3f %9d  %s\n", (*m)->name, (*m)->prep.side,
+        printf("%-29s %6d %8.2fM %8.3f %9d  %s\n", (*m)->name, (*m)->prep.side,
                (double)graph_parameter_count(g) * 1e-6, graph_macs(g) * 1e-9,
                graph_node(g, graph_features(g))->out.c, (*m)->about);
         graph_free(&g);

@@ -21,8 +21,8 @@ static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
 enum { RING = 4 };
 
 typedef struct run_config {
-    const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *dump, *progress,
-        *list_format;
+    const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
+        *progress, *list_format;
     args_strings taps;
     int batch, threads, decoders, limit, force, max_bad;
     double stop_after;
@@ -167,7 +167,8 @@ static int open_run(run *r, enum feature_state *state)
     int rc = 0, threads = r->c->threads > 0 ? r->c->threads : session_default_threads();
     session_options o = { .model = r->c->model, .checkpoint = r->c->weights,
                           .device = r->c->device, .precision = r->c->precision,
-                          .prep = r->c->prep, .dump = r->c->dump, .taps = r->c->taps.v,
+                          .prep = r->c->prep, .positions = r->c->positions,
+                          .dump = r->c->dump, .taps = r->c->taps.v,
                           .n_taps = r->c->taps.n, .threads = threads,
                           .batch = (size_t)r->c->batch };
     provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
@@ -350,6 +351,9 @@ static const opt opts[] = {
       .help = "decode threads  [as many]", .min = 1, .max = 1024 },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET[:KEY=VALUE,...]",
       .help = "gen, torchvision, openood, mos, cifar, timm, mmcls  [the network's own]" },
+    { .name = "positions", .kind = OPT_STRING, .at = AT(positions), .value = "HOW",
+      .help = "positions of another input size: plain, antialias (timm from 0.9)", .def = "plain",
+      .choices = positions_choices },
     { .name = "dump", .kind = OPT_STRING, .at = AT(dump), .value = "WHAT,...",
       .help = "features, logits", .def = "features,logits" },
     { .name = "tap", .kind = OPT_REPEAT, .at = AT(taps), .value = "NAME[:mean|:sum|:max]",

@@ -77,10 +77,40 @@ const char *g_name(graph *g, const char *format, ...)
     return t->text;
 }
 
+void g_refuse(graph *g, const char *format, ...)
+{
+    char text[256];
+    va_list ap;
+    if (g->rc < 0) return;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    g->rc = err_set(ERR_USAGE, "%s", text);
+}
+
+static int find_param(const graph *g, const char *name)
+{
+    for (size_t i = 0; i < g->n_params; i++)
+        if (strcmp(g->params[i].name, name) == 0) return (int)i;
+    return -1;
+}
+
+static int has_shape(const param *p, int rank, const int *dim)
+{
+    for (int i = 0; i < rank && p->rank == rank; i++)
+        if (p->dim[i] != (size_t)dim[i]) return 0;
+    return p->rank == rank;
+}
+
 int graph_add_param(graph *g, const char *name, int rank, const int *dim)
 {
     param *p;
+    int known = find_param(g, name);
     if (g->rc < 0) return -1;
+    if (known >= 0)
+        return has_shape(&g->params[known], rank, dim)
+                   ? known
+                   : graph_fail(g, "one name for two shapes", name);
     g->rc = mem_grow(&g->params, &g->params_room, g->n_params + 1, sizeof *g->params, "graph");
     if (g->rc < 0) return -1;
     p = &g->params[g->n_params];
@@ -190,25 +220,37 @@ static double product_macs(const graph *g, const node *v)
     return 2 * tokens * d * (v->window > 0 ? v->window * v->window : tokens);
 }
 
+/* Is there an earlier node with the same weights? */
+static int is_again(const graph *g, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (g->nodes[k].weight == g->nodes[i].weight) return 1;
+    return 0;
+}
+
 double graph_macs(const graph *g)
 {
     double sum = 0;
     for (size_t i = 0; i < g->n; i++) {
         const node *v = &g->nodes[i];
-        if (v->op == OP_conv || v->op == OP_linear)
+        if ((v->op == OP_conv || v->op == OP_linear) && !is_again(g, i))
             sum += (double)g->params[v->weight].count * v->out.h * v->out.w;
         if (v->op == OP_attention || v->op == OP_performer) sum += product_macs(g, v);
     }
     return sum;
 }
 
+static int is_statistic(const graph *g, int parameter)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (g->nodes[i].mean == parameter || g->nodes[i].var == parameter) return 1;
+    return 0;
+}
+
 size_t graph_parameter_count(const graph *g)
 {
     size_t sum = 0;
-    for (size_t i = 0; i < g->n; i++) {
-        const node *v = &g->nodes[i];
-        if (v->weight >= 0) sum += g->params[v->weight].count;
-        if (v->bias >= 0) sum += g->params[v->bias].count;
-    }
+    for (size_t i = 0; i < g->n_params; i++)
+        if (!is_statistic(g, (int)i)) sum += g->params[i].count;
     return sum;
 }

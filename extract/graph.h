@@ -68,7 +68,8 @@ typedef struct graph graph;
 int graph_new(graph **out);
 void graph_free(graph **g);
 
-/* ---- builders: return the node's index ------------------------------------------------------ */
+/* ---- builders: return the node's index ------------------------------------------------------
+ * Layers of the same name share their parameters, which must then have the same shapes. */
 int g_input(graph *g, int c, int h, int w);
 /* name.weight [cout, cin/groups, k, k]; with bias also name.bias [cout]. */
 int g_conv(graph *g, int x, int cout, int kernel, int stride, int pad, const char *name);
@@ -145,8 +146,11 @@ int g_tap(graph *g, int x, const char *name);
 int g_tap_as(graph *g, int x, const char *name, tap_layout layout);
 void g_features(graph *g, int x);                  /* the penultimate vector */
 void g_logits(graph *g, int x);
-/* Names the last linear layer whose weight and bias are stored as /head: logits = W features + b. */
+/* Names the last linear layer, or 1x1 convolution of the feature vector, whose weight and bias are stored
+ * as /head: logits = W features + b. */
 void g_head(graph *g, const char *name);
+/* An input size that the network does not take; ERR_USAGE, in these words. */
+void g_refuse(graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int g_channels(const graph *g, int x);
 shape g_shape(const graph *g, int x); /* 1,1,1 after an error */
 /* printf into memory of the graph. */
@@ -163,7 +167,8 @@ int graph_features(const graph *g); /* node index, -1: none */
 int graph_logits(const graph *g);
 const char *graph_head(const graph *g); /* layer name or NULL */
 int graph_find_tap(const graph *g, const char *name); /* node index or -1 */
-/* Multiply-adds of one image: convolutions, linear layers, attention products (models.md section 0). */
+/* Multiply-adds of one image: convolutions, linear layers, attention products (models.md section 0).
+ * Of layers that share their weights the first one counts. */
 double graph_macs(const graph *g);
 size_t graph_parameter_count(const graph *g); /* without BN statistics */
 

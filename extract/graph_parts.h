@@ -19,7 +19,7 @@ struct graph {
 
 /* Keeps the first error; -1. */
 int graph_fail(graph *g, const char *what, const char *name);
-/* Appends a parameter, -1 after an error. */
+/* Appends a parameter, or finds the one of this name, which must have this shape; -1 after an error. */
 int graph_add_param(graph *g, const char *name, int rank, const int *dim);
 /* layer.part [n] */
 int graph_add_vector(graph *g, const char *layer, const char *part, int n);

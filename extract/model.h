@@ -4,10 +4,7 @@
 
 #include "extract/graph.h"
 #include "extract/images/preprocess.h"
-
-typedef struct model_alias { /* another key layout: canonical part -> part in the file */
-    const char *ours, *theirs;
-} model_alias;
+#include "extract/layout.h"
 
 typedef struct model {
     const char *name;        /* "resnet50": the -m of the command line */
@@ -19,14 +16,18 @@ typedef struct model {
     prep_native prep;        /* input size, own preprocessing, statistics */
     const char *classifier;  /* layer whose weight's first dimension is the number of classes */
     int classes;             /* when no checkpoint tells */
-    const model_alias *aliases; /* ended by ours == NULL; NULL: none */
+    const layout *key_layouts; /* of published files, the native one first, ended by name == NULL;
+                                NULL: one with the graph's own names, called as `layouts` begins */
+    int variant;             /* set on what build() sees: the chosen layout's; 0 in the table */
 } model;
 
 extern const model *const models[]; /* NULL-terminated: extract/models/models.c */
 
 /* NULL when there is none; args_nearest over the table is the caller's. */
 const model *model_find(const char *name);
-/* Builds and checks the graph of `m`. */
+/* Builds and checks the graph of `m` in its usual form. */
 int model_build(graph **out, const model *m, int classes);
+/* For side x side input and in the given variant: build() sees a copy of m with these two. */
+int model_build_as(graph **out, const model *m, int classes, int side, int variant);
 
 #endif

@@ -11,10 +11,12 @@ static json_t *command_line(const provenance_input *in)
 {
     char text[4096];
     size_t n = (size_t)snprintf(text, sizeof text,
-                                "extract run -m %s -w %s -l %s --prep %s -d %s -p %s --dump %s",
+                                "extract run -m %s -w %s -l %s --prep %s%s -d %s -p %s --dump %s",
                                 in->s->m->name, in->checkpoint_name,
                                 in->images->name[0] ? in->images->name : "(folder)",
                                 in->o->prep ? in->o->prep : in->s->m->prep.preset,
+                                in->s->positions == POSITIONS_ANTIALIAS ? " --positions antialias"
+                                                                        : "",
                                 in->s->backend->name, precision_name(in->s->precision),
                                 in->o->dump);
     for (size_t i = 0; i < in->o->n_taps && n < sizeof text; i++)
@@ -37,6 +39,14 @@ static json_t *outputs(const session *s)
     return list_of;
 }
 
+/* null where the checkpoint's positions are those of the input. */
+static json_t *positions(const session *s)
+{
+    int from, to;
+    if (!weights_resampled(s->w, &from, &to)) return json_null();
+    return json_pack("{s:i, s:i, s:s}", "from", from, "to", to, "how", positions_name(s->positions));
+}
+
 int provenance_make(char **out, const provenance_input *in)
 {
     int rc = 0;
@@ -45,11 +55,13 @@ int provenance_make(char **out, const provenance_input *in)
     TRY(prep_json(&in->s->prep, &prep_text));
     prep_object = json_loads(prep_text, 0, NULL);
     CHECK(prep_object != NULL, ERR_INTERNAL, "preprocessing is not JSON: %s", prep_text);
-    root = json_pack("{s:s, s:o, s:s, s:i, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:I, s:I}, s:O, s:s, s:s, s:s, s:o}",
+    root = json_pack("{s:s, s:o, s:s, s:i, s:{s:s, s:s, s:s, s:s, s:o}, "
+                     "s:{s:s, s:s, s:I, s:I}, s:O, s:s, s:s, s:s, s:o}",
                      "program", "outpost extract " OUTPOST_VERSION, "command", command_line(in),
                      "model", in->s->m->name, "classes", in->s->classes, "checkpoint", "name",
                      in->checkpoint_name, "sha256", weights_sha256(in->s->w), "prefix",
-                     weights_prefix(in->s->w), "list", "name", in->images->name, "sha256",
+                     weights_prefix(in->s->w), "layout", weights_layout_name(in->s->w),
+                     "positions", positions(in->s), "list", "name", in->images->name, "sha256",
                      in->images->sha256, "images", (json_int_t)in->images->n, "rows",
                      (json_int_t)in->rows, "preprocess", prep_object, "precision",
                      precision_name(in->s->precision), "device", in->s->backend->name, "kernels",

@@ -1,6 +1,7 @@
 #include "extract/session.h"
 #include "common/args.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #include <sched.h>
@@ -128,6 +129,56 @@ done:
     return rc;
 }
 
+/* ---- the graph --------------------------------------------------------------------------------- */
+
+/* A parameter whose shape follows from the input size is stored for one size only, unless it is a grid
+ * of positions. */
+static int check_sizes(const session *s, int variant)
+{
+    int rc = 0, side = s->prep.out_h;
+    graph *own = NULL;
+    TRY(model_build_as(&own, s->m, s->classes, s->m->prep.side, variant));
+    for (size_t i = 0; i < graph_params(s->g); i++) {
+        const param *a = graph_param(s->g, (int)i), *b = graph_param(own, (int)i);
+        CHECK(a->count == b->count || a->grid_prefix >= 0, ERR_USAGE,
+              "%s takes %dx%d images; for %dx%d there is no '%s'", s->m->name, s->m->prep.side,
+              s->m->prep.side, side, side, a->name);
+    }
+done:
+    graph_free(&own);
+    return rc;
+}
+
+/* The network's graph for the size that the preprocessing gives. */
+static int build_graph(session *s)
+{
+    int rc = 0, side = s->prep.out_h, native = s->m->prep.side;
+    int variant = weights_layout(s->w)->variant;
+    char why[512];
+    shape in;
+    if (model_build_as(&s->g, s->m, s->classes, side, variant) < 0) {
+        if (side == native) return ERR_INTERNAL; /* said already */
+        snprintf(why, sizeof why, "%s", err_text());
+        err_clear();
+        CHECK(0, ERR_USAGE, "%s takes %dx%d images and has no form for %dx%d (%s)", s->m->name, native,
+              native, side, side, why);
+    }
+    in = graph_node(s->g, 0)->out;
+    CHECK(in.h == side && in.w == side, ERR_USAGE, "%s takes %dx%d images; this preprocessing gives %dx%d",
+          s->m->name, in.w, in.h, side, side);
+    if (side != native) TRY(check_sizes(s, variant));
+done:
+    return rc;
+}
+
+static void say_resampled(const session *s, positions_how how)
+{
+    int from, to;
+    if (weights_resampled(s->w, &from, &to))
+        log_info("positions of a %d x %d grid resampled to %d x %d (%s)", from, from, to, to,
+                 positions_name(how));
+}
+
 /* ---- opening ----------------------------------------------------------------------------------- */
 
 int session_open(session *s, const session_options *o)
@@ -137,16 +188,20 @@ int session_open(session *s, const session_options *o)
     memset(s, 0, sizeof *s);
     TRY(find_model(s, o->model));
     TRY(precision_find(&s->precision, o->precision));
+    TRY(positions_find(&s->positions, o->positions));
     TRY(prep_resolve(&s->prep, o->prep, &s->m->prep));
-    CHECK(s->prep.out_h == s->m->prep.side && s->prep.out_w == s->m->prep.side, ERR_USAGE,
-          "%s takes %dx%d images; this preprocessing gives %dx%d", s->m->name, s->m->prep.side,
-          s->m->prep.side, s->prep.out_h, s->prep.out_w);
+    CHECK(s->prep.out_w == s->prep.out_h, ERR_USAGE,
+          "%s takes square images; this preprocessing gives %dx%d", s->m->name, s->prep.out_w,
+          s->prep.out_h);
     TRY(backend_find(&s->backend, &s->device, o->device));
     TRY(weights_open(&s->w, o->checkpoint));
+    weights_set_positions(s->w, s->positions);
+    TRY(weights_choose(s->w, s->m, s->prep.out_h));
     s->classes = weights_classes(s->w, s->m);
-    TRY(model_build(&s->g, s->m, s->classes));
+    TRY(build_graph(s));
     TRY(add_outputs(s, o));
     TRY(weights_bind(s->w, s->m, s->g));
+    say_resampled(s, s->positions);
     TRY(plan_build(&s->p, s->g, s->w, s->requests, s->n_requests,
                    s->backend->wants_dense(s->precision)));
     options.precision = s->precision;
@@ -175,7 +230,7 @@ const float *session_head(const session *s, int bias)
     const char *head = graph_head(s->g);
     for (size_t i = 0; head != NULL && i < graph_nodes(s->g); i++) {
         const node *v = graph_node(s->g, (int)i);
-        if (v->op == OP_linear && strcmp(v->name, head) == 0)
+        if ((v->op == OP_linear || v->op == OP_conv) && strcmp(v->name, head) == 0)
             return weights_at(s->w, bias ? v->bias : v->weight);
     }
     return NULL;

@@ -8,6 +8,7 @@
 
 typedef struct session_options {
     const char *model, *checkpoint, *device, *precision, *prep, *dump;
+    const char *positions;   /* how positions of another grid are resampled: positions_find() */
     const char *const *taps; /* NAME[:mean|:sum|:max|:map] */
     size_t n_taps;
     int threads;
@@ -27,6 +28,7 @@ typedef struct session {
     const backend_def *backend;
     int device;
     precision precision;
+    positions_how positions;
     void *net;
     char about[64];          /* what computes: "cpu fma f32" */
 } session;

@@ -1,26 +1,14 @@
-#include "extract/weights.h"
+#include "extract/weights_impl.h"
 #include "common/err.h"
 #include "common/mem.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct weights {
-    arrays *file;
-    char *path;
-    char prefix[64];
-    const float **v; /* [params] */
-    float **owned;   /* converted copies, NULL where the file's own bytes serve */
-    size_t n;
-};
-
-enum { LISTED = 6 }; /* names shown per kind of trouble */
-
 static const char *const prefixes[] = { "module.", "_orig_mod.", "backbone." };
-static const char *const ignored[] = { "num_batches_tracked", "relative_position_index",
-                                       "attn_mask" };
+
+/* ---- opening ----------------------------------------------------------------------------------- */
 
 /* Drops the prefixes that every key shares. */
 static void find_prefix(weights *w)
@@ -61,6 +49,7 @@ static void release_bound(weights *w)
     w->owned = NULL;
     w->v = NULL;
     w->n = 0;
+    w->from = w->to = 0;
 }
 
 void weights_close(weights **w)
@@ -73,155 +62,117 @@ void weights_close(weights **w)
     *w = NULL;
 }
 
-/* Replaces the first `ours` in name by `theirs`; 0 when it does not occur. */
-static int rename_part(char *dst, size_t room, const char *name, const model_alias *a)
+/* ---- the layout -------------------------------------------------------------------------------- */
+
+int weights_choose(weights *w, const model *m, int side)
 {
-    const char *at = strstr(name, a->ours);
-    if (at == NULL) return 0;
-    snprintf(dst, room, "%.*s%s%s", (int)(at - name), name, a->theirs, at + strlen(a->ours));
-    return 1;
+    int rc = 0;
+    graph *g = NULL;
+    fitting best = { .missing = SIZE_MAX / 2 };
+    w->chosen_for = m;
+    w->layout = layouts_of(m);
+    for (const layout *l = w->layout; l->name != NULL && fitting_troubles(&best) > 0; l++) {
+        int classes = classes_under(w, m, l);
+        fitting f;
+        graph_free(&g);
+        if (model_build_as(&g, m, classes > 0 ? classes : m->classes, side, l->variant) < 0) {
+            err_clear(); /* a size the network has no graph for: said by whoever builds it */
+            continue;
+        }
+        TRY(fitting_count(&f, w, l, g, SIZE_MAX));
+        if (!fitting_better(&f, &best)) continue;
+        best = f;
+        w->layout = l;
+    }
+    layout_call(w->layout_name, sizeof w->layout_name, m, w->layout);
+done:
+    graph_free(&g);
+    return rc;
 }
 
-static const array *find(const weights *w, const model *m, const char *name)
-{
-    char key[512], other[512];
-    const array *a;
-    snprintf(key, sizeof key, "%s%s", w->prefix, name);
-    a = arrays_find(w->file, key);
-    for (const model_alias *r = m->aliases; a == NULL && r != NULL && r->ours != NULL; r++)
-        if (rename_part(other, sizeof other, key, r)) a = arrays_find(w->file, other);
-    return a;
-}
-
-static int fits(const array *a, const param *p)
-{
-    if (a->rank != p->rank) return 0;
-    for (int i = 0; i < p->rank; i++)
-        if (a->dim[i] != p->dim[i]) return 0;
-    return 1;
-}
+const layout *weights_layout(const weights *w) { return w->layout; }
+const char *weights_layout_name(const weights *w) { return w->layout_name; }
 
 int weights_classes(const weights *w, const model *m)
 {
-    char key[256];
-    const array *a;
-    snprintf(key, sizeof key, "%s.weight", m->classifier);
-    a = find(w, m, key);
-    return a != NULL && a->rank >= 2 && a->dim[0] >= 1 && a->dim[0] <= 1000000 ? (int)a->dim[0]
-                                                                                : m->classes;
-}
-
-const model *weights_recognise(const weights *w)
-{
-    const model *found = NULL;
-    for (const model *const *m = models; *m != NULL && found == NULL; m++) {
-        graph *g = NULL;
-        size_t i = 0;
-        if (model_build(&g, *m, weights_classes(w, *m)) == 0) {
-            for (; i < graph_params(g); i++) {
-                const param *p = graph_param(g, (int)i);
-                const array *a = find(w, *m, p->name);
-                if (a == NULL || !fits(a, p)) break;
-            }
-            if (i == graph_params(g)) found = *m;
-        }
-        graph_free(&g);
+    int classes = 0;
+    if (w->chosen_for == m) {
+        classes = classes_under(w, m, w->layout);
+    } else {
+        for (const layout *l = layouts_of(m); l->name != NULL && classes == 0; l++)
+            classes = classes_under(w, m, l);
     }
-    return found;
+    return classes > 0 ? classes : m->classes;
 }
 
-/* ---- reports ---------------------------------------------------------------------------------- */
-
-typedef struct trouble { /* a list of names that is cut after a few */
-    size_t n;
-    char text[600];
-} trouble;
-
-static void note(trouble *t, const char *words)
+void weights_set_positions(weights *w, positions_how how)
 {
-    size_t used = strlen(t->text);
-    if (t->n < LISTED)
-        snprintf(t->text + used, sizeof t->text - used, "%s%s", t->n > 0 ? ", " : "", words);
-    else if (t->n == LISTED)
-        snprintf(t->text + used, sizeof t->text - used, ", ...");
-    t->n++;
-}
-
-static void write_dims(char *dst, size_t room, const size_t *dim, int rank)
-{
-    size_t n = (size_t)snprintf(dst, room, "[");
-    for (int i = 0; i < rank && n < room; i++)
-        n += (size_t)snprintf(dst + n, room - n, "%s%zu", i > 0 ? "," : "", dim[i]);
-    if (n < room) snprintf(dst + n, room - n, "]");
-}
-
-static void note_shape(trouble *t, const array *a, const param *p)
-{
-    char words[320], theirs[80], ours[80];
-    write_dims(theirs, sizeof theirs, a->dim, a->rank);
-    write_dims(ours, sizeof ours, p->dim, p->rank);
-    snprintf(words, sizeof words, "%.120s is %s, the network has %s", p->name, theirs, ours);
-    note(t, words);
-}
-
-static int is_ignored(const char *name)
-{
-    size_t n = strlen(name);
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) {
-        size_t len = strlen(ignored[i]);
-        if (n >= len && strcmp(name + n - len, ignored[i]) == 0) return 1;
-    }
-    return 0;
-}
-
-static void note_unexpected(trouble *t, const weights *w, const array *const *used, size_t n)
-{
-    for (size_t i = 0; i < arrays_count(w->file); i++) {
-        const array *a = arrays_at(w->file, i);
-        size_t j = 0;
-        while (j < n && used[j] != a)
-            j++;
-        if (j == n && !is_ignored(a->name)) note(t, a->name);
-    }
-}
-
-static int report(const weights *w, const model *m, const trouble *missing, const trouble *extra,
-                  const trouble *shapes)
-{
-    char words[2000] = "";
-    const struct {
-        const trouble *t;
-        const char *kind;
-    } parts[] = { { missing, "missing" }, { extra, "unexpected" }, { shapes, "of another shape" } };
-    const model *looks = weights_recognise(w);
-    for (size_t i = 0; i < 3; i++) {
-        size_t used = strlen(words);
-        if (parts[i].t->n > 0)
-            snprintf(words + used, sizeof words - used, "; %zu %s: %s", parts[i].t->n,
-                     parts[i].kind, parts[i].t->text);
-    }
-    return err_set(ERR_INPUT, "%s: not a checkpoint of %s%s%s%s", w->path, m->name,
-                   looks && looks != m ? "; it looks like " : "",
-                   looks && looks != m ? looks->name : "", words);
+    w->positions = how;
 }
 
 /* ---- binding ----------------------------------------------------------------------------------- */
 
-static int take(weights *w, size_t i, const array *a)
+static int all_finite(const weights *w, const float *v, size_t n, const char *name)
+{
+    for (size_t k = 0; k < n; k++)
+        if (!isfinite(v[k]))
+            return err_set(ERR_INPUT, "%s: '%s' has NaN or Inf at element %zu", w->path, name, k);
+    return 0;
+}
+
+static int check_type(const weights *w, const array *a)
+{
+    if (a->type <= ARRAY_BF16) return 0;
+    return err_set(ERR_INPUT, "%s: '%s' holds %s, not floating point", w->path, a->name,
+                   array_type_name(a->type));
+}
+
+/* Positions of another grid. */
+static int take_resampled(weights *w, size_t i, const array *a, const param *p)
 {
     int rc = 0;
-    if (a->type == ARRAY_F32 && (size_t)a->data % sizeof(float) == 0) {
+    float *stored = NULL;
+    TRY(mem_new_aligned(&stored, a->count, sizeof *stored, p->name));
+    array_to_f32(a, stored);
+    TRY(all_finite(w, stored, a->count, a->name));
+    TRY(mem_new_aligned(&w->owned[i], p->count, sizeof(float), p->name));
+    TRY(positions_resize(w->owned[i], w->to, stored, w->from, p->grid_prefix, p->dim[2],
+                         w->positions));
+    w->v[i] = w->owned[i];
+done:
+    free(stored);
+    return rc;
+}
+
+static int take(weights *w, size_t i, const source *s, const param *p)
+{
+    int rc = 0, from, to;
+    const array *a = s->part[0];
+    for (int k = 0; k < s->n; k++)
+        TRY(check_type(w, s->part[k]));
+    if (source_fits(s, p, &from, &to) == 2) {
+        w->from = from;
+        w->to = to;
+        return take_resampled(w, i, a, p);
+    }
+    if (layout_in_order(s->how, s->part) && a->type == ARRAY_F32 &&
+        (size_t)a->data % sizeof(float) == 0) {
         w->v[i] = a->data;
     } else {
-        CHECK(a->type <= ARRAY_BF16, ERR_INPUT, "%s: '%s' holds %s, not floating point", w->path,
-              a->name, array_type_name(a->type));
-        TRY(mem_new_aligned(&w->owned[i], a->count, sizeof(float), a->name));
-        array_to_f32(a, w->owned[i]);
+        TRY(mem_new_aligned(&w->owned[i], p->count, sizeof(float), p->name));
+        TRY(layout_copy(s->how, s->part, s->n, p, w->owned[i]));
         w->v[i] = w->owned[i];
     }
-    for (size_t k = 0; k < a->count; k++)
-        CHECK(isfinite(w->v[i][k]), ERR_INPUT, "%s: '%s' has NaN or Inf at element %zu", w->path,
-              a->name, k);
+    TRY(all_finite(w, w->v[i], p->count, a->name));
+done:
+    return rc;
+}
+
+static int check_stored_tables(const weights *w)
+{
+    int rc = 0;
+    for (size_t i = 0; i < arrays_count(w->file); i++)
+        TRY(stored_table_check(arrays_at(w->file, i), w->path));
 done:
     return rc;
 }
@@ -230,29 +181,35 @@ int weights_bind(weights *w, const model *m, const graph *g)
 {
     int rc = 0;
     size_t n = graph_params(g);
-    const array **used = NULL;
-    trouble missing = { 0 }, extra = { 0 }, shapes = { 0 };
+    source *sources = NULL;
+    fitting f;
     release_bound(w);
-    TRY(mem_new(&used, n, sizeof *used, "weights"));
-    for (size_t i = 0; i < n; i++) {
-        const param *p = graph_param(g, (int)i);
-        used[i] = find(w, m, p->name);
-        if (used[i] == NULL) note(&missing, p->name);
-        else if (!fits(used[i], p)) note_shape(&shapes, used[i], p);
-    }
-    note_unexpected(&extra, w, used, n);
-    if (missing.n + extra.n + shapes.n > 0) TRY(report(w, m, &missing, &extra, &shapes));
+    if (w->chosen_for != m) TRY(weights_choose(w, m, m->prep.side));
+    TRY(mem_new(&sources, n, sizeof *sources, "weights"));
+    for (size_t i = 0; i < n; i++)
+        source_find(&sources[i], w, w->layout, graph_param(g, (int)i)->name);
+    TRY(fitting_count(&f, w, w->layout, g, SIZE_MAX));
+    if (fitting_troubles(&f) > 0) TRY(weights_refuse(w, m, g, sources));
+    TRY(check_stored_tables(w));
     TRY(mem_new(&w->v, n, sizeof *w->v, "weights"));
     TRY(mem_new(&w->owned, n, sizeof *w->owned, "weights"));
     w->n = n;
     for (size_t i = 0; i < n; i++)
-        TRY(take(w, i, used[i]));
+        TRY(take(w, i, &sources[i], graph_param(g, (int)i)));
 done:
-    free(used);
+    free(sources);
     return rc;
 }
 
 const float *weights_at(const weights *w, int i) { return w->v[i]; }
+
+int weights_resampled(const weights *w, int *from, int *to)
+{
+    *from = w->from;
+    *to = w->to;
+    return w->from > 0;
+}
+
 const char *weights_sha256(const weights *w) { return arrays_sha256(w->file); }
 const char *weights_prefix(const weights *w) { return w->prefix; }
 const arrays *weights_arrays(const weights *w) { return w->file; }

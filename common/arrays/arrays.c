@@ -77,8 +77,18 @@ static int is_tar(const arrays *a)
 
 static int is_safetensors(const arrays *a)
 {
-    /* N below 2^56 leaves byte 7 zero; the header's own limits are the reader's to check */
+    /* N below 2^56 leaves byte 7 zero; the header's own limits are the reader's to check.  N may begin
+     * as a pickle does (80 02), but no pickle of a tensor has these two bytes. */
     return a->n_bytes >= 9 && a->bytes[7] == 0 && a->bytes[8] == '{';
+}
+
+/* A header of 0x..0280 bytes begins like a pickle of protocol 2; as a length, a pickle's first bytes
+ * are more than any file has. */
+static int header_fits(const arrays *a)
+{
+    uint64_t n;
+    memcpy(&n, a->bytes, 8);
+    return n <= a->n_bytes - 8;
 }
 
 static int read_container(arrays *a)
@@ -87,6 +97,7 @@ static int read_container(arrays *a)
     if (starts(a, "\x93NUMPY", 6)) return arrays_read_npy(a);
     if (is_legacy(a)) return arrays_read_legacy(a);
     if (is_tar(a)) return arrays_read_tar(a);
+    if (is_safetensors(a) && header_fits(a)) return arrays_read_safetensors(a);
     if (a->bytes[0] == 0x80 && a->n_bytes >= 2 && a->bytes[1] <= 5) return arrays_read_pickle(a);
     if (is_safetensors(a)) return arrays_read_safetensors(a);
     return arrays_refuse(a, "container",

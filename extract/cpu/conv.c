@@ -208,6 +208,7 @@ static void flush(const conv *c, batch *b)
     for (int p = 0; p < c->n_panels && b->n > 0; p++) {
         size_t width = (size_t)(c->panels[p] * c->kernel->lanes);
         b->a.bias = c->bias + channel;
+        b->a.sum_step = width;
         b->a.columns = c->cout - (int)channel < (int)width ? c->cout - (int)channel : (int)width;
         for (size_t k = 0; k < c->n_blocks; k++) {
             const conv_block *block = &c->blocks[k];
@@ -225,10 +226,12 @@ static void flush(const conv *c, batch *b)
     b->n = 0;
 }
 
-/* Cuts `count` equally spaced pixels into tiles of nearly equal height. */
+/* Cuts `count` equally spaced pixels into tiles of nearly equal height, whose sums of the widest panel
+ * are CONV_TILE_MAX at most. */
 static void add_row(const conv *c, batch *b, conv_tile t, size_t count)
 {
-    size_t rows = (size_t)c->kernel->tile_rows, n = (count + rows - 1) / rows;
+    size_t rows = (size_t)c->kernel->tile_rows / (c->panels[0] == 4 ? 2 : 1);
+    size_t n = (count + rows - 1) / rows;
     for (size_t i = 0; i < n; i++) {
         size_t pixels = count / n + (i < count % n);
         if (b->n == b->most) flush(c, b);
@@ -264,7 +267,8 @@ void conv_run(const conv *c, const view *x, const view *y, const view *residual,
     b.most = tiles_per_walk(c, x);
     b.a = (conv_tile_args){ .x_step = stride * x->ld * e, .y_step = y->ld * e,
                             .r_step = residual ? residual->ld * e : 0,
-                            .low = activation_low(c->act), .high = activation_high(c->act) };
+                            .low = activation_low(c->act), .high = activation_high(c->act),
+                            .curve = activation_curve(c->act) };
     if (y->h == 1 && y->w == 1) { /* vectors: the images are the pixels of one row */
         b.a.x_step = x->image * e;
         b.a.y_step = y->image * e;

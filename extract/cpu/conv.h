@@ -31,7 +31,7 @@ typedef struct conv_tile { /* pixels x_step (y_step, r_step) bytes apart */
     const char *x, *r;
     char *y;
     int pixels;
-    float *sums;              /* [pixels, width] between blocks */
+    float *sums;              /* [pixels, width] between blocks, rows sum_step apart */
 } conv_tile;
 
 typedef struct conv_tile_args {
@@ -42,16 +42,24 @@ typedef struct conv_tile_args {
     int first, last;          /* block: start from the bias; finish with residual and activation */
     int columns;              /* valid channels of the panel */
     size_t x_step, y_step, r_step;
+    size_t sum_step;          /* floats */
     float low, high;          /* the activation, as bounds */
+    activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } conv_tile_args;
 
 typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
     const size_t *tap;        /* [taps] bytes from the window's first element */
     size_t taps, channels;
-    const float *w, *bias;    /* [taps][w_step], [w_step]: channels rounded up to vectors */
-    size_t w_step, x_step, y_step;
+    const float *w, *bias;    /* [vectors][taps][lanes], [vectors][lanes] */
+    size_t x_step, y_step;
     float low, high;          /* the activation, as bounds */
+    activation curve;         /* or as a curve; ACT_NONE: bounds only */
 } depthwise_args;
+
+static inline activation activation_curve(activation act)
+{
+    return act == ACT_GELU || act == ACT_SILU || act == ACT_SIGMOID ? act : ACT_NONE;
+}
 
 static inline float activation_low(activation act)
 {
@@ -63,6 +71,11 @@ static inline float activation_high(activation act)
     return act == ACT_RELU6 ? 6.0f : INFINITY;
 }
 
+typedef struct softmax_args { /* rows of scores, `vectors` whole vectors, `step` floats apart */
+    size_t vectors, step;
+    float factor;             /* of the scores, > 0; a result is a power of 2 */
+} softmax_args;
+
 typedef struct conv_kernel { /* one instruction set and element type */
     const char *name;
     const char *rounding; /* kernels that say the same give the same bits */
@@ -70,8 +83,22 @@ typedef struct conv_kernel { /* one instruction set and element type */
     int tile_rows;  /* most pixels of a tile with panels of 2 vectors */
     int unit;       /* window elements of one step */
     int is_bf16;
+    int turn_side;  /* words of a side of what turn() turns, divides lanes */
     void (*tile)(int vectors, const conv_tile *t, const conv_tile_args *a);
     void (*depthwise)(const depthwise_args *a, const char *x, char *y, size_t pixels);
+    void (*curve)(activation act, float *v, size_t n); /* in place */
+    void (*powers)(float *v, float factor, size_t n); /* v = factor e^v, n a multiple of lanes */
+    /* What attention does besides its products: */
+    /* s -> 2^(factor s + bias + mask - its row's largest) as elements, in place; sums [rows]. */
+    void (*softmax)(const softmax_args *a, float *s, const float *bias, const float *mask, size_t rows,
+                    float *sums);
+    /* Rows of n elements y[at[i]] = v[i] / by[i]; rows of v are `step` floats apart, whole vectors. */
+    void (*quotients)(const float *v, size_t step, const float *by, size_t rows, size_t n, char *y,
+                      const size_t *at);
+    /* Rows of `words` times 4 bytes: to[i] = x[at[i]], `step` words apart. */
+    void (*gather)(const char *x, const size_t *at, size_t rows, size_t words, char *to, size_t step);
+    /* A square of words turned over: to[j][i] = x[i][k + j], rows of `to` width words apart. */
+    void (*turn)(const char *const *x, size_t k, char *to, size_t width);
 } conv_kernel;
 
 extern const conv_kernel conv_kernel_base, conv_kernel_avx2, conv_kernel_avx512,

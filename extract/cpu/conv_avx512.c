@@ -11,7 +11,11 @@ typedef __m512 vec;
 #define MAX(a, b) _mm512_max_ps(b, a) /* the second source is returned for a NaN */
 #define MIN(a, b) _mm512_min_ps(b, a)
 #define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#include "extract/cpu/curve_avx512.h"
 #include "extract/cpu/conv_tile_f32.h"
 
-const conv_kernel conv_kernel_avx512 = { "avx512 f32", "fma f32", LANES, ROWS, UNIT,
-                                         0, tile, depthwise };
+const conv_kernel conv_kernel_avx512 = {
+    .name = "avx512 f32", .rounding = "fma f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
+};

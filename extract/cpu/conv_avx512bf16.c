@@ -29,7 +29,11 @@ static inline float two(const char *p)
 #define TO_ELEMENTS(p, v)                                                                          \
     _mm256_storeu_si256((__m256i *)(void *)(p), (__m256i)_mm512_cvtneps_pbh(v))
 #define MADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#include "extract/cpu/curve_avx512.h"
 #include "extract/cpu/conv_tile.h"
 
-const conv_kernel conv_kernel_avx512bf16 = { "avx512 bf16", "avx512 bf16", LANES, ROWS, UNIT,
-                                             1, tile, depthwise };
+const conv_kernel conv_kernel_avx512bf16 = {
+    .name = "avx512 bf16", .rounding = "avx512 bf16", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
+    .is_bf16 = 1, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
+};

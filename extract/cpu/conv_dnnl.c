@@ -49,6 +49,17 @@ static dnnl_data_type_t type_of(const view *v)
     return v->is_bf16 ? dnnl_bf16 : dnnl_f32;
 }
 
+typedef struct post_op {
+    dnnl_alg_kind_t kind;
+    float alpha, beta;
+} post_op;
+
+static const post_op activations[] = {
+    [ACT_RELU] = { dnnl_eltwise_relu, 0, 0 },      [ACT_RELU6] = { dnnl_eltwise_clip, 0, 6 },
+    [ACT_GELU] = { dnnl_eltwise_gelu_erf, 0, 0 },  [ACT_SILU] = { dnnl_eltwise_swish, 1, 0 },
+    [ACT_SIGMOID] = { dnnl_eltwise_logistic, 0, 0 },
+};
+
 /* Bias, then + residual, then activation, scratch from the caller. */
 static int attributes(dnnl_primitive_attr_t *out, const plan_step *s, const dnnl_memory_desc_t *y)
 {
@@ -58,10 +69,10 @@ static int attributes(dnnl_primitive_attr_t *out, const plan_step *s, const dnnl
     DNNL(dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user));
     DNNL(dnnl_post_ops_create(&ops));
     if (s->residual >= 0) DNNL(dnnl_post_ops_append_binary(ops, dnnl_binary_add, y));
-    if (s->act == ACT_RELU)
-        DNNL(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0));
-    if (s->act == ACT_RELU6)
-        DNNL(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_clip, 0, 6));
+    if (s->act != ACT_NONE) {
+        const post_op *p = &activations[s->act];
+        DNNL(dnnl_post_ops_append_eltwise(ops, 1, p->kind, p->alpha, p->beta));
+    }
     DNNL(dnnl_primitive_attr_set_post_ops(*out, ops));
 done:
     dnnl_post_ops_destroy(ops);

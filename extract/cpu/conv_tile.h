@@ -2,6 +2,7 @@
  *   LANES ROWS UNIT ELEMENT   channels of a vector, most pixels, elements of a step, element type
  *   vec, operand              f32 vector; what FMA multiplies
  *   LOAD STORE SET1 ADD MADD MAX MIN       on f32 vectors
+ *   ROUND EXPONENT BY_SIGN HIGHEST TOTAL   likewise; see curve_math.h, softmax_tile.h
  *   WEIGHTS SPREAD FMA                     a vector of weights; UNIT elements of a pixel to all lanes
  *   FROM_ELEMENTS TO_ELEMENTS              LANES elements of the map <-> f32
  * acc[pixel][vector] += x[pixel][k] * w[k][vector], k through the segments in order. */
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define ALWAYS static inline __attribute__((always_inline))
+#include "extract/cpu/curve_math.h"
 
 /* Activations are bounds: none -inf..inf, ReLU 0..inf, ReLU6 0..6.  MAX and MIN keep a NaN of their
  * first operand. */
@@ -53,6 +55,14 @@ ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const
         }
 }
 
+/* Curves: out of line, one copy for all tiles. */
+static __attribute__((noinline)) void finish_curve(float *t, const int vectors, const conv_tile *at,
+                                                   const conv_tile_args *a)
+{
+    curve_line(a->curve, t, (size_t)(at->pixels * vectors * LANES));
+    finish(t, vectors, at, a);
+}
+
 /* What finish() will touch comes near while the sum runs. */
 ALWAYS void fetch_ahead(const int rows, const int vectors, const conv_tile *t,
                         const conv_tile_args *a)
@@ -70,17 +80,18 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
 {
     float own[ROWS * 2 * LANES] __attribute__((aligned(64)));
     float *sums = a->last ? own : t->sums;
+    const size_t step = a->last ? (size_t)(vectors * LANES) : a->sum_step;
     vec acc[ROWS][CONV_PANEL_MAX];
     const ELEMENT *w = a->w;
     const size_t s = a->x_step;
     const float *start = a->first ? a->bias : t->sums;
-    const int apart = a->first ? 0 : vectors * LANES;
+    const size_t apart = a->first ? 0 : a->sum_step;
     fetch_ahead(rows, vectors, t, a);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            acc[i][v] = LOAD(start + i * apart + v * LANES);
+            acc[i][v] = LOAD(start + (size_t)i * apart + v * LANES);
     for (size_t g = 0; g < a->n_segments; g++) {
         const char *x[(ROWS + 3) / 4];
 #pragma GCC unroll 4
@@ -104,7 +115,7 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
                 x[i] += UNIT * sizeof(ELEMENT);
         }
     }
-    if (a->last && a->columns == vectors * LANES) { /* whole vectors never leave the registers */
+    if (a->last && a->curve == ACT_NONE && a->columns == vectors * LANES) { /* whole vectors never leave the registers */
         const vec low = SET1(a->low), high = SET1(a->high);
         if (t->r != NULL) {
 #pragma GCC unroll 16
@@ -129,8 +140,10 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            STORE(sums + (i * vectors + v) * LANES, acc[i][v]);
-    if (a->last) finish(sums, vectors, t, a);
+            STORE(sums + (size_t)i * step + v * LANES, acc[i][v]);
+    if (!a->last) return;
+    if (a->curve != ACT_NONE) finish_curve(sums, vectors, t, a);
+    else finish(sums, vectors, t, a);
 }
 
 #define CASE(rows, vectors)                                                                        \
@@ -168,44 +181,5 @@ static void tile(int vectors, const conv_tile *t, const conv_tile_args *a)
     else tile_4(t, a);
 }
 
-/* One vector of channels of up to PIXELS neighbouring outputs of a depth-wise convolution. */
-enum { PIXELS = 8 };
-ALWAYS void depthwise_of(const int pixels, const depthwise_args *a, const char *x, char *y,
-                         const float *w, const float *bias, int part)
-{
-    const vec low = SET1(a->low), high = SET1(a->high);
-    vec acc[PIXELS];
-#pragma GCC unroll 8
-    for (int i = 0; i < pixels; i++)
-        acc[i] = LOAD(bias);
-    for (size_t t = 0; t < a->taps; t++, w += a->w_step) {
-        const char *from = x + a->tap[t];
-        const vec one = LOAD(w);
-#pragma GCC unroll 8
-        for (int i = 0; i < pixels; i++, from += a->x_step)
-            acc[i] = MADD(part == LANES ? FROM_ELEMENTS((const void *)from) : load_part(from, part),
-                          one, acc[i]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < pixels; i++, y += a->y_step) {
-        vec v = bounded(acc[i], low, high);
-        if (part == LANES) TO_ELEMENTS((void *)y, v);
-        else store_part(y, v, part);
-    }
-}
-
-static void depthwise(const depthwise_args *a, const char *x, char *y, size_t pixels)
-{
-    for (size_t c = 0; c < a->channels; c += LANES) {
-        int part = a->channels - c < LANES ? (int)(a->channels - c) : LANES;
-        const char *from = x + c * sizeof(ELEMENT);
-        char *to = y + c * sizeof(ELEMENT);
-        size_t i = 0;
-        for (; i + PIXELS <= pixels && part == LANES; i += PIXELS)
-            depthwise_of(PIXELS, a, from + i * a->x_step, to + i * a->y_step, a->w + c, a->bias + c,
-                         LANES);
-        for (; i < pixels; i++)
-            depthwise_of(1, a, from + i * a->x_step, to + i * a->y_step, a->w + c, a->bias + c,
-                         part);
-    }
-}
+#include "extract/cpu/depthwise_tile.h"
+#include "extract/cpu/softmax_tile.h"

@@ -1,53 +1,35 @@
 #include "extract/cpu/maps.h"
+#include "extract/cpu/conv.h"
+#include "extract/cpu/curves.h"
+#include "extract/cpu/lines.h"
 
 #include <math.h>
 #include <string.h>
-
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CLONES
-#endif
-
-static inline char *pixel(const view *v, size_t i, size_t y, size_t x)
-{
-    return (char *)v->p + (i * v->image + y * v->row + x * v->ld) * view_bytes(v);
-}
-
-/* relu(NaN) is NaN, as in torch. */
-static inline float activate(float v, activation act)
-{
-    if (act != ACT_NONE) v = v < 0.0f ? 0.0f : v;
-    if (act == ACT_RELU6) v = v > 6.0f ? 6.0f : v;
-    return v;
-}
-
-#define ELEMENT float
-#define LINE_(name) line_##name##_f32
-#define GET(v) (v)
-#define PUT(v) (v)
-#include "extract/cpu/lines.inc"
-#undef ELEMENT
-#undef LINE_
-#undef GET
-#undef PUT
-#define ELEMENT bf16
-#define LINE_(name) line_##name##_bf16
-#define GET(v) bf16_to_float(v)
-#define PUT(v) bf16_from_float(v)
-#include "extract/cpu/lines.inc"
-
-/* Calls the line function of the view's element type. */
-#define LINE_OF(v, name, ...)                                                                      \
-    do {                                                                                           \
-        if ((v)->is_bf16) line_##name##_bf16(__VA_ARGS__);                                         \
-        else line_##name##_f32(__VA_ARGS__);                                                       \
-    } while (0)
 
 #define EACH_PIXEL(v, n)                                                                           \
     for (size_t i = 0; i < (size_t)(n); i++)                                                       \
         for (size_t oy = 0; oy < (size_t)(v)->h; oy++)                                             \
             for (size_t ox = 0; ox < (size_t)(v)->w; ox++)
+
+/* Runs of pixels of y that are equally spaced in all of the views: a row, or everything where neither
+ * halos nor other images come between. */
+typedef struct runs {
+    size_t outer, rows, pixels;
+} runs;
+
+static runs runs_of(const view *a, const view *b, const view *y, int n)
+{
+    const view *all[] = { a, b, y };
+    for (int i = 0; i < 3; i++)
+        if (all[i] != NULL && (all[i]->row != (size_t)y->w * all[i]->ld ||
+                               all[i]->image != (size_t)y->h * all[i]->row))
+            return (runs){ (size_t)n, (size_t)y->h, (size_t)y->w };
+    return (runs){ 1, 1, (size_t)n * (size_t)y->h * (size_t)y->w };
+}
+
+#define EACH_RUN(r)                                                                                \
+    for (size_t i = 0; i < (r).outer; i++)                                                         \
+        for (size_t oy = 0; oy < (r).rows; oy++)
 
 static inline float get(const view *v, const char *at, size_t c)
 {
@@ -68,7 +50,7 @@ void map_normalise(const uint8_t *rgb, size_t per, const float table[3][256], co
     EACH_PIXEL(y, n)
     {
         const uint8_t *from = rgb + i * per + (oy * (size_t)y->w + ox) * 3;
-        char *to = pixel(y, i, oy, ox);
+        char *to = view_pixel(y, i, oy, ox);
         for (size_t c = 0; c < 3; c++)
             put(y, to, c, table[c][from[c]]);
     }
@@ -79,7 +61,7 @@ void map_import(const float *chw, size_t per, const view *y, int n)
     size_t area = (size_t)y->h * (size_t)y->w;
     EACH_PIXEL(y, n)
         for (size_t c = 0; c < (size_t)y->c; c++)
-            put(y, pixel(y, i, oy, ox), c, chw[i * per + c * area + oy * (size_t)y->w + ox]);
+            put(y, view_pixel(y, i, oy, ox), c, chw[i * per + c * area + oy * (size_t)y->w + ox]);
 }
 
 static void zero_pixels(char *p, size_t count, const view *y)
@@ -98,7 +80,7 @@ void map_zero_halo(const view *y, int n)
     size_t halo = (size_t)y->halo, wide = (size_t)y->w + 2 * halo, h = (size_t)y->h;
     size_t e = view_bytes(y), row = y->row * e;
     for (size_t i = 0; i < (size_t)n; i++) {
-        char *corner = pixel(y, i, 0, 0) - halo * (y->row + y->ld) * e;
+        char *corner = view_pixel(y, i, 0, 0) - halo * (y->row + y->ld) * e;
         /* a step of two elements may read one beyond the last pixel */
         if (y->is_bf16 && y->ld % 2 != 0 && i + 1 == (size_t)n)
             memset(corner + (h + 2 * halo) * row, 0, e);
@@ -118,74 +100,160 @@ void map_zero_halo(const view *y, int n)
 void map_scale_shift(const view *x, const float *scale, const float *shift, activation act,
                      const view *y, int n)
 {
-    EACH_PIXEL(y, n)
-        LINE_OF(y, scale, (void *)pixel(x, i, oy, ox), scale, shift, act,
-                (void *)pixel(y, i, oy, ox), (size_t)y->c);
+    runs r = runs_of(x, NULL, y, n);
+    EACH_RUN(r)
+        LINE_OF(y, scale, view_pixel(x, i, oy, 0), x->ld, view_pixel(y, i, oy, 0), y->ld, r.pixels,
+                (size_t)y->c, scale, shift, activation_low(act), activation_high(act));
+}
+
+/* A curve on one run of elements, whose widened copies stay in the first cache. */
+static void curve_elements(const view *v, activation act, char *p, size_t count)
+{
+    float t[512];
+    const size_t most = sizeof t / sizeof *t;
+    if (!v->is_bf16) {
+        curve_apply(act, (float *)(void *)p, count);
+        return;
+    }
+    for (size_t k = 0; k < count; k += most) {
+        size_t part = count - k < most ? count - k : most;
+        line_widen_bf16(p + k * sizeof(bf16), t, part);
+        curve_apply(act, t, part);
+        line_narrow_bf16(t, p + k * sizeof(bf16), part);
+    }
+}
+
+static void row_curve(const view *y, activation act, char *p, size_t pixels)
+{
+    if (y->ld == (size_t)y->c) {
+        curve_elements(y, act, p, pixels * y->ld);
+        return;
+    }
+    for (size_t k = 0; k < pixels; k++)
+        curve_elements(y, act, p + k * y->ld * view_bytes(y), (size_t)y->c);
 }
 
 void map_activate(const view *x, activation act, const view *y, int n)
 {
-    EACH_PIXEL(y, n)
-        LINE_OF(y, act, (void *)pixel(x, i, oy, ox), act, (void *)pixel(y, i, oy, ox),
-                (size_t)y->c);
+    int is_curve = act >= ACT_GELU;
+    for (size_t i = 0; i < (size_t)n; i++) /* row by row: a curve finds its own in the cache */
+        for (size_t oy = 0; oy < (size_t)y->h; oy++) {
+            char *to = view_pixel(y, i, oy, 0);
+            if (x->p != y->p || !is_curve)
+                LINE_OF(y, bound, view_pixel(x, i, oy, 0), x->ld, to, y->ld, (size_t)y->w,
+                        (size_t)y->c, activation_low(act), activation_high(act));
+            if (is_curve) row_curve(y, act, to, (size_t)y->w);
+        }
 }
 
 void map_add(const view *a, const view *b, activation act, const view *y, int n)
 {
-    EACH_PIXEL(y, n)
-        LINE_OF(y, add, (void *)pixel(a, i, oy, ox), (void *)pixel(b, i, oy, ox), act,
-                (void *)pixel(y, i, oy, ox), (size_t)y->c);
+    runs r = runs_of(a, b, y, n);
+    EACH_RUN(r)
+        LINE_OF(y, add, view_pixel(a, i, oy, 0), a->ld, view_pixel(y, i, oy, 0), y->ld, r.pixels,
+                (size_t)y->c, view_pixel(b, i, oy, 0), b->ld, activation_low(act),
+                activation_high(act));
+}
+
+void map_gate(const view *x, const view *v, const view *y, int n)
+{
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (size_t oy = 0; oy < (size_t)y->h; oy++)
+            LINE_OF(y, gate, view_pixel(x, i, oy, 0), x->ld, view_pixel(y, i, oy, 0), y->ld,
+                    (size_t)y->w, (size_t)y->c,
+                    (const float *)(const void *)view_pixel(v, i, 0, 0));
 }
 
 void map_copy(const view *x, const view *y, int n)
 {
+    size_t c = (size_t)x->c;
     EACH_PIXEL(x, n)
-        memcpy(pixel(y, i, oy, ox), pixel(x, i, oy, ox), (size_t)x->c * view_bytes(x));
-}
-
-void map_maxpool(const view *x, int kernel, int stride, int pad, const view *y, int n)
-{
-    EACH_PIXEL(y, n)
     {
-        int y0 = (int)oy * stride - pad, x0 = (int)ox * stride - pad;
-        char *to = pixel(y, i, oy, ox);
-        int first = 1;
-        for (int ky = y0 < 0 ? 0 : y0; ky < y0 + kernel && ky < x->h; ky++)
-            for (int kx = x0 < 0 ? 0 : x0; kx < x0 + kernel && kx < x->w; kx++) {
-                const char *from = pixel(x, i, (size_t)ky, (size_t)kx);
-                if (first) memcpy(to, from, (size_t)y->c * view_bytes(y));
-                else LINE_OF(y, max, (const void *)from, (void *)to, (size_t)y->c);
-                first = 0;
-            }
+        const char *from = view_pixel(x, i, oy, ox);
+        char *to = view_pixel(y, i, oy, ox);
+        if (x->is_bf16 == y->is_bf16) memcpy(to, from, c * view_bytes(x));
+        else if (x->is_bf16) line_widen_bf16(from, (float *)(void *)to, c);
+        else line_narrow_bf16((const float *)(const void *)from, to, c);
     }
 }
 
-/* Sums a window of x into `sum` [c]. */
-static void sum_window(const view *x, size_t i, size_t y0, size_t x0, size_t h, size_t w, float *sum)
+void map_slice(const view *x, int first, const view *y, int n)
 {
-    memset(sum, 0, (size_t)x->c * sizeof *sum);
-    for (size_t ky = y0; ky < y0 + h; ky++)
-        for (size_t kx = x0; kx < x0 + w; kx++)
-            LINE_OF(x, sum, (void *)pixel(x, i, ky, kx), sum, (size_t)x->c);
+    view part = *x;
+    part.c = y->c;
+    part.p = (char *)x->p + (size_t)first * view_bytes(x);
+    map_copy(&part, y, n);
+}
+
+void map_fit(const view *x, const view *y, int n)
+{
+    view part = *x;
+    part.h = x->h < y->h ? x->h : y->h;
+    part.w = x->w < y->w ? x->w : y->w;
+    map_copy(&part, y, n);
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (int oy = 0; oy < y->h; oy++) {
+            int from = oy < x->h ? part.w : 0;
+            if (from < y->w)
+                zero_pixels(view_pixel(y, i, (size_t)oy, (size_t)from), (size_t)(y->w - from), y);
+        }
+}
+
+/* ---- pools -------------------------------------------------------------------------------------- */
+
+typedef struct window { /* the part that lies inside the map */
+    size_t y0, x0, h, w;
+    int clipped;
+} window;
+
+static window window_at(const view *x, int kernel, int y0, int x0)
+{
+    int y1 = y0 + kernel < x->h ? y0 + kernel : x->h, x1 = x0 + kernel < x->w ? x0 + kernel : x->w;
+    int top = y0 < 0 ? 0 : y0, left = x0 < 0 ? 0 : x0;
+    return (window){ (size_t)top, (size_t)left, (size_t)(y1 - top), (size_t)(x1 - left),
+                     (y1 - top) * (x1 - left) < kernel * kernel };
+}
+
+void map_maxpool(const view *x, int kernel, int stride, int pad, int zero_pad, const view *y, int n)
+{
+    size_t c = (size_t)y->c;
+    EACH_PIXEL(y, n)
+    {
+        window v = window_at(x, kernel, (int)oy * stride - pad, (int)ox * stride - pad);
+        char *to = view_pixel(y, i, oy, ox);
+        size_t first = v.clipped && zero_pad ? 0 : 1; /* taps that are copied */
+        if (first == 0) memset(to, 0, c * view_bytes(y));
+        else memcpy(to, view_pixel(x, i, v.y0, v.x0), c * view_bytes(y));
+        for (size_t k = first; k < v.h * v.w; k++)
+            LINE_OF(y, max, view_pixel(x, i, v.y0 + k / v.w, v.x0 + k % v.w), to, c);
+    }
 }
 
 void map_avgpool(const view *x, int kernel, int stride, float *sum, const view *y, int n)
 {
-    float each = 1.0f / (float)(kernel * kernel);
-    size_t k = (size_t)kernel, s = (size_t)stride;
+    size_t c = (size_t)y->c;
     EACH_PIXEL(y, n)
     {
-        sum_window(x, i, oy * s, ox * s, k, k, sum);
-        LINE_OF(y, times, sum, each, (void *)pixel(y, i, oy, ox), (size_t)y->c);
+        window v = window_at(x, kernel, (int)oy * stride, (int)ox * stride);
+        memset(sum, 0, c * sizeof *sum);
+        for (size_t k = 0; k < v.h; k++)
+            LINE_OF(x, sum, view_pixel(x, i, v.y0 + k, v.x0), x->ld, v.w, c, sum);
+        LINE_OF(y, times, sum, 1.0f / (float)(v.h * v.w), view_pixel(y, i, oy, ox), c);
     }
 }
 
 void map_gap(const view *x, float *sum, const view *y, int n)
 {
-    float each = 1.0f / (float)(x->h * x->w);
+    size_t c = (size_t)x->c;
+    float each = 1.0f / (float)(x->h * x->w), *row = sum + c;
     for (size_t i = 0; i < (size_t)n; i++) {
-        sum_window(x, i, 0, 0, (size_t)x->h, (size_t)x->w, sum);
-        LINE_OF(y, times, sum, each, (void *)pixel(y, i, 0, 0), (size_t)y->c);
+        memset(sum, 0, c * sizeof *sum);
+        for (size_t ky = 0; ky < (size_t)x->h; ky++) {
+            memset(row, 0, c * sizeof *row);
+            LINE_OF(x, sum, view_pixel(x, i, ky, 0), x->ld, (size_t)x->w, c, row);
+            line_sum_f32(row, 0, 1, c, sum);
+        }
+        LINE_OF(y, times, sum, each, view_pixel(y, i, 0, 0), c);
     }
 }
 
@@ -194,9 +262,9 @@ void map_shortcut_a(const view *x, const view *y, int n)
     size_t e = view_bytes(y), before = (size_t)(y->c - x->c) / 2 * e;
     EACH_PIXEL(y, n)
     {
-        char *to = pixel(y, i, oy, ox);
+        char *to = view_pixel(y, i, oy, ox);
         memset(to, 0, (size_t)y->c * e);
-        memcpy(to + before, pixel(x, i, 2 * oy, 2 * ox), (size_t)x->c * e);
+        memcpy(to + before, view_pixel(x, i, 2 * oy, 2 * ox), (size_t)x->c * e);
     }
 }
 
@@ -208,7 +276,7 @@ static float reduce_channel(const view *x, size_t i, size_t c, reduction r)
     float most = -INFINITY;
     for (size_t ky = 0; ky < (size_t)x->h; ky++)
         for (size_t kx = 0; kx < (size_t)x->w; kx++) {
-            float v = get(x, pixel(x, i, ky, kx), c);
+            float v = get(x, view_pixel(x, i, ky, kx), c);
             sum += (double)v;
             if (v > most || v != v) most = v;
         }
@@ -216,16 +284,31 @@ static float reduce_channel(const view *x, size_t i, size_t c, reduction r)
     return (float)(r == REDUCE_MEAN ? sum / (double)(x->h * x->w) : sum);
 }
 
-void map_export(const view *x, int i, reduction r, float *out)
+/* [h,w,c]: the order in memory. */
+static void export_pixels(const view *x, int i, float *out)
+{
+    size_t c = (size_t)x->c;
+    for (size_t ky = 0; ky < (size_t)x->h; ky++)
+        for (size_t kx = 0; kx < (size_t)x->w; kx++, out += c)
+            LINE_OF(x, widen, view_pixel(x, (size_t)i, ky, kx), out, c);
+}
+
+static void export_planes(const view *x, int i, float *out)
 {
     size_t area = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
-    for (size_t k = 0; r != REDUCE_NONE && k < c; k++)
-        out[k] = reduce_channel(x, (size_t)i, k, r);
-    if (r != REDUCE_NONE) return;
     for (size_t ky = 0; ky < (size_t)x->h; ky++)
-        for (size_t kx = 0; kx < (size_t)x->w; kx++) {
-            const char *from = pixel(x, (size_t)i, ky, kx);
+        for (size_t kx = 0; kx < (size_t)x->w; kx++, out++) {
+            const char *from = view_pixel(x, (size_t)i, ky, kx);
             for (size_t k = 0; k < c; k++)
-                out[k * area + ky * (size_t)x->w + kx] = get(x, from, k);
+                out[k * area] = get(x, from, k);
         }
+}
+
+void map_export(const view *x, int i, reduction r, tap_layout order, float *out)
+{
+    if (r != REDUCE_NONE)
+        for (size_t k = 0; k < (size_t)x->c; k++)
+            out[k] = reduce_channel(x, (size_t)i, k, r);
+    else if (order == TAP_CHW) export_planes(x, i, out);
+    else export_pixels(x, i, out);
 }

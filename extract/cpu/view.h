@@ -38,8 +38,8 @@ static inline bf16 bf16_from_float(float f)
         float f;
         uint32_t u;
     } t = { f };
-    uint32_t rounded = t.u + 0x7fff + ((t.u >> 16) & 1);
-    return (bf16)(f != f ? (t.u >> 16) | 0x40 : rounded >> 16);
+    uint32_t u = f != f ? t.u | 0x400000 : t.u + 0x7fff + (t.u >> 16 & 1);
+    return (bf16)(u >> 16);
 }
 
 #endif

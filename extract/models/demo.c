@@ -37,7 +37,7 @@ const model model_demo = {
     .name = "demo",
     .about = "small residual network of the embedded demo",
     .paper = "own; blocks of He et al., CVPR 2016, arXiv:1512.03385",
-    .layouts = "weights/demo.safetensors",
+    .layouts = "outpost (weights/demo.safetensors)",
     .build = build,
     .prep = { .side = 32, .preset = "cifar", .resize_short = 32, .filter = RESIZE_BILINEAR,
               .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f } },

@@ -2,6 +2,7 @@
  *   input [3,224,224] -> features [1280] pooled features.18, logits [1000]
  * features.0 and 18 end in ReLU6 and lie in [0,6]; 1..17 are linear bottlenecks and signed. */
 #include "extract/model.h"
+#include "extract/models/layouts.h"
 #include "extract/models/stats.h"
 
 static int conv_bn(graph *g, int x, int c, int kernel, int stride, const char *conv, const char *bn)
@@ -52,9 +53,10 @@ const model model_mobilenet_v2 = {
     .name = "mobilenet_v2",
     .about = "torchvision MobileNetV2 1.0",
     .paper = "Sandler et al., CVPR 2018, arXiv:1801.04381",
-    .layouts = "torchvision (V1 and V2 weights)",
+    .layouts = "torchvision (V1 and V2 weights), d-li14",
     .build = build,
     .prep = TORCHVISION_224,
     .classifier = "classifier.1",
+    .key_layouts = layouts_mobilenet_v2,
     .classes = 1000,
 };

@@ -2,10 +2,11 @@
 # make bench: ours against the peers, interleaved in one run.  Prints a table and keeps it in
 # outputs/bench.txt.  It reports and never judges: exit 0 whatever the goals (docs/performance.md).
 #
-#   bench.sh [BUILD] [SECTION...]     sections: decode net-f32 ort net-bf16 score startup
+#   bench.sh [BUILD] [SECTION...]     sections: decode net-f32 ort net-bf16 nets nets-bf16 score startup
 #
 # OUTPOST_PEERS  environment made by setup_peers.sh   OUTPOST_DATA   images and checkpoints
 # ROUNDS         runs of each command [3]             CORE           first core to pin to [0]
+# BENCH_NETS     networks of the sections nets and nets-bf16
 # BENCH_WORK     folder for lists, features, caches   GEN_LIMIT      rows of GEN's slow methods [20]
 set -u
 # Every side picks the kernels of this processor.
@@ -13,7 +14,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_NUM_THREADS
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:-build}
 [ $# -gt 0 ] && shift
-sections=${*:-decode net-f32 ort net-bf16 score startup}
+sections=${*:-decode net-f32 ort net-bf16 nets nets-bf16 score startup}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 peers=${OUTPOST_PEERS:-$cache/outpost-peers}
 data=${OUTPOST_DATA:-$cache/outpost-data}
@@ -21,6 +22,7 @@ work=${BENCH_WORK:-$cache/outpost-bench}
 rounds=${ROUNDS:-3}
 core=${CORE:-0}
 gen_limit=${GEN_LIMIT:-20}
+nets=${BENCH_NETS:-vit_base_patch16_224 swin_t t2t_vit_t_14 t2t_vit_14 bit_s_r101x1 repvgg_b1 resnet50d densenet121 regnet_y_16gf convnext_tiny efficientnet_b0 wrn_40_2}
 ab=$build/bench/ab
 extract=$build/extract
 score=$build/score
@@ -149,6 +151,26 @@ net_bf16() {
         "$py $here/peers/torch_eager.py $net -w $w -n 64 --layout cl"
 }
 
+# nets PRECISION: networks without a published checkpoint here; their speed does not depend on
+# the weights, which are made by hash on our side and left as initialised on the peer's.
+nets() {
+    precision=$1
+    header "network only, $precision, 1 thread, synthetic weights"
+    have nets torch,timm || return
+    need nets "$build/tools/hash_weights" || return
+    dtype=$([ "$precision" = fp32 ] && echo f32 || echo bf16)
+    for net in $nets; do
+        w=$work/$net.safetensors
+        gain=$(awk -F'\t' -v net="$net" '$1 == net { print $2; exit }' tests/golden/nets.tsv)
+        "$build/tools/hash_weights" "$net" "$gain" "$w" || continue
+        case $net in bit_*) b=2 n=4 ;; *_32x32 | wrn_*) b=32 n=128 ;; *) b=8 n=24 ;; esac
+        eager="$py $here/peers/torch_eager.py $net -w none -b $b -n $n --warm 1 --dtype $dtype"
+        compare "$net" cpu ours,eager,eager-nhwc "" -- "-p $core" -- \
+            "$extract bench net -m $net -w $w -p $precision -b $b -n $n -t 1" "$eager" "$eager --layout cl"
+        rm -f "$w"
+    done
+}
+
 score_rows() {
     header "fifteen rows, 20k train, 5k id, 4 x 2k ood"
     have score torch,sklearn,scipy,h5py || return
@@ -190,7 +212,7 @@ def v(name):
     try: return version(name)
     except PackageNotFoundError: return "absent"
 print("peers: " + ", ".join(n + " " + v(n) for n in
-      ("torch", "torchvision", "onnxruntime", "numpy", "scipy", "scikit-learn", "pillow")))'
+      ("torch", "torchvision", "timm", "onnxruntime", "numpy", "scipy", "scikit-learn", "pillow")))'
     say "rate: items per CPU second (cpu) or second (wall), medians of $rounds interleaved runs;"
     say "ratio > 1: ours is better; [least-greatest ratio of neighbouring runs]"
     for section in $sections; do
@@ -199,6 +221,8 @@ print("peers: " + ", ".join(n + " " + v(n) for n in
         net-f32) net_f32 ;;
         ort) ort ;;
         net-bf16) net_bf16 ;;
+        nets) nets fp32 ;;
+        nets-bf16) nets bf16 ;;
         score) score_rows ;;
         startup) startup ;;
         *) say "no section '$section'" ;;

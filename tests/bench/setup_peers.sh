@@ -3,8 +3,8 @@
 # ~/.cache/outpost-peers.  About 6 GB, from the package index pip is configured for.
 set -eu
 at=${OUTPOST_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/outpost-peers}
-packages="torch torchvision onnxruntime onnx numpy scipy h5py scikit-learn pillow"
-check='import torch, torchvision, onnxruntime, onnx, numpy, scipy, h5py, sklearn, PIL'
+packages="torch torchvision timm onnxruntime onnx numpy scipy h5py scikit-learn pillow"
+check='import torch, torchvision, timm, onnxruntime, onnx, numpy, scipy, h5py, sklearn, PIL'
 if [ -x "$at/bin/python" ] && "$at/bin/python" -c "$check" 2>/dev/null; then
     echo "peers are ready in $at"
     exit 0
@@ -14,8 +14,8 @@ python=${PYTHON:-python3}
 "$at/bin/python" -m pip install --quiet $packages
 "$at/bin/python" -c "$check"
 "$at/bin/python" - <<'PY'
-import onnxruntime, numpy, PIL, sklearn, torch, torchvision
-print("torch", torch.__version__, "torchvision", torchvision.__version__, "onnxruntime",
+import onnxruntime, numpy, PIL, sklearn, timm, torch, torchvision
+print("torch", torch.__version__, "torchvision", torchvision.__version__, "timm", timm.__version__, "onnxruntime",
       onnxruntime.__version__, "numpy", numpy.__version__, "Pillow", PIL.__version__,
       "scikit-learn", sklearn.__version__)
 PY

@@ -197,7 +197,7 @@ usage "--batch" -b x
 usage "--limit" --limit 0
 usage "--stop-after" --stop-after soon
 usage "--progress" --progress loud
-usage "demo takes 32x32 images; this preprocessing gives 28x28" --prep cifar:crop=28
+usage "resnet20 takes 32x32 images; this preprocessing gives 28x28" -m resnet20 --prep cifar:crop=28
 usage "--prep: no key 'corp'" --prep cifar:corp=28
 "$extract" run -m demo > "$out" 2> "$err"
 [ $? -eq 2 ] && said '--weights' && one_line
@@ -398,6 +398,10 @@ for f in cifar10_resnet20.legacy.th imagenet_squeezenet1_0_dc.pth cifar100_dense
     ok $? "inspect --json $f"
     holds "inspect --json $f: valid JSON, names and shapes" json "$tmp/json" "$data/weights/$f"
 done
+check "inspect names the network and the layout" inspect_says "$root/weights/demo.safetensors" \
+    'network     demo (layout outpost), 10 classes'
+check "another input size" demo 0 -r "$images" -l "$list" -o "$tmp/s28.h5" --prep cifar:crop=28 --limit 3
+check "another input size: the layout is recorded" inspect_says "$tmp/s28.h5" '"layout":"outpost"'
 "$extract" inspect "$list" > "$out" 2> "$err"
 [ $? -eq 4 ] && one_line
 ok $? "inspect of a text file: exit 4, one line"

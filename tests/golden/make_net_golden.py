@@ -6,11 +6,14 @@
   make_net_golden.py real -o DIR [--data D] [NAME...]           real checkpoints, real images, float32
 
 hash writes DIR/NET.npz (logits, features, tap:NAME, grad:NAME, input_grad) for batch 2 and, with
---table, one row per tensor: sum, L2, values at 0, n/3, n/2, n-1, and L2 and values at 0, n/2 of
-dL/dtap with L = -sum_b mean_c log softmax (for the input: dF/dx, F = sum_b logsumexp, in the first
-columns).  real writes DIR/NAME.npz (paths, labels, logits, features, and the taps of the first
+--table, the network's rows of that table: one per tensor with sum, L2, values at 0, n/3, n/2, n-1,
+L2 and values at 0, n/2 of dL/dtap with L = -sum_b mean_c log softmax (for the input: dF/dx,
+F = sum_b logsumexp, in the first columns), and the relative L2 deviation of a float32 run of the
+same network.  Rows of other networks stay.  real writes DIR/NAME.npz (paths, labels, logits, features, and the taps of the first
 --tap-images images).  DIR is outside the repository; nets.tsv is committed.
-Needs torch >= 1.13, torchvision, numpy, Pillow; safetensors are read by hand.
+Needs torch >= 1.13, torchvision, numpy, Pillow; safetensors are read by hand.  timm's networks need
+timm 0.6.13 (the last release line with the published key names of Swin; runs with torch 1.13);
+repvgg_a0 and repvgg_a1 are only in timm >= 0.9.
 """
 import argparse
 import json
@@ -18,6 +21,7 @@ import os
 import pickle
 import re
 import sys
+import time
 
 import numpy as np
 import torch
@@ -27,25 +31,41 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from nets import NETS, Taps, hash_input, hash_state  # noqa: E402
 
 
+def hash_net(name):
+    """The network with its hash-made weights, and the input."""
+    spec = NETS[name]
+    spec.check_libraries()
+    net = spec.build(spec.classes).eval().requires_grad_(False)
+    net.load_state_dict(hash_state(net, spec.g))
+    return net, hash_input(2, spec.side)
+
+
 def run_hash(name):
     """dict of float64 arrays: everything the network says about the hash input."""
-    spec = NETS[name]
-    net = spec.build(spec.classes).eval()
-    net.load_state_dict(hash_state(net, spec.g))
+    net, x = hash_net(name)
     net.double()
-    x = hash_input(2, spec.side).double().requires_grad_(True)
-    taps = Taps(net, spec, keep_grad=True)
+    x = x.double().requires_grad_(True)
+    taps = Taps(net, NETS[name], keep_grad=True)
     z = net(x)
-    (-F.log_softmax(z, 1).mean(1).sum()).backward()
+    (-F.log_softmax(z, 1).mean(1).sum()).backward(retain_graph=True)
     out = {"logits": z.detach(), "features": taps.features}
     for tap, (live, copy) in taps.out.items():
         out["tap:" + tap] = copy
         if live.grad is not None:
-            out["grad:" + tap] = live.grad
-    taps.clear()
+            out["grad:" + tap] = live.grad.clone()
     x.grad = None
-    torch.logsumexp(net(x), 1).sum().backward()
+    torch.logsumexp(z, 1).sum().backward()
     out["input_grad"] = x.grad
+    return {k: v.numpy() for k, v in out.items()}
+
+
+def run_f32(name):
+    """The same network in float32, forward only."""
+    net, x = hash_net(name)
+    taps = Taps(net, NETS[name])
+    with torch.no_grad():
+        out = {"logits": net(x), "features": taps.features}
+    out.update({"tap:" + tap: copy for tap, (_, copy) in taps.out.items()})
     return {k: v.numpy() for k, v in out.items()}
 
 
@@ -55,7 +75,7 @@ def points(v):
     return [v.sum(), np.sqrt((v * v).sum()), v[0], v[n // 3], v[n // 2], v[n - 1]]
 
 
-def table_rows(name, out):
+def table_rows(name, out, f32):
     spec = NETS[name]
     head = [name, str(spec.g), str(spec.side), str(spec.classes)]
     order = ["logits", "features"] + ["tap:" + t for t in spec.taps] + ["input_grad"]
@@ -64,64 +84,93 @@ def table_rows(name, out):
         g = out.get("grad:" + key[4:]) if key.startswith("tap:") else None
         grad = [] if g is None else [np.sqrt((g * g).sum()), g.reshape(-1)[0], g.reshape(-1)[g.size // 2]]
         cells = [f"{x:.10g}" for x in points(v)] + ([f"{x:.10g}" for x in grad] or ["-"] * 3)
+        cells.append(f"{np.linalg.norm(v - f32[key]) / np.linalg.norm(v):.1e}" if key in f32 else "-")
         yield "\t".join(head + [key.replace("tap:", ""), ",".join(map(str, v.shape))] + cells)
 
 
-HEADER = "network\tg\tside\tclasses\ttensor\tshape\tsum\tl2\tv0\tv_n3\tv_n2\tv_last\tgrad_l2\tgrad_v0\tgrad_n2"
+TABLE = ("# make_net_golden.py hash: float64, batch 2; weights and input by hash (nets.py)",
+         "network\tg\tside\tclasses\ttensor\tshape\tsum\tl2\tv0\tv_n3\tv_n2\tv_last\tgrad_l2\tgrad_v0"
+         "\tgrad_n2\tf32_dev")
+
+
+def write_table(path, head, new):
+    """Puts the rows of `new` {network: rows} below the two lines of head, networks in the order of NETS."""
+    rows = {}
+    if os.path.exists(path):
+        with open(path) as f:
+            for line in f.read().splitlines()[len(head):]:
+                rows.setdefault(line.split("\t")[0], []).append(line)
+    rows.update(new)
+    with open(path + ".part", "w") as f:
+        f.write("\n".join([*head] + [r for n in NETS for r in rows.get(n, [])]) + "\n")
+    os.replace(path + ".part", path)
 
 
 def cmd_hash(args):
-    rows = [f"# make_net_golden.py hash: float64, torch {torch.__version__.split('+')[0]}, batch 2; "
-            "weights and input by hash (nets.py)", HEADER]
     for name in args.net or NETS:
+        start = time.perf_counter()
         out = run_hash(name)
-        rows += table_rows(name, out)
+        if args.table:
+            write_table(args.table, TABLE, {name: list(table_rows(name, out, run_f32(name)))})
         if args.out:
             os.makedirs(args.out, exist_ok=True)
             np.savez(os.path.join(args.out, name + ".npz"), **out)
-        print(f"{name}: logits L2 {np.linalg.norm(out['logits']):.7g}", file=sys.stderr)
-    if args.table:
-        with open(args.table, "w") as f:
-            f.write("\n".join(rows) + "\n")
+        print(f"{name}: logits L2 {np.linalg.norm(out['logits']):.7g}, {time.perf_counter() - start:.0f} s",
+              file=sys.stderr)
 
 
 # --- against the printed values of a specification ------------------------------------------------
 
-TITLES = {"DenseNet-BC-100-12 (C = 100)": "densenet_bc_100_12", "ResNet18_32x32 (C = 10)": "resnet18_32x32"}
+def names_of(title):
+    """The networks that a title such as "timm deit_base_patch16_224 (also vit_base_patch16_224)" stands for."""
+    plain = re.sub(r" \((?:train form|key names.*|torch keys.*|C = \d+|also mmcls.*)\)", "", title)
+    also = re.search(r" \(also (\w+)\)", plain)
+    titles = {net.title: name for name, net in NETS.items()}
+    main = titles.get(re.sub(r" \(also .*\)", "", plain))
+    return [n for n in (main, also and also[1]) if n in NETS]
+
+
+# An in-place ReLU followed the printed network's bn1: the values are those after it.
+RECTIFIED = {("densenet_bc_100_12", "bn1"), ("wrn_40_2", "bn1")}
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 
 
 def printed(text):
     """{network: [(what, printed numbers as text, function of run_hash's dict)]} from the tables."""
     found = {}
-    for block in re.split(r"\n(?=\*\*)", text):
-        title = re.match(r"\*\*(.+?)\*\*", block)
-        name = title and (TITLES.get(title[1]) or title[1].replace("torchvision ", ""))
-        if name not in NETS:
-            continue
-        tests = found[name] = []
-        for i in (0, 1):
-            m = re.search(rf"logits\[{i}\]\[0\.\.3\] = ([^;]*);", block)
-            tests.append((f"logits[{i}]", m[1].split(", "), lambda o, i=i: o["logits"][i][:4]))
-        m = re.search(r"L2 ([^;]*); argmax \[([^\]]*)\]; lse (.*)", block)
-        tests.append(("logits L2", [m[1]], lambda o: [np.linalg.norm(o["logits"])]))
-        tests.append(("argmax", m[2].split(", "), lambda o: o["logits"].argmax(1)))
-        tests.append(("lse", m[3].split(", "), lambda o: np.logaddexp.reduce(o["logits"], axis=1)))
-        for row in re.findall(r"^\| `([^`]+)` \|(.*)\|$", block, re.M):
-            cells = [c.strip() for c in row[1].split("|")]
-            # An in-place ReLU followed the printed network's bn1: the values are those after it.
-            tap = "relu" if name == "densenet_bc_100_12" and row[0] == "bn1" else row[0]
-            want = [cells[1], cells[2]] + cells[3].split(", ") + [cells[4]] + cells[5].split(", ")
-
-            def got(o, tap=tap):
-                g = o["grad:" + tap]
-                return points(o["tap:" + tap]) + [np.linalg.norm(g), g.reshape(-1)[0], g.reshape(-1)[g.size // 2]]
-            tests.append((tap, want, got))
-        m = re.search(r"∂F/∂x: L2 ([^;]*); Σ\|·\| ([^;]*); at [^:]*: (.*)", block)
-        tests.append(("dF/dx", [m[1], m[2]] + m[3].split(", "),
-                      lambda o: [np.linalg.norm(o["input_grad"]), np.abs(o["input_grad"]).sum()]
-                      + points(o["input_grad"])[2:]))
+    for part in re.split(r"\n(?=\*\*)", text):
+        title = re.match(r"\*\*(.+?)\*\*, \d+×\d+, g =", part)
+        names = names_of(title[1]) if title else []
+        if title and not names:
+            print(f"{title[1]}: no network of this name here")
+        for name in names:
+            found[name] = checks(name, part)
     return found
+
+
+def checks(name, text):
+    tests = []
+    for i in (0, 1):
+        m = re.search(rf"logits\[{i}\]\[0\.\.3\] = ([^;]*);", text)
+        tests.append((f"logits[{i}]", m[1].split(", "), lambda o, i=i: o["logits"][i][:4]))
+    m = re.search(r"L2 ([^;]*); argmax \[([^\]]*)\]; lse (.*)", text)
+    tests.append(("logits L2", [m[1]], lambda o: [np.linalg.norm(o["logits"])]))
+    tests.append(("argmax", m[2].split(", "), lambda o: o["logits"].argmax(1)))
+    tests.append(("lse", m[3].split(", "), lambda o: np.logaddexp.reduce(o["logits"], axis=1)))
+    for row in re.findall(r"^\| `([^`]+)` \|(.*)\|$", text, re.M):
+        cells = [c.strip() for c in row[1].split("|")]
+        tap = "relu" if (name, row[0]) in RECTIFIED else row[0]
+        want = [cells[1], cells[2]] + cells[3].split(", ") + [cells[4]] + cells[5].split(", ")
+
+        def got(o, tap=tap):
+            g = o["grad:" + tap]
+            return points(o["tap:" + tap]) + [np.linalg.norm(g), g.reshape(-1)[0], g.reshape(-1)[g.size // 2]]
+        tests.append((tap, want, got))
+    m = re.search(r"∂F/∂x: L2 ([^;]*); Σ\|·\| ([^;]*); at [^:]*: (.*)", text)
+    tests.append(("dF/dx", [m[1], m[2]] + m[3].split(", "),
+                  lambda o: [np.linalg.norm(o["input_grad"]), np.abs(o["input_grad"]).sum()]
+                  + points(o["input_grad"])[2:]))
+    return tests
 
 
 def same_digits(want, got):

@@ -289,6 +289,28 @@ static void to_i64(void **state)
     err_clear();
 }
 
+/* The length of a safetensors header is its first eight bytes, and may look like any pickle's PROTO. */
+static void header_lengths_like_a_pickle(void **state)
+{
+    static const char json[] = "{\"x\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}";
+    (void)state;
+    for (size_t n = 0x80; n <= 0x680; n += 0x80) {
+        buffer b = { 0 };
+        arrays *a = NULL;
+        put_number(&b, n, 8);
+        put_text(&b, json);
+        while (b.n < 8 + n)
+            put_text(&b, " ");
+        put_text(&b, "abcd");
+        err_clear();
+        if (arrays_open(&a, temp_file(b.v, b.n)) != 0) fail_msg("%zu: %s", n, err_text());
+        assert_string_equal(arrays_container(a), "safetensors");
+        assert_memory_equal(arrays_find(a, "x")->data, "abcd", 4);
+        arrays_close(&a);
+        clear(&b);
+    }
+}
+
 static void no_regular_file(void **state)
 {
     arrays *a = NULL;
@@ -312,6 +334,7 @@ int main(void)
         cmocka_unit_test(changed_bytes),
         cmocka_unit_test(to_f32),
         cmocka_unit_test(to_i64),
+        cmocka_unit_test(header_lengths_like_a_pickle),
         cmocka_unit_test(no_regular_file),
     };
     return cmocka_run_group_tests_name("arrays", tests, read_rows, NULL);

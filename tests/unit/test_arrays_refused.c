@@ -133,6 +133,21 @@ static void safetensors_headers(void **state)
     clear(&b);
 }
 
+/* Headers of 128, 384, ... bytes: with these lengths the file begins like a pickle of protocol 0 to 5. */
+static void safetensors_like_pickles(void **state)
+{
+    buffer b = { 0 };
+    char header[0x580 + 1];
+    (void)state;
+    for (int n = 0x80; n <= 0x580; n += 0x100) {
+        snprintf(header, sizeof header, "%-*s", n,
+                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}");
+        put_safetensors(&b, header, 1);
+        expect("length like a pickle", b.v, b.n, NULL, NULL);
+    }
+    clear(&b);
+}
+
 static void safetensors_name_and_depth_limits(void **state)
 {
     buffer b = { 0 };
@@ -684,6 +699,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(safetensors_headers),
+        cmocka_unit_test(safetensors_like_pickles),
         cmocka_unit_test(safetensors_name_and_depth_limits),
         cmocka_unit_test(npy_headers),
         cmocka_unit_test(npy_header_limit),

@@ -41,17 +41,18 @@ def read_list(path, limit=0):
     return names[:limit] if limit else names
 
 
-def imagenet_transform():
+def imagenet_transform(side=224):
+    """torchvision's evaluation transform; other input sizes keep its ratio of 8 to 7."""
     from torchvision import transforms as T
-    return T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(),
+    return T.Compose([T.Resize(side * 8 // 7), T.CenterCrop(side), T.ToTensor(),
                       T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
 
 
 class Images:
     """A torch Dataset: file -> RGB -> torchvision's evaluation transform."""
 
-    def __init__(self, root, names):
-        self.root, self.names, self.tf = root, names, imagenet_transform()
+    def __init__(self, root, names, side=224):
+        self.root, self.names, self.tf = root, names, imagenet_transform(side)
 
     def __len__(self):
         return len(self.names)
@@ -63,11 +64,15 @@ class Images:
 
 
 def network(name, checkpoint=None):
-    """torchvision network in eval mode, with a checkpoint's weights or the hash-made ones."""
+    """A network of tests/golden/nets.py in eval mode.
+
+    checkpoint: a file; None: weights made by hash; "none": as the library initialises them."""
     from make_net_golden import load_net
     from nets import NETS, hash_state
-    if checkpoint:
+    if checkpoint and checkpoint != "none":
         return load_net(name, NETS[name].classes, checkpoint)
     net = NETS[name].build(NETS[name].classes).eval()
+    if checkpoint == "none":
+        return net
     net.load_state_dict(hash_state(net, NETS[name].g))
     return net

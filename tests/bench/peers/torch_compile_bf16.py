@@ -23,11 +23,13 @@ threads(a.threads)
 
 import torch  # noqa: E402
 import torch._inductor.config as inductor  # noqa: E402
+from nets import NETS  # noqa: E402
 
 torch.set_num_threads(a.threads)
 inductor.freezing = not a.no_freeze
 net = network(a.net, a.weights).to(memory_format=torch.channels_last)
-x = torch.randn(a.batch, 3, 224, 224).to(memory_format=torch.channels_last)
+side = NETS[a.net].side
+x = torch.randn(a.batch, 3, side, side).to(memory_format=torch.channels_last)
 if not a.f32 and a.cast == "model":
     net, x = net.bfloat16(), x.bfloat16()
 net = torch.compile(net)

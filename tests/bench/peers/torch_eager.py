@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Peer for extract: PyTorch eager f32 with a torchvision network.
+"""Peer for extract: PyTorch eager with any network of tests/golden/nets.py.
 
   torch_eager.py NET [-w CKPT] -l LIST -r ROOT [-t N] [-j WORKERS] [--layout nchw|cl] [-b B]
-  torch_eager.py NET [-w CKPT] -n IMAGES [-t N] ...                 network only, random input
+  torch_eager.py NET [-w CKPT|none] -n IMAGES [-t N] [--dtype f32|bf16] ...   network only, random input
 
 From files it does what the published extraction scripts do: DataLoader, forward, penultimate
-features and logits kept in lists, concatenated, pickled."""
+features and logits kept in lists, concatenated, pickled.  bf16 is autocast, as those scripts would
+have it.  Without -w the weights are made by hash, with -w none as the library initialises them."""
 import argparse
 import pickle
 import tempfile
@@ -23,7 +24,9 @@ p.add_argument("-j", "--workers", type=int, default=0)
 p.add_argument("-b", "--batch", type=int, default=16)
 p.add_argument("--layout", choices=("nchw", "cl"), default="nchw")
 p.add_argument("--limit", type=int, default=0)
-p.add_argument("--autocast", action="store_true", help="bf16 autocast")
+p.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
+p.add_argument("--autocast", action="store_const", const="bf16", dest="dtype", help="same as --dtype bf16")
+p.add_argument("--warm", type=int, default=2, help="batches before the measured ones")
 a = p.parse_args()
 threads(a.threads)
 
@@ -35,15 +38,16 @@ from nets import NETS, Taps  # noqa: E402
 torch.set_num_threads(a.threads)
 fmt = torch.channels_last if a.layout == "cl" else torch.contiguous_format
 net = network(a.net, a.weights).to(memory_format=fmt)
+side = NETS[a.net].side
 if a.list:
-    data = Images(a.root, read_list(a.list, a.limit))
+    data = Images(a.root, read_list(a.list, a.limit), side)
     batches = DataLoader(data, batch_size=a.batch, num_workers=a.workers)
 else:
-    fixed = torch.randn(a.batch, 3, 224, 224).to(memory_format=fmt)
+    fixed = torch.randn(a.batch, 3, side, side).to(memory_format=fmt)
     batches = [fixed] * (a.images // a.batch)
-with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=a.autocast):
-    for _ in range(2):
-        net(torch.randn(a.batch, 3, 224, 224).to(memory_format=fmt))
+with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=a.dtype == "bf16"):
+    for _ in range(a.warm):
+        net(torch.randn(a.batch, 3, side, side).to(memory_format=fmt))
     taps = Taps(net, type("OnlyFeature", (), {"taps": [], "head": NETS[a.net].head}))
     with Meter() as m:
         features, logits = [], []

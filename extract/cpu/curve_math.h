@@ -1,0 +1,88 @@
+/* The curves on one vector, for the files that define vec, its macros (conv_tile.h) and
+ *   ROUND(v)                to the nearest integer, ties to even
+ *   EXPONENT(p, n, u)       p 2^n for integers -125 <= n <= 126; 0 where u < -125; p where u is NaN
+ *   BY_SIGN(x, minus, plus) minus where the sign bit of x is set
+ * The operations and their order are the same everywhere: what fuses multiply-add gives the same
+ * bits.  The polynomials are minimax; tests/golden/make_curves.py makes them. */
+
+/* 2^u for u <= 0, 0 below 2^-125: 2^n 2^r with |r| <= 1/2.  The polynomial errs by 9.4e-8, relative. */
+ALWAYS vec power_of_2(vec u)
+{
+    const vec n = ROUND(u), r = u - n;
+    vec p = SET1(0.00132695213f);
+    p = MADD(p, r, SET1(0.00967129134f));
+    p = MADD(p, r, SET1(0.0555071086f));
+    p = MADD(p, r, SET1(0.240222469f));
+    p = MADD(p, r, SET1(0.693147004f));
+    p = MADD(p, r, SET1(1.0f));
+    return EXPONENT(p, n, u);
+}
+
+/* e^x for x <= 87, 0 below 2^-125; ln 2 in two parts.  The polynomial errs by 3.2e-9, relative. */
+ALWAYS vec exponential(vec x)
+{
+    const vec u = x * SET1(1.44269504f), n = ROUND(u);
+    const vec r = MADD(n, SET1(-1.42860677e-6f), MADD(n, SET1(-0.693145752f), x));
+    vec p = SET1(0.0013818302f);
+    p = MADD(p, r, SET1(0.00836853217f));
+    p = MADD(p, r, SET1(0.0416682921f));
+    p = MADD(p, r, SET1(0.166665226f));
+    p = MADD(p, r, SET1(0.49999994f));
+    p = MADD(p, r, SET1(1.0f));
+    p = MADD(p, r, SET1(1.0f));
+    return EXPONENT(p, n, u);
+}
+
+/* x Phi(x).  With a = |x|, log2 Phi(-a) is a polynomial that makes a Phi(-a) right to 6.8e-8; beyond
+ * a = 12.9 Phi(-a) is 0. */
+ALWAYS vec gelu(vec x)
+{
+    const vec a = MIN(MAX(x, -x), SET1(13.0f));
+    vec p = SET1(1.80268547e-8f), below;
+    p = MADD(p, a, SET1(-6.95405163e-7f));
+    p = MADD(p, a, SET1(9.08130914e-6f));
+    p = MADD(p, a, SET1(-2.47893549e-5f));
+    p = MADD(p, a, SET1(-0.000566387142f));
+    p = MADD(p, a, SET1(0.00767455017f));
+    p = MADD(p, a, SET1(-0.0529516153f));
+    p = MADD(p, a, SET1(-0.459049672f));
+    p = MADD(p, a, SET1(-1.15112364f));
+    p = MADD(p, a, SET1(-1.0f));
+    below = power_of_2(p);
+    return x * BY_SIGN(x, below, SET1(1.0f) - below);
+}
+
+/* 1 / (1 + e^-x), by e^-|x|, which cannot overflow. */
+ALWAYS vec sigmoid(vec x)
+{
+    const vec e = exponential(MIN(x, -x));
+    return BY_SIGN(x, e, SET1(1.0f)) / (SET1(1.0f) + e);
+}
+
+ALWAYS vec curved(vec x, const activation act)
+{
+    if (act == ACT_GELU) return gelu(x);
+    if (act == ACT_SIGMOID) return sigmoid(x);
+    return x * sigmoid(x);
+}
+
+/* In place on n floats. */
+static void curve_line(activation act, float *v, size_t n)
+{
+#define EACH_VECTOR(act)                                                                           \
+    do {                                                                                           \
+        for (; i + LANES <= n; i += LANES)                                                         \
+            STORE(v + i, curved(LOAD(v + i), act));                                                \
+        if (i < n) {                                                                               \
+            float rest[LANES] = { 0 };                                                             \
+            memcpy(rest, v + i, (n - i) * sizeof *rest);                                           \
+            STORE(rest, curved(LOAD(rest), act));                                                  \
+            memcpy(v + i, rest, (n - i) * sizeof *rest);                                           \
+        }                                                                                          \
+    } while (0)
+    size_t i = 0;
+    if (act == ACT_GELU) EACH_VECTOR(ACT_GELU);
+    else if (act == ACT_SIGMOID) EACH_VECTOR(ACT_SIGMOID);
+    else if (act == ACT_SILU) EACH_VECTOR(ACT_SILU);
+#undef EACH_VECTOR
+}

@@ -1,0 +1,7 @@
+#include "extract/cpu/curves.h"
+#include "extract/cpu/conv.h"
+
+void curve_apply(activation act, float *v, size_t n)
+{
+    conv_kernel_f32()->curve(act, v, n);
+}

@@ -1,0 +1,106 @@
+#include "extract/cpu/norms.h"
+#include "extract/cpu/conv.h"
+#include "extract/cpu/lines.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK_PIXELS = 64 }; /* what is summed in f32 before doubles take over */
+
+typedef struct moments { /* of one group so far */
+    double n, mean, squares; /* squares: sum of (x - mean)^2 */
+} moments;
+
+/* Adds k values of which the sum of x - shift and of its square are known.
+ * Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm", 1979. */
+static void merge(moments *m, double k, double shift, double sum, double sum2)
+{
+    double mean = shift + sum / k, squares = sum2 - sum * sum / k, apart = mean - m->mean;
+    double n = m->n + k;
+    m->mean += apart * k / n;
+    m->squares += (squares > 0 ? squares : 0) + apart * apart * m->n * k / n;
+    m->n = n;
+}
+
+typedef struct work {
+    moments *group;          /* [groups] */
+    float *shift, *sum, *sum2, *factor; /* [c] each */
+} work;
+
+size_t norm_scratch(size_t c)
+{
+    return c * (sizeof(moments) + 4 * sizeof(float));
+}
+
+static work cut_scratch(void *scratch, size_t c)
+{
+    work t = { .group = scratch };
+    t.shift = (float *)(void *)(t.group + c);
+    t.sum = t.shift + c;
+    t.sum2 = t.sum + c;
+    t.factor = t.sum2 + c;
+    return t;
+}
+
+/* Rows [first, end) of image i join the moments; then every group's shift is its mean so far.  What a
+ * shift is away from the mean of the next rows counts as variance of the whole anyway, so little is
+ * lost by subtracting one before the other. */
+static void add_rows(const norm *v, const view *x, size_t i, size_t first, size_t end, const work *t)
+{
+    size_t c = (size_t)x->c, per = c / (size_t)v->groups;
+    memset(t->sum, 0, c * sizeof *t->sum);
+    memset(t->sum2, 0, c * sizeof *t->sum2);
+    for (size_t r = first; r < end; r++)
+        LINE_OF(x, moments, view_pixel(x, i, r, 0), x->ld, (size_t)x->w, c, t->shift, t->sum, t->sum2);
+    for (size_t g = 0; g < (size_t)v->groups; g++) {
+        double sum = 0, sum2 = 0;
+        for (size_t k = g * per; k < (g + 1) * per; k++) {
+            sum += (double)t->sum[k];
+            sum2 += (double)t->sum2[k];
+        }
+        merge(&t->group[g], (double)(per * (end - first) * (size_t)x->w), (double)t->shift[g * per],
+              sum, sum2);
+        for (size_t k = g * per; k < (g + 1) * per; k++)
+            t->shift[k] = (float)t->group[g].mean;
+    }
+}
+
+/* Statistics of image i -> y = (x - shift) factor + sum. */
+static void measure(const norm *v, const view *x, size_t i, const work *t)
+{
+    size_t c = (size_t)x->c, h = (size_t)x->h, per = c / (size_t)v->groups;
+    size_t rows = (CHUNK_PIXELS + (size_t)x->w - 1) / (size_t)x->w;
+    memset(t->group, 0, (size_t)v->groups * sizeof *t->group);
+    memset(t->shift, 0, c * sizeof *t->shift);
+    add_rows(v, x, i, 0, 1, t); /* the first row only tells the shift */
+    memset(t->group, 0, (size_t)v->groups * sizeof *t->group);
+    for (size_t r = 0; r < h; r += rows)
+        add_rows(v, x, i, r, r + rows < h ? r + rows : h, t);
+    for (size_t k = 0; k < c; k++) {
+        const moments *m = &t->group[k / per];
+        double factor = (double)v->gamma[k] / sqrt(m->squares / m->n + (double)v->eps);
+        t->factor[k] = (float)factor;
+        t->sum[k] = (float)((double)v->beta[k] + ((double)t->shift[k] - m->mean) * factor);
+    }
+}
+
+void norm_groups(const norm *v, const view *x, activation act, const view *y, void *scratch, int n)
+{
+    size_t c = (size_t)x->c;
+    work t = cut_scratch(scratch, c);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        measure(v, x, i, &t);
+        for (size_t r = 0; r < (size_t)y->h; r++)
+            LINE_OF(y, norm, view_pixel(x, i, r, 0), x->ld, view_pixel(y, i, r, 0), y->ld,
+                    (size_t)y->w, c, t.shift, t.factor, t.sum, activation_low(act),
+                    activation_high(act));
+    }
+}
+
+void norm_layers(const norm *v, const view *x, const view *y, void *scratch, int n)
+{
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (size_t r = 0; r < (size_t)y->h; r++)
+            LINE_OF(y, layernorm, view_pixel(x, i, r, 0), x->ld, view_pixel(y, i, r, 0), y->ld,
+                    (size_t)y->w, (size_t)y->c, v->gamma, v->beta, v->eps, scratch);
+}
