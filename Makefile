@@ -126,7 +126,7 @@ $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
 
 # --- tests ---------------------------------------------------------------------------------------
 # The CUDA backend over a device in host memory whose calls can be made to fail: no toolkit needed.
-MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls.c,$(wildcard extract/cuda/*.c)))
+MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls%,$(wildcard extract/cuda/*.c)))
 $(BUILD)/libcudamock.a: $(MOCK_OBJ)
 $(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm

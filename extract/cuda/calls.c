@@ -1,5 +1,6 @@
 /* The real table: thin adapters over the CUDA runtime, cuBLAS and cuDNN. */
 #include "extract/cuda/calls.h"
+#include "extract/cuda/calls_blas.h"
 
 #include <cublasLt.h>
 #include <cublas_v2.h>
@@ -38,6 +39,30 @@ static cudaError_t new_stream(void **out)
     cudaStream_t stream = NULL;
     cudaError_t status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
     *out = stream;
+    return status;
+}
+
+static cudaError_t new_event(void **out, int timed)
+{
+    cudaEvent_t event = NULL;
+    cudaError_t status = cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming);
+    *out = event;
+    return status;
+}
+
+static cudaError_t end_capture(void *stream, void **out)
+{
+    cudaGraph_t graph = NULL;
+    cudaError_t status = cudaStreamEndCapture(stream, &graph);
+    *out = graph;
+    return status;
+}
+
+static cudaError_t make_graph(void **out, void *graph)
+{
+    cudaGraphExec_t ready = NULL;
+    cudaError_t status = cudaGraphInstantiate(&ready, graph, 0);
+    *out = ready;
     return status;
 }
 

@@ -7,6 +7,7 @@
 #define OUTPOST_CUDA_DNN_H
 
 #include "extract/backend.h"
+#include "extract/cuda/calls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,6 @@ enum dnn_number {
     DNN_NUMBERS_END
 };
 
-typedef enum element { ELEMENT_F32, ELEMENT_F16, ELEMENT_BF16 } element;
 size_t element_bytes(element e);
 /* What maps are made of: f32 for fp32 and tf32. */
 element element_of(precision p);

@@ -1,0 +1,38 @@
+/* Softmax attention: y = softmax(scale q k^T + bias) v for each head, in three steps: a batch of
+ * products, a softmax kernel, a batch of products.
+ * Sequences of t tokens lie one behind another: qkv [sequences,t,3 width], channels [q; k; v], heads
+ * d = width / heads apart; y [sequences,t,width].  Scores are f32, what multiplies v has the type of
+ * the maps.  Where the scores of all sequences do not fit, they are taken in parts: some sequences at a
+ * time, or some queries of one. */
+#ifndef OUTPOST_CUDA_ATTENTION_H
+#define OUTPOST_CUDA_ATTENTION_H
+
+#include "extract/cuda/device.h"
+
+typedef struct attention_shape {
+    int sequences, t, heads, d;
+    float scale;
+    element type;
+    int tf32;
+    size_t limit; /* bytes of scores at a time */
+} attention_shape;
+
+typedef struct attention attention;
+
+/* What is added to the scores before the softmax, done by the caller: queue softmax on `count` rows of t
+ * scores, rows of sequence first..., heads, queries from `query`. */
+typedef struct attention_part {
+    int first, sequences; /* of this part */
+    int query, queries;
+    void *scores, *weights; /* [sequences,heads,queries,t]: f32, and the maps' type */
+} attention_part;
+typedef int attention_softmax(void *context, const attention_part *p);
+
+int attention_new(attention **out, const attention_shape *s);
+size_t attention_scratch(const attention *a); /* bytes, of scores and weights */
+/* Fixes the addresses: uploads the lists of operands. */
+int attention_bind(attention *a, cuda_backend *be, const void *qkv, void *y, void *scratch);
+int attention_run(const attention *a, cuda_backend *be, attention_softmax *softmax, void *context);
+void attention_free(attention **a);
+
+#endif
