@@ -73,18 +73,19 @@ size_t attention_scratch(const attention *a)
 }
 
 /* The operands of one part: q, k, v, y, scores, weights of each sequence and head. */
-static void list(const attention *a, const attention_part *p, const char *qkv, char *y, const char **out)
+static void list(const attention *a, const attention_part *p, const char *qkv, const char *y, const char **out)
 {
-    size_t width = (size_t)a->s.heads * (size_t)a->s.d, bytes = element_bytes(a->s.type), n = a->per_part;
-    size_t t = (size_t)a->s.t, scores = (size_t)p->queries * t;
+    const attention_shape *s = &a->s;
+    size_t bytes = element_bytes(s->type), n = a->per_part, scores = (size_t)p->queries * (size_t)s->t;
+    size_t query = (size_t)p->query;
     for (size_t i = 0; i < (size_t)p->sequences; i++)
-        for (size_t h = 0; h < (size_t)a->s.heads; h++) {
-            size_t at = i * (size_t)a->s.heads + h, first = ((size_t)p->first + i) * t;
-            const char *x = qkv + (first * 3 * width + h * (size_t)a->s.d) * bytes;
-            out[at] = x + (size_t)p->query * 3 * width * bytes;
-            out[n + at] = x + width * bytes;
-            out[2 * n + at] = x + 2 * width * bytes;
-            out[3 * n + at] = y + ((first + (size_t)p->query) * width + h * (size_t)a->s.d) * bytes;
+        for (size_t h = 0; h < (size_t)s->heads; h++) {
+            size_t at = i * (size_t)s->heads + h, sequence = (size_t)p->first + i;
+            size_t x = sequence * s->x.sequence + h * s->x.head, to = sequence * s->y.sequence + h * s->y.head;
+            out[at] = qkv + (s->q + x + query * (size_t)s->x.row) * bytes;
+            out[n + at] = qkv + (s->k + x) * bytes;
+            out[2 * n + at] = qkv + (s->v + x) * bytes;
+            out[3 * n + at] = y + (to + query * (size_t)s->y.row) * bytes;
             out[4 * n + at] = (char *)p->scores + at * scores * sizeof(float);
             out[5 * n + at] = (char *)p->weights + at * scores * bytes;
         }
@@ -114,19 +115,19 @@ done:
 
 int attention_run(const attention *a, cuda_backend *be, attention_softmax *softmax, void *context)
 {
-    int rc = 0, width = a->s.heads * a->s.d;
+    int rc = 0;
     for (size_t i = 0; i < a->n_parts; i++) {
         const attention_part *p = &a->parts[i];
         void **l = (void **)(void *)a->lists + i * LISTS * a->per_part;
-        blas_batch b = { .b_transposed = 1, .n = p->queries, .m = a->s.t, .k = a->s.d, .lda = 3 * width,
-                         .ldb = 3 * width, .ldc = a->s.t, .alpha = a->s.scale, .in = a->s.type,
+        blas_batch b = { .b_transposed = 1, .n = p->queries, .m = a->s.t, .k = a->s.d, .lda = a->s.x.row,
+                         .ldb = a->s.x.row, .ldc = a->s.t, .alpha = a->s.scale, .in = a->s.type,
                          .out = ELEMENT_F32, .tf32 = a->s.tf32, .count = p->sequences * a->s.heads };
         b.a = (const void *const *)l;
         b.b = (const void *const *)(l + a->per_part);
         b.c = l + 4 * a->per_part;
         BLAS(cuda.blas_batch(be->blas, &b), "queueing attention");
         TRY(softmax(context, p));
-        b = (blas_batch){ .n = p->queries, .m = a->s.d, .k = a->s.t, .lda = a->s.t, .ldb = 3 * width, .ldc = width,
+        b = (blas_batch){ .n = p->queries, .m = a->s.d, .k = a->s.t, .lda = a->s.t, .ldb = a->s.x.row, .ldc = a->s.y.row,
                           .alpha = 1, .in = a->s.type, .out = a->s.type, .tf32 = a->s.tf32,
                           .count = p->sequences * a->s.heads };
         b.a = (const void *const *)(l + 5 * a->per_part);

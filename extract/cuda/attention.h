@@ -1,16 +1,23 @@
 /* Softmax attention: y = softmax(scale q k^T + bias) v for each head, in three steps: a batch of
  * products, a softmax kernel, a batch of products.
- * Sequences of t tokens lie one behind another: qkv [sequences,t,3 width], channels [q; k; v], heads
- * d = width / heads apart; y [sequences,t,width].  Scores are f32, what multiplies v has the type of
- * the maps.  Where the scores of all sequences do not fit, they are taken in parts: some sequences at a
+ * Row i of head h of sequence s of q lies at q + s sequence + h head + i row, in elements, and so do k, v
+ * and y: the network's own [tokens, q k v] as well as heads taken apart.  Scores are f32, what multiplies
+ * v has the type of the maps.  Where the scores of all sequences do not fit, they are taken in parts: some sequences at a
  * time, or some queries of one. */
 #ifndef OUTPOST_CUDA_ATTENTION_H
 #define OUTPOST_CUDA_ATTENTION_H
 
 #include "extract/cuda/device.h"
 
+typedef struct attention_layout { /* in elements */
+    size_t sequence, head;
+    int row;
+} attention_layout;
+
 typedef struct attention_shape {
     int sequences, t, heads, d;
+    size_t q, k, v; /* first element of each in qkv */
+    attention_layout x, y;
     float scale;
     element type;
     int tf32;
@@ -19,12 +26,12 @@ typedef struct attention_shape {
 
 typedef struct attention attention;
 
-/* What is added to the scores before the softmax, done by the caller: queue softmax on `count` rows of t
- * scores, rows of sequence first..., heads, queries from `query`. */
+/* What is done at a time.  The caller queues the softmax of its rows, with what is added to the scores
+ * first: scores [sequences,heads,queries,t], sequences from `first`, queries from `query`. */
 typedef struct attention_part {
     int first, sequences; /* of this part */
     int query, queries;
-    void *scores, *weights; /* [sequences,heads,queries,t]: f32, and the maps' type */
+    void *scores, *weights; /* f32, and the maps' type; one memory where these are the same */
 } attention_part;
 typedef int attention_softmax(void *context, const attention_part *p);
 

@@ -137,6 +137,7 @@ int conv_graph_new(conv_graph **out, const dnn_target *t, const conv_key *asked,
         cuda_fault_set(FAULT_CODE);
     }
     CHECK(g != NULL, ERR_ENV, "cuDNN has no engine for %s", text);
+    g->asked = *asked;
     *out = g;
 done:
     return rc;

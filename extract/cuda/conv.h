@@ -10,6 +10,8 @@
 #include "extract/cuda/dnn.h"
 #include "extract/plan.h"
 
+enum { CONV_WORKSPACE = 512 << 20 }; /* bytes that an engine may use */
+
 typedef struct conv_key {
     int n, c, h, w;     /* of x */
     int k, oh, ow;      /* of y */
@@ -20,7 +22,7 @@ typedef struct conv_key {
 } conv_key;
 
 typedef struct conv_graph {
-    conv_key key;
+    conv_key asked, key; /* what is wanted, and what it does */
     dnn_list list;      /* what the plans refer to */
     dnn_plan *plans;    /* candidates, best first */
     int n_plans;
