@@ -22,19 +22,26 @@ static size_t align(size_t bytes)
     return (bytes + 255) / 256 * 256;
 }
 
-/* As many whole sequences as fit; of one that does not, as many queries. */
+/* 16 bytes of the smallest type: rows begin where wide loads can. */
+int attention_row(const attention *a)
+{
+    return (a->s.t + 7) / 8 * 8;
+}
+
+/* As many whole images as fit; of one sequence that does not, as many queries. */
 static void divide(attention *a)
 {
     const attention_shape *s = &a->s;
-    size_t row = (size_t)s->heads * (size_t)s->t * sizeof(float), one = row * (size_t)s->t;
-    size_t fit = s->limit / one, rows = s->limit / row;
-    a->sequences = fit < 1 ? 1 : fit > (size_t)s->sequences ? s->sequences : (int)fit;
-    a->queries = fit >= 1 || rows > (size_t)s->t ? s->t : rows < 1 ? 1 : (int)rows;
+    size_t row = (size_t)s->heads * (size_t)attention_row(a) * sizeof(float), one = row * (size_t)s->t;
+    size_t fit = s->limit / one / (size_t)s->together * (size_t)s->together, rows = s->limit / row;
+    if (fit < (size_t)s->together) fit = (size_t)s->together;
+    a->sequences = fit > (size_t)s->sequences ? s->sequences : (int)fit;
+    a->queries = s->together > 1 || rows >= (size_t)s->t ? s->t : rows < 1 ? 1 : (int)rows;
     a->per_part = (size_t)a->sequences * (size_t)s->heads;
     a->n_parts = (size_t)((s->sequences + a->sequences - 1) / a->sequences) *
                  (size_t)((s->t + a->queries - 1) / a->queries);
     a->scores = align((size_t)a->sequences * row * (size_t)a->queries);
-    a->weights = s->type == ELEMENT_F32 ? 0 : a->scores / sizeof(float) * element_bytes(s->type);
+    a->weights = s->type == ELEMENT_F32 ? 0 : align(a->scores / sizeof(float) * element_bytes(s->type));
 }
 
 int attention_new(attention **out, const attention_shape *s)
@@ -76,7 +83,7 @@ size_t attention_scratch(const attention *a)
 static void list(const attention *a, const attention_part *p, const char *qkv, const char *y, const char **out)
 {
     const attention_shape *s = &a->s;
-    size_t bytes = element_bytes(s->type), n = a->per_part, scores = (size_t)p->queries * (size_t)s->t;
+    size_t bytes = element_bytes(s->type), n = a->per_part, scores = (size_t)p->queries * (size_t)attention_row(a);
     size_t query = (size_t)p->query;
     for (size_t i = 0; i < (size_t)p->sequences; i++)
         for (size_t h = 0; h < (size_t)s->heads; h++) {
@@ -115,19 +122,19 @@ done:
 
 int attention_run(const attention *a, cuda_backend *be, attention_softmax *softmax, void *context)
 {
-    int rc = 0;
+    int rc = 0, row = attention_row(a);
     for (size_t i = 0; i < a->n_parts; i++) {
         const attention_part *p = &a->parts[i];
         void **l = (void **)(void *)a->lists + i * LISTS * a->per_part;
         blas_batch b = { .b_transposed = 1, .n = p->queries, .m = a->s.t, .k = a->s.d, .lda = a->s.x.row,
-                         .ldb = a->s.x.row, .ldc = a->s.t, .alpha = a->s.scale, .in = a->s.type,
+                         .ldb = a->s.x.row, .ldc = row, .alpha = a->s.scale, .in = a->s.type,
                          .out = ELEMENT_F32, .tf32 = a->s.tf32, .count = p->sequences * a->s.heads };
         b.a = (const void *const *)l;
         b.b = (const void *const *)(l + a->per_part);
         b.c = l + 4 * a->per_part;
         BLAS(cuda.blas_batch(be->blas, &b), "queueing attention");
         TRY(softmax(context, p));
-        b = (blas_batch){ .n = p->queries, .m = a->s.d, .k = a->s.t, .lda = a->s.t, .ldb = a->s.x.row, .ldc = a->s.y.row,
+        b = (blas_batch){ .n = p->queries, .m = a->s.d, .k = a->s.t, .lda = row, .ldb = a->s.x.row, .ldc = a->s.y.row,
                           .alpha = 1, .in = a->s.type, .out = a->s.type, .tf32 = a->s.tf32,
                           .count = p->sequences * a->s.heads };
         b.a = (const void *const *)(l + 5 * a->per_part);

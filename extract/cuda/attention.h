@@ -16,6 +16,7 @@ typedef struct attention_layout { /* in elements */
 
 typedef struct attention_shape {
     int sequences, t, heads, d;
+    int together;         /* sequences of an image, which no part divides unless it has one only */
     size_t q, k, v; /* first element of each in qkv */
     attention_layout x, y;
     float scale;
@@ -27,7 +28,8 @@ typedef struct attention_shape {
 typedef struct attention attention;
 
 /* What is done at a time.  The caller queues the softmax of its rows, with what is added to the scores
- * first: scores [sequences,heads,queries,t], sequences from `first`, queries from `query`. */
+ * first: scores [sequences,heads,queries,t], rows attention_row() apart, sequences from `first`, queries
+ * from `query`. */
 typedef struct attention_part {
     int first, sequences; /* of this part */
     int query, queries;
@@ -36,6 +38,7 @@ typedef struct attention_part {
 typedef int attention_softmax(void *context, const attention_part *p);
 
 int attention_new(attention **out, const attention_shape *s);
+int attention_row(const attention *a); /* elements from one row of scores or weights to the next: t and some */
 size_t attention_scratch(const attention *a); /* bytes, of scores and weights */
 /* Fixes the addresses: uploads the lists of operands. */
 int attention_bind(attention *a, cuda_backend *be, const void *qkv, void *y, void *scratch);

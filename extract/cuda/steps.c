@@ -73,7 +73,7 @@ device_view device_view_of(const device_plan *d, int tensor)
 
 /* ---- weights ----------------------------------------------------------------------------------- */
 
-static int upload(device_step *t, device_plan *d, const void *v, size_t bytes, void **out)
+int step_upload(device_step *t, device_plan *d, const void *v, size_t bytes, void **out)
 {
     int rc = 0;
     TRY(memory_alloc(d->be, bytes, 0, out));
@@ -89,11 +89,11 @@ static int upload_as(device_step *t, device_plan *d, const float *v, size_t n, e
 {
     int rc = 0;
     uint16_t *half = NULL;
-    if (type == ELEMENT_F32) return upload(t, d, v, n * sizeof *v, out);
+    if (type == ELEMENT_F32) return step_upload(t, d, v, n * sizeof *v, out);
     TRY(mem_new(&half, n, sizeof *half, t->s->name));
     for (size_t i = 0; i < n; i++)
         type_put(half, (int)type, i, v[i]);
-    TRY(upload(t, d, half, n * sizeof *half, out));
+    TRY(step_upload(t, d, half, n * sizeof *half, out));
 done:
     free(half);
     return rc;
@@ -199,8 +199,8 @@ static int prepare_depthwise(device_step *t, device_plan *d, const device_view *
     for (size_t i = 0; i < c; i++)
         for (size_t k = 0; k < area; k++)
             v[k * c + i] = t->s->w[i * area + k];
-    TRY(upload(t, d, v, c * area * sizeof *v, &t->w));
-    TRY(upload(t, d, t->s->b, c * sizeof *v, &t->b));
+    TRY(step_upload(t, d, v, c * area * sizeof *v, &t->w));
+    TRY(step_upload(t, d, t->s->b, c * sizeof *v, &t->b));
 done:
     free(v);
     return rc;
@@ -227,12 +227,12 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
     case OP_scale:
     case OP_groupnorm:
     case OP_layernorm:
-        TRY(upload(t, d, s->w, c * sizeof(float), &t->w));
-        TRY(upload(t, d, s->b, c * sizeof(float), &t->b));
+        TRY(step_upload(t, d, s->w, c * sizeof(float), &t->w));
+        TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
         break;
     case OP_embed:
-        TRY(upload(t, d, s->w, (size_t)y->h * c * sizeof(float), &t->w));
-        TRY(upload(t, d, s->b, c * sizeof(float), &t->b));
+        TRY(step_upload(t, d, s->w, (size_t)y->h * c * sizeof(float), &t->w));
+        TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
         break;
     case OP_attention: TRY(step_attention_prepare(t, d, x)); break;
     case OP_performer: TRY(step_performer_prepare(t, d, x, y)); break;

@@ -55,6 +55,8 @@ int step_bind(device_step *t, device_plan *d);
 int step_run(const device_step *t, const device_plan *d);
 void step_clear(device_step *t, device_plan *d);
 
+/* A copy on the device, freed with the step. */
+int step_upload(device_step *t, device_plan *d, const void *v, size_t bytes, void **out);
 /* Arguments of a kernel from x to y. */
 op_args step_args(const device_view *x, const device_view *y);
 

@@ -322,17 +322,17 @@ static int host_capture_begin(void *stream)
     return new_thing((void **)&((mock_stream *)stream)->capture, sizeof(work_list));
 }
 
-static int host_capture_end(void *stream, void **graph)
+static int host_capture_end(void *stream, void **recorded)
 {
     mock_stream *s = stream;
-    *graph = s->capture;
+    *recorded = s->capture;
     s->capture = NULL;
     return 0;
 }
 
-static int host_graph_make(void **ready, void *graph)
+static int host_graph_make(void **ready, void *recorded)
 {
-    const work_list *from = graph;
+    const work_list *from = recorded;
     int status = new_thing(ready, sizeof(work_list));
     for (size_t i = 0; status == 0 && i < from->n; i++)
         status = append(*ready, &from->v[i]);
@@ -344,11 +344,11 @@ static int host_graph_launch(void *ready, void *stream)
     return push(stream, (work){ .what = GRAPH, .dst = ready });
 }
 
-static int host_graph_free(void *graph)
+static int host_graph_free(void *recorded)
 {
-    if (graph == NULL) return 0;
-    free(((work_list *)graph)->v);
-    return free_thing(graph);
+    if (recorded == NULL) return 0;
+    free(((work_list *)recorded)->v);
+    return free_thing(recorded);
 }
 
 static int host_graph_free_ready(void *ready)

@@ -14,6 +14,13 @@
 
 enum { BATCH = 2, ROWS_MAX = 64, QUICK_MACS = 700000000 };
 
+/* What -p bf16, fp16 and tf32 may add: maps rounded to 8 and 11 bits, or the factors of products to 11,
+ * over many layers.  Wide: they bound how a network degrades, they do not find a wrong digit. */
+static double tolerance_of(const char *kind)
+{
+    return strcmp(kind, "bf16") == 0 ? 0.15 : strcmp(kind, "fp32") == 0 ? 0 : 0.02;
+}
+
 /* Relative to the tensor's norm.  The reference computes in double and stores f32. */
 static const double TOLERANCE_REF = 2e-7;
 
@@ -148,25 +155,25 @@ static void free_outputs(float **out, size_t n)
     free(out);
 }
 
-static void compare(const network *w, const char *device, const session *s, float **out)
+static void compare(const network *w, const char *device, const char *kind, const session *s, float **out)
 {
     for (size_t i = 0; i < w->n; i++) {
         const golden *g = &w->rows[i];
         char what[128];
-        snprintf(what, sizeof what, "%s %.60s against float64 PyTorch", device, g->tensor);
+        snprintf(what, sizeof what, "%s %s %.60s against float64 PyTorch", device, kind, g->tensor);
         check(deviation(g, out[i], s->p->outputs[i].count * BATCH),
-              strcmp(device, "ref") == 0 ? TOLERANCE_REF : tolerance_f32(g), w->name, what);
+              strcmp(device, "ref") == 0 ? TOLERANCE_REF : fmax(tolerance_f32(g), tolerance_of(kind)), w->name, what);
     }
 }
 
-static int test_devices(const network *w, const char *file, const char *const *devices, int n)
+static int test_devices(const network *w, const char *file, const char *const *devices, int n, const char *kind)
 {
     int rc = 0;
     session s[2] = { 0 };
     float **out[2] = { NULL, NULL };
     for (int d = 0; d < n; d++) {
-        TRY(run(&out[d], &s[d], w, file, devices[d], "fp32"));
-        compare(w, devices[d], &s[d], out[d]);
+        TRY(run(&out[d], &s[d], w, file, devices[d], kind));
+        compare(w, devices[d], kind, &s[d], out[d]);
     }
     for (size_t i = 0; i < w->n && n == 2; i++) {
         const golden *g = &w->rows[i];
@@ -184,7 +191,7 @@ done:
 }
 
 /* only: the one device to test, or NULL. */
-static void test_network(const network *w, const char *only)
+static void test_network(const network *w, const char *only, const char *kind)
 {
     int rc = 0, fd, n = 1;
     char file[64] = "/tmp/outpost-nets-XXXXXX";
@@ -197,7 +204,7 @@ static void test_network(const network *w, const char *only)
     TRY(model_build_as(&g, m, m->classes, w->side, 0));
     TRY(hash_write_weights(file, g, m->key_layouts, w->gain));
     if (only == NULL && (graph_macs(g) < QUICK_MACS || getenv("OUTPOST_LONG") != NULL)) n = 2;
-    TRY(test_devices(w, file, devices, n));
+    TRY(test_devices(w, file, devices, n, kind));
 done:
     if (rc < 0) check(1, 0, w->name, err_text());
     graph_free(&g);
@@ -215,11 +222,11 @@ static int asked_for(const char *name, char **words, int n)
     return n == 0;
 }
 
-/* [-d DEVICE] [NETWORK...] */
+/* [-d DEVICE] [-p PRECISION] [NETWORK...] */
 int main(int argc, char **argv)
 {
     static network w;
-    const char *path = "tests/golden/nets.tsv", *only = NULL;
+    const char *path = "tests/golden/nets.tsv", *only = NULL, *kind = "fp32";
     FILE *f = fopen(path, "r");
     if (f == NULL) {
         printf("1..0 # SKIP %s is not here: run from the project's root\n", path);
@@ -230,8 +237,13 @@ int main(int argc, char **argv)
         argc -= 2;
         argv += 2;
     }
+    if (argc > 2 && strcmp(argv[1], "-p") == 0) {
+        kind = argv[2];
+        argc -= 2;
+        argv += 2;
+    }
     while (next_network(f, &w) > 0)
-        if (asked_for(w.name, argv + 1, argc - 1)) test_network(&w, only);
+        if (asked_for(w.name, argv + 1, argc - 1)) test_network(&w, only, kind);
     fclose(f);
     printf("1..%d\n", test_number);
     return failures > 0;
