@@ -141,7 +141,7 @@ $(BUILD)/emu/mock.o: tests/mock/cuda.c $(BUILD)/flags
 $(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$(MOCK_OBJ)) $(patsubst %,$(BUILD)/emu/%.o,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
 $(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so)
-$(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a
+$(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
 # With the toolkit only: cuDNN plans for devices that are not here.
 $(BUILD)/unit/test_cuda_plans: $(CUDA_OBJ)
