@@ -180,6 +180,16 @@ regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look
 fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
 	$(Q)tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
+# --- a machine with a GPU (docs/gpu.md) ------------------------------------------------------------
+GPU_TESTS := $(addprefix $(BUILD)/unit/,test_twins test_plugin test_cuda_network test_nets)
+GPU_PARTS := $(PROGRAMS) $(PLUGIN) $(GPU_TESTS) $(BUILD)/tools/hash_weights $(BUILD)/demo-images
+check-gpu: $(GPU_PARTS) ## every kernel, operator and network on the GPU; NETS="..." PRECISIONS="..."
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run memcheck racecheck
+bench-gpu: $(GPU_PARTS) ## images/s of networks on the GPU, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers
+gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and run.sh
+	$(Q)tests/gpu/bundle.sh $(BUILD)
+
 # --- benchmarks: ours against peers, never a test ------------------------------------------------
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
@@ -206,5 +216,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all deps demo test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
+.PHONY: help all deps demo check-gpu bench-gpu gpu-bundle test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
