@@ -130,12 +130,11 @@ MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/c
 $(BUILD)/libcudamock.a: $(MOCK_OBJ)
 $(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
-# The CUDA twins on that device: launches rewritten as loops over blocks and threads (tests/emu).
+# The CUDA twins on that device: launches as loops over blocks and threads (tests/emu).
 EMU_CXX := $(shell command -v $(CXX) 2>/dev/null)
 $(BUILD)/emu/%.cu.o: %.cu tests/emu/cuda_runtime_api.h $(wildcard kernels/*.h kernels/*.def) $(BUILD)/flags
-	$(call say,EMU,$<)mkdir -p $(@D); sed -E 's/(\w+)<<<(.*), BLOCK, 0, (.*)>>>\(/emu::launch(\2, BLOCK, \3, \1, /' $< > $(@:.o=.cpp); \
-	  $(EMU_CXX) -std=c++17 -O2 -g -fPIC -ffp-contract=off -fno-exceptions -fno-rtti -fno-threadsafe-statics $(SANFLAGS) -w \
-	  -D__CUDACC__ $$(grep -q __syncthreads $< && echo -DEMU_BARRIERS) -Itests/emu -I. -include cuda_runtime_api.h -c -o $@ $(@:.o=.cpp)
+	$(call say,EMU,$<)mkdir -p $(@D); $(EMU_CXX) -x c++ -std=c++17 -O2 -g -fPIC -ffp-contract=off -fno-exceptions -fno-rtti \
+	  -fno-threadsafe-statics $(SANFLAGS) -w -D__CUDACC__ -Itests/emu -I. -include cuda_runtime_api.h -c -o $@ $<
 $(BUILD)/emu/mock.o: tests/mock/cuda.c $(BUILD)/flags
 	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DMOCK_TWINS=kernels_cuda -c -o $@ $<
 $(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$(MOCK_OBJ)) $(patsubst %,$(BUILD)/emu/%.o,$(KERNEL_SRC)) $(BUILD)/libcommon.a

@@ -55,6 +55,16 @@ static void print_tap(const node *v)
     else printf("  %-40s [%d,%d,%d]\n", v->tap, s.c, s.h, s.w);
 }
 
+/* As `extract inspect` calls them. */
+static void print_layouts(const model *m)
+{
+    if (m->key_layouts == NULL) return;
+    printf("key layouts ");
+    for (const layout *l = m->key_layouts; l->name != NULL; l++)
+        printf("%s%s", l == m->key_layouts ? "" : ", ", l->name);
+    printf("\n");
+}
+
 static int print_model(const model *m)
 {
     int rc = 0;
@@ -69,6 +79,7 @@ static int print_model(const model *m)
     printf("logits      [%d] by default; the checkpoint's %s.weight decides\n", m->classes,
            m->classifier);
     printf("checkpoints %s\n", m->layouts);
+    print_layouts(m);
     print_prep(m);
     printf("taps:\n");
     for (size_t i = 0; i < graph_nodes(g); i++)

@@ -11,6 +11,8 @@ enum { NETWORKS_MAX = 16 }; /* that are listed */
 typedef struct findings {
     recognised fit[NETWORKS_MAX];
     size_t n;
+    recognised near; /* where none fits; near.m NULL: nothing is near */
+    char wrong[120]; /* with it */
     size_t elements;
 } findings;
 
@@ -22,6 +24,8 @@ static void look(findings *f, const weights *w)
         f->elements += arrays_at(a, i)->count;
     f->n = weights_recognise(w, f->fit, NETWORKS_MAX);
     if (f->n > NETWORKS_MAX) f->n = NETWORKS_MAX;
+    f->near.m = NULL;
+    if (f->n == 0 && !weights_nearest(w, &f->near, f->wrong, sizeof f->wrong)) f->near.m = NULL;
 }
 
 static int is_resized(const recognised *r)
@@ -51,6 +55,13 @@ static json_t *networks_json(const findings *f)
     return all;
 }
 
+static json_t *nearest_json(const findings *f)
+{
+    if (f->near.m == NULL) return json_null();
+    return json_pack("{s:s, s:s, s:s}", "model", f->near.m->name, "layout", f->near.layout, "wrong",
+                     f->wrong);
+}
+
 static int print_json(FILE *f, const char *path, const weights *w, const findings *found)
 {
     int rc = 0;
@@ -58,10 +69,10 @@ static int print_json(FILE *f, const char *path, const weights *w, const finding
     char *text = NULL;
     json_t *tensors = json_array();
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:I, s:o}", "file", path, "container",
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:o}", "file", path, "container",
         arrays_container(a), "wrapper", arrays_wrapper(a), "prefix", weights_prefix(w), "model",
         found->n > 0 ? json_string(found->fit[0].m->name) : json_null(), "networks",
-        networks_json(found), "sha256", weights_sha256(w), "elements",
+        networks_json(found), "nearest", nearest_json(found), "sha256", weights_sha256(w), "elements",
         (json_int_t)found->elements, "tensors", tensors);
     CHECK(root != NULL, ERR_INPUT, "%s: a name is not UTF-8", path);
     for (size_t i = 0; i < arrays_count(a); i++) {
@@ -89,7 +100,11 @@ static void print_networks(FILE *f, const findings *found)
     const recognised *r = &found->fit[0];
     const char *before = "; the same tensors: ";
     if (found->n == 0) {
-        fprintf(f, "network     none of `extract models` fits\n");
+        fprintf(f, "network     none of `extract models` fits");
+        if (found->near.m != NULL)
+            fprintf(f, "; nearest is %s (layout %s): %s", found->near.m->name, found->near.layout,
+                    found->wrong);
+        fprintf(f, "\n");
         return;
     }
     fprintf(f, "network     %s (layout %s), %d classes", r->m->name, r->layout, r->classes);

@@ -118,21 +118,23 @@ int layout_in_order(key_how how, const array *const *part)
     return how == KEY_COPY || (how == KEY_TRANSPOSE && part[0]->rank == 1);
 }
 
-/* [rows,cols] -> [cols,rows] */
-static void transpose(float *dst, const float *src, size_t rows, size_t cols)
+/* [rows,cols] -> [cols,rows], every step'th float of dst; in tiles that stay in the first cache. */
+static void transpose(float *dst, size_t step, const float *src, size_t rows, size_t cols)
 {
-    for (size_t c = 0; c < cols; c++)
-        for (size_t r = 0; r < rows; r++)
-            dst[c * rows + r] = src[r * cols + c];
+    const size_t tile = 16;
+    for (size_t r0 = 0; r0 < rows; r0 += tile)
+        for (size_t c0 = 0; c0 < cols; c0 += tile)
+            for (size_t c = c0; c < cols && c < c0 + tile; c++)
+                for (size_t r = r0; r < rows && r < r0 + tile; r++)
+                    dst[(c * rows + r) * step] = src[r * cols + c];
 }
 
+/* [h,w,in,out] -> [out,in,h,w] */
 static void hwio(float *dst, const float *src, const size_t *dim)
 {
-    const size_t in = dim[2], out = dim[3], area = dim[0] * dim[1];
-    for (size_t o = 0; o < out; o++)
-        for (size_t i = 0; i < in; i++)
-            for (size_t k = 0; k < area; k++)
-                dst[(o * in + i) * area + k] = src[(k * in + i) * out + o];
+    const size_t area = dim[0] * dim[1];
+    for (size_t k = 0; k < area; k++)
+        transpose(dst + k, area, src + k * dim[2] * dim[3], dim[2], dim[3]);
 }
 
 static void place(key_how how, const array *a, const param *p, float *dst, const float *src)
@@ -140,9 +142,9 @@ static void place(key_how how, const array *a, const param *p, float *dst, const
     if (how == KEY_HWIO && a->rank == 4 && p->rank > 1) {
         hwio(dst, src, a->dim);
     } else if (how == KEY_TRANSPOSE && a->rank > 1) {
-        transpose(dst, src, product(a, 0, a->rank - 1), a->dim[a->rank - 1]);
+        transpose(dst, 1, src, product(a, 0, a->rank - 1), a->dim[a->rank - 1]);
     } else if (how == KEY_QKV && p->rank > 1) {
-        transpose(dst, src, a->dim[0], product(a, 1, a->rank));
+        transpose(dst, 1, src, a->dim[0], product(a, 1, a->rank));
     } else {
         memcpy(dst, src, a->count * sizeof *dst);
     }
@@ -151,11 +153,15 @@ static void place(key_how how, const array *a, const param *p, float *dst, const
 int layout_copy(key_how how, const array *const *part, int n, const param *p, float *dst)
 {
     int rc = 0;
-    float *values = NULL;
-    TRY(mem_new_aligned(&values, part[0]->count, sizeof *values, p->name));
+    float *values = NULL; /* of a part that is not f32 already */
     for (int i = 0; i < n; i++) {
-        array_to_f32(part[i], values);
-        place(how, part[i], p, dst + (size_t)i * part[i]->count, values);
+        const float *src = part[i]->data;
+        if (part[i]->type != ARRAY_F32) {
+            if (values == NULL) TRY(mem_new_aligned(&values, part[0]->count, sizeof *values, p->name));
+            array_to_f32(part[i], values);
+            src = values;
+        }
+        place(how, part[i], p, dst + (size_t)i * part[i]->count, src);
     }
 done:
     free(values);

@@ -49,5 +49,8 @@ typedef struct recognised { /* a network that a checkpoint may belong to */
  * size first, then those whose positions need resampling; else in the order of `models`.  Writes up to
  * `room`, returns how many there are. */
 size_t weights_recognise(const weights *w, recognised *out, size_t room);
+/* For a file that none fits: the network that makes sense of most of it, with what is wrong in words
+ * ("2 tensors missing, 1 unexpected").  0 when no network makes sense of half of it. */
+int weights_nearest(const weights *w, recognised *out, char *wrong, size_t room);
 
 #endif

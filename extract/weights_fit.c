@@ -3,6 +3,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,4 +173,43 @@ size_t weights_recognise(const weights *w, recognised *out, size_t room)
         n++;
     }
     return n;
+}
+
+/* "2 tensors missing, 1 unexpected, 3 of another shape" */
+static void describe(char *text, size_t room, const fitting *f)
+{
+    const struct {
+        size_t n;
+        const char *words;
+    } parts[] = { { f->missing, "missing" }, { f->unexpected, "unexpected" },
+                  { f->misshaped, "of another shape" } };
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < 3 && used < room; i++)
+        if (parts[i].n > 0)
+            used += (size_t)snprintf(text + used, room - used, "%s%zu %s%s", used > 0 ? ", " : "",
+                                     parts[i].n, used > 0 ? "" : parts[i].n > 1 ? "tensors " : "tensor ",
+                                     parts[i].words);
+}
+
+int weights_nearest(const weights *w, recognised *out, char *wrong, size_t room)
+{
+    fitting best = { .missing = SIZE_MAX / 2 };
+    graph *g = NULL;
+    *out = (recognised){ .m = NULL };
+    for (const model *const *m = models; *m != NULL; m++)
+        for (const layout *l = layouts_of(*m); l->name != NULL; l++) {
+            int classes = classes_under(w, *m, l);
+            fitting f;
+            if (classes == 0) classes = (*m)->classes;
+            if (model_build_as(&g, *m, classes, (*m)->prep.side, l->variant) == 0 &&
+                fitting_count(&f, w, l, g, SIZE_MAX) == 0 && fitting_better(&f, &best)) {
+                best = f;
+                *out = (recognised){ .m = *m, .l = l, .classes = classes, .side = (*m)->prep.side };
+                layout_call(out->layout, sizeof out->layout, *m, l);
+            }
+            graph_free(&g);
+        }
+    describe(wrong, room, &best);
+    return out->m != NULL && best.used > best.missing && best.used > best.unexpected;
 }

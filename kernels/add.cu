@@ -1,36 +1,47 @@
-/* y = a + b, with KF_RELU then max(y, 0): the end of a residual block.
- *   x0, x1, y  [n,h,w,c]; y may be either operand
+/* y = act(a + b): the end of a residual block.
+ *   x0, x1, y  [n,h,w,c] of one type; y may be either operand      act
  * Compiled twice: as C11 (the CPU twin) and by nvcc (the CUDA twin). */
 #include "kernels/table.h"
 
-OP_MATH float add(float a, float b, int relu)
-{
-    float y = a + b;
-    return relu ? op_relu(y) : y;
-}
 #ifndef __CUDACC__
 int add_fwd_cpu(const op_args *a)
 {
     size_t count = op_count(a);
-    int relu = (a->flags & KF_RELU) != 0;
 #pragma omp parallel for
     for (size_t i = 0; i < count; i++)
-        a->y[i] = add(a->x[0][i], a->x[1][i], relu);
+        op_y(a, i, op_act(op_x(a, i) + type_get(a->x[1], a->x_type, i), a->act));
     return 0;
 }
 #else
 #include "kernels/launch.h"
 
-static __global__ void fwd(const float *x0, const float *x1, float *y, int relu, size_t count)
+template <int T, int W>
+static __global__ void fwd(const void *x0, const void *x1, void *y, int act, size_t count)
 {
-    GRID_STRIDE(i, count) y[i] = add(x0[i], x1[i], relu);
+    GRID_STRIDE(i, count)
+    {
+        float v[W], u[W];
+        load<T, W>(x0, i * W, v);
+        load<T, W>(x1, i * W, u);
+#pragma unroll
+        for (int e = 0; e < W; e++)
+            v[e] += u[e];
+        activate<W>(v, act);
+        store<T, W>(y, i * W, v);
+    }
 }
 
 OP_API int add_fwd_cuda(const op_args *a)
 {
     size_t count = op_count(a);
-    fwd<<<blocks_for(count), BLOCK, 0, (cudaStream_t)a->stream>>>(
-        a->x[0], a->x[1], a->y, (a->flags & KF_RELU) != 0, count);
+    by_type(a->x_type, [&](auto t) {
+        constexpr int T = t.value, W = wide(T);
+        if (count % W == 0 && aligned(a->x[0]) && aligned(a->x[1]) && aligned(a->y))
+            launch(fwd<T, W>, blocks_for(count / W), a->stream, a->x[0], a->x[1], a->y, a->act,
+                   count / W);
+        else
+            launch(fwd<T, 1>, blocks_for(count), a->stream, a->x[0], a->x[1], a->y, a->act, count);
+    });
     return launched("add forward");
 }
 #endif

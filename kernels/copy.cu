@@ -1,6 +1,6 @@
 /* Copies a slice of channels: y[row, y_at + k] = x[row, x_at + k] for k < c.  A concatenation is one
- * such copy per part; the other channels of y keep what they hold.
- *   x0 [n,h,w,x_c]      y [n,h,w,y_c]; the two do not overlap
+ * such copy per part; the other channels of y keep what they hold.  Also a change of type.
+ *   x0 [n,h,w,x_c]      y [n,h,w,y_c]: one type, or one of them f32; the two do not overlap
  * Compiled twice: as C11 (the CPU twin) and by nvcc (the CUDA twin). */
 #include "kernels/table.h"
 
@@ -15,29 +15,38 @@ int copy_fwd_cpu(const op_args *a)
 #pragma omp parallel for
     for (size_t r = 0; r < rows; r++)
         for (int k = 0; k < a->c; k++)
-            a->y[slice_index(r, a->y_c, a->y_at, k)] =
-                a->x[0][slice_index(r, a->x_c, a->x_at, k)];
+            op_y(a, slice_index(r, a->y_c, a->y_at, k), op_x(a, slice_index(r, a->x_c, a->x_at, k)));
     return 0;
 }
 #else
 #include "kernels/launch.h"
 
-static __global__ void fwd(const float *x, float *y, int c, int x_c, int x_at, int y_c, int y_at,
-                           size_t count)
+template <int X, int Y, int W>
+static __global__ void fwd(const void *x, void *y, divisor per_row, int x_c, int x_at, int y_c,
+                           int y_at, size_t count)
 {
     GRID_STRIDE(i, count)
     {
+        float v[W];
         int k;
-        size_t r = divide(i, c, &k);
-        y[slice_index(r, y_c, y_at, k)] = x[slice_index(r, x_c, x_at, k)];
+        size_t r = divide(i, per_row, &k);
+        load<X, W>(x, slice_index(r, x_c, x_at, k * W), v);
+        store<Y, W>(y, slice_index(r, y_c, y_at, k * W), v);
     }
 }
 
 OP_API int copy_fwd_cuda(const op_args *a)
 {
     size_t count = op_count(a);
-    fwd<<<blocks_for(count), BLOCK, 0, (cudaStream_t)a->stream>>>(
-        a->x[0], a->y, a->c, a->x_c, a->x_at, a->y_c, a->y_at, count);
+    by_types(a->x_type, a->y_type, [&](auto x, auto y) {
+        constexpr int X = x.value, Y = y.value, W = wide(X, Y);
+        if ((a->c | a->x_c | a->x_at | a->y_c | a->y_at) % W == 0 && aligned(a->x[0]) && aligned(a->y))
+            launch(fwd<X, Y, W>, blocks_for(count / W), a->stream, a->x[0], a->y,
+                   divisor_of(a->c / W), a->x_c, a->x_at, a->y_c, a->y_at, count / W);
+        else
+            launch(fwd<X, Y, 1>, blocks_for(count), a->stream, a->x[0], a->y, divisor_of(a->c),
+                   a->x_c, a->x_at, a->y_c, a->y_at, count);
+    });
     return launched("slice copy forward");
 }
 #endif

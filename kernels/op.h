@@ -1,40 +1,47 @@
-/* What the two twins of a kernel share: the argument block, the qualifiers, the index arithmetic.
+/* What the two twins of a kernel share: the argument block and the index arithmetic.
  * Read by C11 (CPU twin) and by nvcc's C++17 (CUDA twin).
  *
- * Tensors are float32, NHWC: element (n,h,w,c) of [N,H,W,C] lies at ((n*H + h)*W + w)*C + c.
- * "Rows" are the N*H*W groups of C neighbours.  A twin owns nothing, allocates nothing and checks
- * nothing about its arguments: kernel_problem() in kernels/table.h has done that. */
+ * Maps are NHWC: element (n,h,w,c) of [N,H,W,C] lies at ((n*H + h)*W + w)*C + c; "rows" are the N*H*W
+ * groups of C neighbours.  Tokens are maps, too.  Maps are float32, float16 or bfloat16; what is written
+ * "f32" at the head of a kernel is float32 whatever the maps are.  Arithmetic is float32 or wider.
+ * A twin owns nothing, allocates nothing and checks nothing about its arguments: kernel_problem() in
+ * kernels/table.h has done that. */
 #ifndef OUTPOST_OP_H
 #define OUTPOST_OP_H
+
+#include "kernels/curves.h"
+#include "kernels/types.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __CUDACC__
-#define OP_MATH static __host__ __device__ __forceinline__
-#define OP_API extern "C"
-#else
-#define OP_MATH static inline
-#define OP_API
-#endif
-
 enum kernel_flags {
-    KF_RELU = 1,      /* scale_shift, add: max(.,0) of the result, NaN stays NaN */
     KF_CEIL = 2,      /* pools: output size rounds up */
     KF_COUNT_PAD = 4, /* avgpool: padding counts in the divisor (torch's count_include_pad) */
-    KF_NCHW = 8       /* normalise: y is [N,C,H,W] */
+    KF_NCHW = 8,      /* normalise, export: y is [N,C,H,W] */
+    KF_ZERO_PAD = 16  /* maxpool: padding is zeros that take part */
 };
 
+/* gap: numbered as extract/plan.h's `reduction`; 0 is the mean as well. */
+enum kernel_reduce { KR_DEFAULT, KR_MEAN, KR_SUM, KR_MAX, KR_COUNT };
+
 typedef struct op_args {
-    const float *x[4];       /* operands, listed at the head of each kernel */
+    const void *x[4];        /* operands, listed at the head of each kernel */
     const unsigned char *u8; /* normalise: the decoded images, [N,H,W,C] */
-    float *y;
+    void *y;
+    int x_type, y_type;      /* enum kernel_type of x[0] and of y (0: float32) */
     int n, c, h, w;          /* the first operand; of a slice copy: what is copied */
     int oh, ow;              /* rows and columns of y, where they differ from x's */
-    int kernel, stride, pad; /* pools: square windows */
+    int kernel, stride, pad; /* pools, dwconv, unfold: square windows */
     int x_c, x_at;           /* copy: channels of the tensor x lies in; the first one read */
     int y_c, y_at;           /* copy, shortcut_a: channels of y; the first one written */
+    int groups;              /* groupnorm: groups; attention: heads; performer: random features */
+    int window, shift;       /* attention: side of a window, 0: one that holds all; cyclic shift */
+    float scale;             /* softmax: factor of x before anything else, not 0 */
+    float eps;               /* norms */
+    int act;                 /* enum kernel_act, last of all */
+    int reduce;              /* gap: enum kernel_reduce */
     unsigned flags;          /* enum kernel_flags */
     void *stream;            /* cudaStream_t of the CUDA twin; the CPU twin ignores it */
 } op_args;
@@ -49,10 +56,31 @@ OP_MATH size_t op_count(const op_args *a)
     return op_rows(a) * (size_t)a->c;
 }
 
-/* torch's `x < 0 ? 0 : x`: NaN stays NaN and -0 stays -0. */
-OP_MATH float op_relu(float x)
+/* Elements from one row to the next, where rows may be wider than their c channels. */
+OP_MATH int op_x_stride(const op_args *a)
 {
-    return x < 0.0f ? 0.0f : x;
+    return a->x_c > 0 ? a->x_c : a->c;
+}
+
+OP_MATH int op_y_stride(const op_args *a)
+{
+    return a->y_c > 0 ? a->y_c : a->c;
+}
+
+/* Operands that are float32 whatever the maps are. */
+OP_MATH const float *op_f32(const op_args *a, int i)
+{
+    return (const float *)a->x[i];
+}
+
+OP_MATH float op_x(const op_args *a, size_t at)
+{
+    return type_get(a->x[0], a->x_type, at);
+}
+
+OP_MATH void op_y(const op_args *a, size_t at, float v)
+{
+    type_put(a->y, a->y_type, at, v);
 }
 
 /* Output length of a pool: floor((in + 2 pad - k) / s) + 1; with ceil rounded up, less one when the

@@ -59,7 +59,7 @@ static int queue(cuda_backend *be, const unsigned char *u8, const float *k, floa
     op_args args = { .x = { k, k + 3 }, .u8 = u8, .y = a, .n = 1, .c = 3, .h = SIDE, .w = SIDE };
     TRY(device_run(be, KERNEL_normalise_fwd, &args));
     args = (op_args){ .x = { a, k + 6, k + 9 }, .y = b, .n = 1, .c = 3, .h = SIDE, .w = SIDE,
-                      .flags = KF_RELU };
+                      .act = KA_RELU };
     TRY(device_run(be, KERNEL_scale_shift_fwd, &args));
     args = (op_args){ .x = { a, b }, .y = c, .n = 1, .c = 3, .h = SIDE, .w = SIDE };
     TRY(device_run(be, KERNEL_add_fwd, &args));

@@ -1,105 +1,178 @@
 /* Stands in for CUDA's header when the CUDA twins of kernels/ are compiled for the CPU (rule in the
- * Makefile): a launch `fwd<<<grid, block, 0, stream>>>(...)`, rewritten to emu::launch, becomes loops
- * over blocks and threads.  Holds the kernels' index arithmetic, bounds and barriers to the CPU twins
- * where there is no GPU; says nothing of the GPU's own arithmetic or speed.
+ * Makefile): a launch becomes loops over blocks and threads.  Holds the kernels' index arithmetic, bounds,
+ * barriers and shuffles to the CPU twins where there is no GPU; says nothing of the GPU's own arithmetic
+ * or speed.
  *
- * Kernels with barriers run each thread of a block as a context of its own; barrier by barrier the
- * threads take their turns in the opposite order, so that a missing barrier changes the result. */
+ * Kernels whose threads meet run each thread of a block as a context of its own.  A thread that reaches a
+ * barrier waits for all threads of its block, one that reaches a shuffle for those of its warp; threads
+ * that can go on take turns, in the opposite order each time, so that a missing barrier changes the
+ * result.  Where none can go on, part of a block or warp has gone past a meeting: that aborts. */
 #ifndef OUTPOST_EMU_CUDA_H
 #define OUTPOST_EMU_CUDA_H
 
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 
 #define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __launch_bounds__(...)
 #define __shared__ static /* one block runs at a time */
 
 typedef void *cudaStream_t;
+
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
 
 struct emu_index {
     unsigned x;
 };
 static emu_index blockIdx, threadIdx, blockDim, gridDim;
 
-#ifdef EMU_BARRIERS
 namespace emu {
-enum { STACK = 1 << 15, THREADS = 1024 };
+enum { STACK = 1 << 16, THREADS = 256, LANES = 32 };
+enum state { READY, AT_BARRIER, AT_SHUFFLE, ENDED };
 static ucontext_t scheduler, fibers[THREADS];
-static bool ended[THREADS];
+static state states[THREADS];
+static float given[2][THREADS]; /* two sets: a fast lane's next shuffle leaves this one alone */
+static unsigned shuffles[THREADS];
 static void (*body)(void *);
 static void *body_args;
+static bool joined;
+
+static void wait(state at)
+{
+    unsigned self = threadIdx.x;
+    if (!joined) {
+        fprintf(stderr, "emu: a kernel whose threads meet was launched by launch()\n");
+        abort();
+    }
+    states[self] = at;
+    swapcontext(&fibers[self], &scheduler);
+    threadIdx.x = self;
+}
 
 static void fiber()
 {
     unsigned self = threadIdx.x;
     body(body_args);
-    ended[self] = true;
+    states[self] = ENDED;
     swapcontext(&fibers[self], &scheduler);
 }
-} // namespace emu
 
-static void __syncthreads()
+/* Frees threads first..end that are all at `meeting`, ended ones aside. */
+static bool release(unsigned first, unsigned end, state meeting)
 {
-    unsigned self = threadIdx.x;
-    swapcontext(&emu::fibers[self], &emu::scheduler);
-    threadIdx.x = self;
+    bool any = false;
+    for (unsigned t = first; t < end; t++) {
+        if (states[t] != meeting && states[t] != ENDED) return false;
+        any |= states[t] == meeting;
+    }
+    for (unsigned t = first; any && t < end; t++)
+        if (states[t] == meeting) states[t] = READY;
+    return any;
 }
 
-namespace emu {
-static void run_block(void (*f)(void *), void *args, char *stacks)
+static bool run_ready(bool back)
 {
-    unsigned left = blockDim.x;
-    body = f;
-    body_args = args;
+    bool any = false;
+    for (unsigned i = 0; i < blockDim.x; i++) {
+        unsigned t = back ? blockDim.x - 1 - i : i;
+        if (states[t] != READY) continue;
+        any = true;
+        threadIdx.x = t;
+        swapcontext(&scheduler, &fibers[t]);
+    }
+    return any;
+}
+
+static void run_joined(char *stacks)
+{
+    bool ended = false, any;
     for (unsigned t = 0; t < blockDim.x; t++) {
         getcontext(&fibers[t]);
         fibers[t].uc_stack.ss_sp = stacks + (size_t)t * STACK;
         fibers[t].uc_stack.ss_size = STACK;
         makecontext(&fibers[t], fiber, 0);
-        ended[t] = false;
+        states[t] = READY;
+        shuffles[t] = 0;
     }
-    for (bool back = false; left > 0; back = !back)
-        for (unsigned i = 0; i < blockDim.x; i++) {
-            unsigned t = back ? blockDim.x - 1 - i : i;
-            if (ended[t]) continue;
-            threadIdx.x = t;
-            swapcontext(&scheduler, &fibers[t]);
-            left -= ended[t];
+    for (bool back = false; !ended; back = !back) {
+        any = run_ready(back);
+        ended = true;
+        for (unsigned t = 0; t < blockDim.x; t++)
+            ended &= states[t] == ENDED;
+        for (unsigned t = 0; t < blockDim.x; t += LANES)
+            any |= release(t, t + LANES < blockDim.x ? t + LANES : blockDim.x, AT_SHUFFLE);
+        any |= release(0, blockDim.x, AT_BARRIER);
+        if (!any && !ended) {
+            fprintf(stderr, "emu: threads of a block wait for each other for ever\n");
+            abort();
         }
+    }
 }
-} // namespace emu
-#else
-namespace emu {
-enum { STACK = 1, THREADS = 1024 };
-static void run_block(void (*f)(void *), void *args, char *)
-{
-    for (threadIdx.x = 0; threadIdx.x < blockDim.x; threadIdx.x++)
-        f(args);
-}
-} // namespace emu
-#endif
 
-namespace emu {
 template <typename Call> static void call(void *c)
 {
     (*(Call *)c)();
 }
 
-template <typename Kernel, typename... Args>
-static void launch(unsigned grid, unsigned block, cudaStream_t, Kernel kernel, Args... args)
+template <typename Call> static void blocks(bool meet, unsigned grid, unsigned block, Call &bound)
 {
-    auto bound = [&] { kernel(args...); };
-    char *stacks = (char *)malloc((size_t)block * STACK);
-    if (stacks == nullptr || grid == 0 || block > THREADS) abort();
+    char *stacks = meet ? (char *)malloc((size_t)block * STACK) : nullptr;
+    if ((meet && stacks == nullptr) || grid == 0 || block > THREADS) abort();
     gridDim.x = grid;
     blockDim.x = block;
-    for (blockIdx.x = 0; blockIdx.x < grid; blockIdx.x++)
-        run_block(call<decltype(bound)>, &bound, stacks);
+    joined = meet;
+    body = call<Call>;
+    body_args = &bound;
+    for (blockIdx.x = 0; blockIdx.x < grid; blockIdx.x++) {
+        if (meet) {
+            run_joined(stacks);
+            continue;
+        }
+        for (threadIdx.x = 0; threadIdx.x < block; threadIdx.x++)
+            bound();
+    }
     free(stacks);
 }
 } // namespace emu
+
+static inline void __syncthreads()
+{
+    emu::wait(emu::AT_BARRIER);
+}
+
+static inline float __shfl_xor_sync(unsigned, float v, int lanes)
+{
+    unsigned self = threadIdx.x, set = emu::shuffles[self]++ & 1;
+    emu::given[set][self] = v;
+    emu::wait(emu::AT_SHUFFLE);
+    return emu::given[set][self ^ (unsigned)lanes];
+}
+
+/* What kernels/launch.h has for a GPU. */
+template <typename... P, typename... A>
+static inline void launch(void (*kernel)(P...), unsigned grid, void *, A... args)
+{
+    auto bound = [&] { kernel(args...); };
+    emu::blocks(false, grid, 256, bound);
+}
+
+template <typename... P, typename... A>
+static inline void launch_joined(void (*kernel)(P...), unsigned grid, void *, A... args)
+{
+    auto bound = [&] { kernel(args...); };
+    emu::blocks(true, grid, 256, bound);
+}
 
 #endif

@@ -17,7 +17,7 @@ int main(int argc, char **argv)
     m = model_find(argv[1]);
     CHECK(m != NULL, ERR_USAGE, "no network '%s'", argv[1]);
     TRY(model_build(&g, m, m->classes));
-    TRY(hash_write_weights(argv[3], g, strtod(argv[2], NULL)));
+    TRY(hash_write_weights(argv[3], g, m->key_layouts, strtod(argv[2], NULL)));
 done:
     if (rc < 0) fprintf(stderr, "hash_weights: %s\n", err_text());
     graph_free(&g);

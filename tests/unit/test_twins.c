@@ -1,9 +1,11 @@
-/* Every kernel of kernels/table.def, CPU twin against CUDA twin, on a real device through the plugin:
- * one element, odd sizes, more work than threads, zeros, huge values, infinities and NaN.
- * Whatever IEEE 754 fixes must agree to the bit; softmax, whose twins sum in another order and use
- * another expf, within 2e-6 relative.
+/* Every kernel of kernels/table.def in every type, CPU twin against CUDA twin, on a real device through
+ * the plugin: one element, odd sizes, rows of every path, addresses that are not aligned, zeros, huge
+ * values, denormals, infinities and NaN; then in place, and one image of the batch alone, which must
+ * give the same bits.
+ * Whatever IEEE 754 fixes must agree to the bit.  Twins that sum in another order or use another expf or
+ * erff agree within what `tolerance_of` says, and one rounding where y has 16 bits.
  * Without a device the CUDA twins are run by emulation on the CPU (tests/emu), which holds their
- * indices, bounds and barriers; without that too, the whole file is skipped. */
+ * indices, bounds, barriers and shuffles; without that too, the whole file is skipped. */
 #include "common/err.h"
 #include "extract/plugin.h"
 
@@ -49,113 +51,418 @@ static float draw_float(int odd)
 }
 
 typedef struct sizes {
-    size_t x, y; /* floats of x[0] and of y */
+    size_t x[3], y; /* elements */
 } sizes;
+
+typedef struct types {
+    int x, y;
+} types;
+
+/* ---- arguments --------------------------------------------------------------------------------- */
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* A map of whole windows: 2x2 in 4x6, 7x7 in 14x14, 7x7 alone, by variant 1, 2, 3; 0: no windows. */
+static void set_windows(op_args *a, int variant, int *h, int *w)
+{
+    if (variant == 0) return;
+    a->window = variant == 1 ? 2 : 7;
+    a->shift = variant == 1 ? 1 : variant == 2 ? 3 : 0;
+    *h = variant == 1 ? 4 : 7 * (4 - variant);
+    *w = variant == 1 ? 6 : 7 * (4 - variant);
+    a->n = least(a->n, 2);
+}
+
+static int heads_of(int c)
+{
+    return c % 32 == 0 ? c / 32 : c % 3 == 0 ? 3 : 1;
+}
+
+static void set_pool(op_args *a, int kernel, int stride)
+{
+    int ceil = (a->flags & KF_CEIL) != 0;
+    a->kernel = kernel;
+    a->stride = stride;
+    a->pad = kernel / 2;
+    a->oh = op_pooled(a->h, kernel, stride, a->pad, ceil);
+    a->ow = op_pooled(a->w, kernel, stride, a->pad, ceil);
+}
+
+static void set_scores(op_args *a, int variant)
+{
+    a->scale = 0.37f;
+    if (variant % 2 == 0) {
+        if (variant == 2) {
+            a->x_c = (a->c + 7) / 8 * 8 + 8;
+            a->y_c = (a->c + 7) / 8 * 8;
+        }
+        return;
+    }
+    set_windows(a, variant == 1 ? 1 : 2, &a->oh, &a->ow);
+    a->n = least(a->n, 2) * (a->oh / a->window) * (a->ow / a->window);
+    a->h = 3;
+    a->w = a->c = a->window * a->window;
+    if (variant == 3) a->x_c = a->y_c = 56;
+}
+
+static size_t area(int n, int h, int w, int c)
+{
+    return (size_t)n * (size_t)h * (size_t)w * (size_t)c;
+}
+
+/* Operands beside the first, and kernels on maps of their own. */
+static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
+{
+    size_t c = (size_t)a->c;
+    switch (kernel) {
+    case KERNEL_normalise_fwd:
+        s->x[0] = s->x[1] = c;
+        if (variant == 1) a->flags = KF_NCHW;
+        else a->y_c = variant == 2 && a->c <= 4 ? 4 : variant == 3 ? least(a->c, 7) + 1 : 0;
+        if (a->y_c > 0 && a->y_c < a->c) a->y_c = a->c + 1;
+        if (a->y_c > 0) s->y = op_rows(a) * (size_t)a->y_c;
+        break;
+    case KERNEL_scale_shift_fwd:
+    case KERNEL_layernorm_fwd:
+    case KERNEL_groupnorm_fwd: s->x[1] = s->x[2] = c; break;
+    case KERNEL_bias_act_fwd: s->x[1] = c; break;
+    case KERNEL_gate_fwd: s->x[1] = (size_t)a->n * c; break;
+    case KERNEL_add_fwd: s->x[1] = s->x[0]; break;
+    case KERNEL_embed_fwd:
+        s->x[1] = (1 + area(1, a->h, a->w, 1)) * c;
+        s->x[2] = c;
+        s->y = s->x[0] + (size_t)a->n * c;
+        break;
+    case KERNEL_softmax_fwd:
+        s->x[0] = op_rows(a) * (size_t)op_x_stride(a);
+        s->x[1] = (size_t)((2 * a->window - 1) * (2 * a->window - 1) * a->h);
+        s->y = op_rows(a) * (size_t)op_y_stride(a);
+        break;
+    case KERNEL_performer_sum_fwd:
+        s->x[0] = 3 * op_count(a);
+        s->x[1] = (size_t)a->groups * c;
+        s->y = (size_t)(a->n * ((a->h * a->w - 1) / 128 + 1) * a->groups) * (c + 1);
+        break;
+    case KERNEL_performer_out_fwd:
+        s->x[0] = 3 * op_count(a);
+        s->x[1] = (size_t)a->groups * c;
+        s->x[2] = (size_t)(a->n * a->groups) * (c + 1);
+        break;
+    default: break;
+    }
+    if (kernel == KERNEL_layernorm_fwd) {
+        s->x[0] = op_rows(a) * (size_t)op_x_stride(a);
+        s->y = op_rows(a) * (size_t)op_y_stride(a);
+    }
+}
+
+/* What changes the shape. */
+static void prepare_shape(int kernel, op_args *a, int variant)
+{
+    switch (kernel) {
+    case KERNEL_maxpool_fwd:
+    case KERNEL_avgpool_fwd:
+        a->flags = (variant & 2 ? KF_CEIL : 0) | (variant & 1 ? KF_COUNT_PAD : 0);
+        if (kernel == KERNEL_maxpool_fwd && variant == 1) a->flags = KF_ZERO_PAD;
+        set_pool(a, a->h < 3 || a->w < 3 ? 1 : 3, 1 + variant % 2);
+        break;
+    case KERNEL_dwconv_fwd:
+        set_pool(a, variant == 3 ? 3 : 3 + 2 * variant, 1 + variant / 2);
+        a->act = variant;
+        break;
+    case KERNEL_unfold_fwd:
+        a->c = least(a->c, 64);
+        set_pool(a, variant == 3 ? 7 : 3, variant == 3 ? 4 : 1 + variant % 2);
+        if (variant == 1) a->y_c = (9 * a->c + 7) / 8 * 8;
+        if (variant == 2) a->x_c = a->c + 3;
+        break;
+    case KERNEL_copy_fwd:
+        a->x_c = a->c;
+        a->x_at = variant == 0 ? 0 : a->c / 3;
+        a->c -= a->x_at;
+        a->y_at = 8 * (variant / 2) + variant % 2;
+        a->y_c = a->c + a->y_at + 8;
+        break;
+    case KERNEL_shortcut_a_fwd:
+    case KERNEL_merge_fwd:
+        a->oh = (a->h + 1) / 2;
+        a->ow = (a->w + 1) / 2;
+        if (kernel == KERNEL_merge_fwd) break;
+        a->y_c = 2 * a->c + variant % 2;
+        a->y_at = a->c / 2;
+        break;
+    case KERNEL_pad_crop_fwd:
+        a->oh = a->h + variant - 1 > 0 ? a->h + variant - 1 : 1;
+        a->ow = a->w + 2 - variant > 0 ? a->w + 2 - variant : 1;
+        break;
+    case KERNEL_layernorm_fwd:
+        a->eps = 1e-5f;
+        if (variant == 1) a->x_c = a->y_c = (a->c + 7) / 8 * 8;
+        if (variant == 2) a->x_c = a->c + 3;
+        break;
+    case KERNEL_groupnorm_fwd:
+        a->eps = 1e-5f;
+        a->groups = variant == 1 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
+        break;
+    case KERNEL_softmax_fwd: set_scores(a, variant); break;
+    case KERNEL_split_heads_fwd:
+    case KERNEL_join_heads_fwd:
+        set_windows(a, variant, &a->h, &a->w);
+        a->groups = heads_of(a->c);
+        break;
+    case KERNEL_performer_join_fwd: a->w = 1; break;
+    case KERNEL_performer_sum_fwd:
+    case KERNEL_performer_out_fwd:
+        a->c = least(a->c, 64);
+        a->groups = variant < 2 ? 32 : 64 - 31 * (variant - 2);
+        break;
+    default: break;
+    }
+}
 
 /* Completes the arguments of one kernel for a shape. */
 static sizes prepare(int kernel, op_args *a, int variant)
 {
-    sizes s = { .x = op_count(a), .y = op_count(a) };
+    sizes s = { .x = { 1, 1, 1 } };
+    size_t c;
     switch (kernel) {
-    case KERNEL_normalise_fwd: a->flags = variant % 2 ? KF_NCHW : 0; break;
     case KERNEL_scale_shift_fwd:
-    case KERNEL_add_fwd: a->flags = variant % 2 ? KF_RELU : 0; break;
-    case KERNEL_maxpool_fwd:
-    case KERNEL_avgpool_fwd:
-        a->kernel = a->h < 3 || a->w < 3 ? 1 : 3;
-        a->stride = 1 + variant % 2;
-        a->pad = a->kernel / 2;
-        a->flags = (variant & 2 ? KF_CEIL : 0) | (variant & 1 ? KF_COUNT_PAD : 0);
-        a->oh = op_pooled(a->h, a->kernel, a->stride, a->pad, variant & 2);
-        a->ow = op_pooled(a->w, a->kernel, a->stride, a->pad, variant & 2);
-        s.y = (size_t)a->n * (size_t)a->oh * (size_t)a->ow * (size_t)a->c;
-        break;
-    case KERNEL_gap_fwd: s.y = (size_t)a->n * (size_t)a->c; break;
-    case KERNEL_copy_fwd:
-        a->x_c = a->c;
-        a->x_at = a->c / 3;
-        a->c -= a->x_at;
-        a->y_at = variant;
-        a->y_c = a->c + a->y_at + 2;
-        s.y = op_rows(a) * (size_t)a->y_c;
-        break;
-    case KERNEL_shortcut_a_fwd:
-        a->oh = (a->h + 1) / 2;
-        a->ow = (a->w + 1) / 2;
-        a->y_c = 2 * a->c + 1;
-        a->y_at = a->c / 2;
-        s.y = (size_t)a->n * (size_t)a->oh * (size_t)a->ow * (size_t)a->y_c;
-        break;
+    case KERNEL_bias_act_fwd:
+    case KERNEL_gate_fwd:
+    case KERNEL_add_fwd:
+    case KERNEL_groupnorm_fwd: a->act = variant == 3 ? KA_SILU : variant; break;
+    case KERNEL_gap_fwd: a->reduce = variant; break;
+    case KERNEL_token_fwd: a->x_at = (a->h * a->w - 1) * variant / 3; break;
+    case KERNEL_export_fwd: a->flags = variant % 2 ? KF_NCHW : 0; break;
     default: break;
     }
+    prepare_shape(kernel, a, variant);
+    s.x[0] = s.y = op_count(a);
+    c = (size_t)a->c;
+    switch (kernel) {
+    case KERNEL_maxpool_fwd:
+    case KERNEL_avgpool_fwd:
+    case KERNEL_dwconv_fwd:
+    case KERNEL_pad_crop_fwd: s.y = area(a->n, a->oh, a->ow, a->c); break;
+    case KERNEL_unfold_fwd:
+        s.x[0] = op_rows(a) * (size_t)op_x_stride(a);
+        s.y = area(a->n, a->oh, a->ow, a->y_c > 0 ? a->y_c : a->c * a->kernel * a->kernel);
+        break;
+    case KERNEL_gap_fwd:
+    case KERNEL_token_fwd:
+    case KERNEL_performer_join_fwd: s.y = (size_t)a->n * c; break;
+    case KERNEL_copy_fwd:
+        s.x[0] = op_rows(a) * (size_t)a->x_c;
+        s.y = op_rows(a) * (size_t)a->y_c;
+        break;
+    case KERNEL_shortcut_a_fwd: s.y = area(a->n, a->oh, a->ow, a->y_c); break;
+    case KERNEL_merge_fwd: s.y = area(a->n, a->oh, a->ow, 4 * a->c); break;
+    case KERNEL_split_heads_fwd: s.x[0] = s.y = 3 * op_count(a); break;
+    default: break;
+    }
+    if (kernel == KERNEL_dwconv_fwd) {
+        s.x[1] = (size_t)(a->kernel * a->kernel) * c;
+        s.x[2] = c;
+    }
+    prepare_operands(kernel, a, variant, &s);
     return s;
 }
 
-static float *new_floats(size_t count, int odd)
+/* ---- values ------------------------------------------------------------------------------------ */
+
+static int is_norm(int kernel)
 {
-    float *v = malloc(count * sizeof *v);
+    return kernel == KERNEL_layernorm_fwd || kernel == KERNEL_groupnorm_fwd;
+}
+
+static int is_performer(int kernel)
+{
+    return kernel == KERNEL_performer_sum_fwd || kernel == KERNEL_performer_out_fwd;
+}
+
+/* A value that the kernel is made for: the norms square theirs, the performer takes exponentials. */
+static float value_for(int kernel, int operand, int odd)
+{
+    float v = draw_float(odd && !is_performer(kernel) && !(is_norm(kernel) && operand > 0));
+    if (is_performer(kernel)) return operand == 2 ? fabsf(v) + 0.1f : v / 8;
+    if (is_norm(kernel) && fabsf(v) > 1e15f && fabsf(v) < INFINITY) return v > 0 ? 1e15f : -1e15f;
+    if (kernel == KERNEL_dwconv_fwd && operand == 1 && !(fabsf(v) < INFINITY)) return 1.0f;
+    return v;
+}
+
+/* Elements of `type`, then room for one more. */
+static void *new_values(int kernel, int operand, size_t count, int type, int odd)
+{
+    void *v = malloc((count + 1) * sizeof(float));
     assert_non_null(v);
     for (size_t i = 0; i < count; i++)
-        v[i] = draw_float(odd);
+        type_put(v, type, i, value_for(kernel, operand, odd));
     return v;
 }
 
 static void *on_device(const void *from, size_t bytes)
 {
     void *mem = NULL;
-    ok(plugin->alloc(be, bytes, &mem));
+    ok(plugin->alloc(be, bytes + 16, &mem));
     ok(plugin->upload(be, mem, from, bytes));
     return mem;
 }
 
-/* The share of the tolerance that was used; fails where it is passed. */
-static double compare(int kernel, const op_args *a, const float *cpu, const float *gpu, size_t count)
+/* ---- comparison -------------------------------------------------------------------------------- */
+
+typedef struct tolerance {
+    double relative, absolute; /* both 0: the bits */
+} tolerance;
+
+static tolerance tolerance_of(int kernel, const op_args *a)
 {
-    double rtol = kernel == KERNEL_softmax_fwd ? 2e-6 : 0.0, atol = 1e-37, used = 0;
+    tolerance t = { 0, 0 };
+    switch (kernel) {
+    case KERNEL_gelu_fwd:
+    case KERNEL_silu_fwd:
+    case KERNEL_sigmoid_fwd: t = (tolerance){ 1e-6, 1e-6 }; break;
+    case KERNEL_softmax_fwd: t = (tolerance){ 2e-6, 1e-37 }; break;
+    case KERNEL_layernorm_fwd:
+    case KERNEL_groupnorm_fwd: t = (tolerance){ 1e-5, 2e-5 }; break;
+    case KERNEL_performer_sum_fwd:
+    case KERNEL_performer_out_fwd: t = (tolerance){ 1e-5, 1e-5 }; break;
+    default:
+        if (a->act >= KA_GELU) t = (tolerance){ 1e-6, 1e-6 };
+        break;
+    }
+    if (t.relative > 0 && a->y_type != KT_F32) {
+        t.relative += a->y_type == KT_F16 ? 0x1p-10 : 0x1p-7;
+        t.absolute += a->y_type == KT_F16 ? 0x1p-24 : 0;
+    }
+    return t;
+}
+
+/* The share of the tolerance that was used; fails where it is passed. */
+static double compare(int kernel, const op_args *a, tolerance t, const void *cpu, const void *gpu,
+                      size_t count)
+{
+    double used = 0;
     for (size_t i = 0; i < count; i++) {
-        double off = fabs((double)cpu[i] - (double)gpu[i]), room = rtol * fabs((double)cpu[i]) + atol;
-        int right = isnan(cpu[i]) ? isnan(gpu[i]) : rtol > 0 ? off <= room : bits(cpu[i]) == bits(gpu[i]);
+        float want = type_get(cpu, a->y_type, i), got = type_get(gpu, a->y_type, i);
+        double off = fabs((double)want - (double)got);
+        double room = t.relative * fabs((double)want) + t.absolute;
+        int right = isnan(want)                     ? isnan(got)
+                    : isinf(want) || room == 0      ? bits(want) == bits(got)
+                                                    : off <= room;
         if (!right)
-            fail_msg("%s [%d,%d,%d,%d] flags %u: element %zu is %.9g on the CPU and %.9g on the GPU",
-                     kernel_names[kernel], a->n, a->h, a->w, a->c, a->flags, i, (double)cpu[i],
-                     (double)gpu[i]);
-        if (rtol > 0 && off / room > used) used = off / room;
+            fail_msg("%s [%d,%d,%d,%d] types %d %d flags %u act %d window %d: element %zu is %.9g on the "
+                     "CPU and %.9g on the GPU",
+                     kernel_names[kernel], a->n, a->h, a->w, a->c, a->x_type, a->y_type, a->flags,
+                     a->act, a->window, i, (double)want, (double)got);
+        if (room > 0 && isfinite(want) && off / room > used) used = off / room;
     }
     return used;
 }
 
-static double twins(int kernel, op_args a, int variant, int odd)
+static int may_be_in_place(int kernel, const op_args *a)
+{
+    switch (kernel) {
+    case KERNEL_relu_fwd:
+    case KERNEL_gelu_fwd:
+    case KERNEL_scale_shift_fwd:
+    case KERNEL_bias_act_fwd:
+    case KERNEL_gate_fwd:
+    case KERNEL_add_fwd:
+    case KERNEL_groupnorm_fwd: return a->x_type == a->y_type;
+    case KERNEL_layernorm_fwd:
+    case KERNEL_softmax_fwd: return a->x_type == a->y_type && op_x_stride(a) == op_y_stride(a);
+    default: return 0;
+    }
+}
+
+/* Do x[0] and y hold one image after the other, and nothing else of an image? */
+static int image_by_image(int kernel, const op_args *a)
+{
+    return a->n > 1 && kernel != KERNEL_normalise_fwd && kernel != KERNEL_split_heads_fwd &&
+           kernel != KERNEL_add_fwd && kernel != KERNEL_gate_fwd && kernel != KERNEL_performer_out_fwd &&
+           !(kernel == KERNEL_softmax_fwd && a->window > 0) &&
+           !(kernel == KERNEL_join_heads_fwd && a->window > 0);
+}
+
+static void *advanced(const void *p, int type, size_t elements)
+{
+    return (char *)(uintptr_t)p + elements * type_bytes(type);
+}
+
+/* The last image of the batch by itself: its bits may not depend on its company. */
+static void one_image(int kernel, op_args d, const sizes *s, const void *batch)
+{
+    size_t last = (size_t)d.n - 1, x = s->x[0] / (size_t)d.n, y = s->y / (size_t)d.n;
+    size_t bytes = y * type_bytes(d.y_type);
+    void *mine = malloc(bytes), *all = d.y;
+    assert_non_null(mine);
+    d.x[0] = advanced(d.x[0], d.x_type, last * x);
+    d.y = advanced(all, d.y_type, last * y);
+    d.n = 1;
+    if (kernel != KERNEL_copy_fwd && kernel != KERNEL_shortcut_a_fwd) ok(plugin->clear(be, d.y, bytes));
+    ok(plugin->run(be, kernel, &d));
+    ok(plugin->download(be, mine, d.y, bytes));
+    ok(plugin->sync(be));
+    if (memcmp(mine, advanced(batch, d.y_type, last * y), bytes) != 0)
+        fail_msg("%s: an image alone has other bits than in a batch of %zu", kernel_names[kernel],
+                 last + 1);
+    free(mine);
+}
+
+static double twins(int kernel, types t, op_args a, int variant, int odd)
 {
     sizes s = prepare(kernel, &a, variant);
-    size_t operand = s.x > 4096 ? s.x : 4096; /* also x[1] and x[2], which may be per channel */
-    size_t image = operand;
-    float *x[3], *cpu = new_floats(s.y, 0), *gpu = new_floats(s.y, 0);
+    size_t bytes = s.y * type_bytes(t.y), image = op_count(&a), skew;
+    void *x[3], *d_x[3], *d_u8, *d_y, *cpu, *gpu;
     unsigned char *u8 = malloc(image);
-    void *d_x[3], *d_u8, *d_y;
-    op_args d = a;
+    const char *problem;
+    op_args d;
     double used;
     assert_non_null(u8);
+    a.x_type = t.x;
+    a.y_type = t.y;
+    skew = variant == 3 && a.n % 2 == 1 ? type_bytes(t.x) : 0; /* not aligned, then */
+    cpu = new_values(kernel, 0, s.y, t.y, 0);
+    gpu = malloc(bytes);
+    assert_non_null(gpu);
     for (size_t i = 0; i < image; i++)
         u8[i] = (unsigned char)draw();
-    memcpy(gpu, cpu, s.y * sizeof *gpu); /* what a copy leaves alone must be alike too */
+    memcpy(gpu, cpu, bytes); /* what a copy leaves alone must be alike too */
+    d = a;
     for (int k = 0; k < 3; k++) {
-        x[k] = new_floats(operand, odd);
-        d_x[k] = on_device(x[k], operand * sizeof(float));
-        a.x[k] = x[k];
-        d.x[k] = d_x[k];
+        int type = k == 0 || kernel == KERNEL_add_fwd ? t.x : KT_F32;
+        size_t room = k == 0 ? skew : 0;
+        if (kernel == KERNEL_normalise_fwd) type = KT_F32, room = 0;
+        x[k] = new_values(kernel, k, s.x[k], type, odd);
+        memmove((char *)x[k] + room, x[k], s.x[k] * type_bytes(type));
+        d_x[k] = on_device(x[k], s.x[k] * type_bytes(type) + room);
+        a.x[k] = (char *)x[k] + room;
+        d.x[k] = (char *)d_x[k] + room;
     }
     d_u8 = on_device(u8, image);
-    d_y = on_device(gpu, s.y * sizeof *gpu);
+    d_y = on_device(gpu, bytes);
     a.u8 = u8;
     d.u8 = d_u8;
     a.y = cpu;
     d.y = d_y;
-    assert_null(kernel_problem(kernel, &a));
+    problem = kernel_problem(kernel, &a);
+    if (problem != NULL) fail_msg("%s: %s", kernel_names[kernel], problem);
     assert_int_equal(kernels_cpu[kernel](&a), 0);
     ok(plugin->run(be, kernel, &d));
-    ok(plugin->download(be, gpu, d_y, s.y * sizeof *gpu));
+    ok(plugin->download(be, gpu, d_y, bytes));
     ok(plugin->sync(be));
-    used = compare(kernel, &a, cpu, gpu, s.y);
+    used = compare(kernel, &a, tolerance_of(kernel, &a), cpu, gpu, s.y);
+    if (image_by_image(kernel, &d) && skew == 0) one_image(kernel, d, &s, gpu);
+    if (may_be_in_place(kernel, &a)) {
+        d.y = advanced(d.x[0], t.x, 0);
+        ok(plugin->run(be, kernel, &d));
+        ok(plugin->download(be, cpu, d.y, bytes));
+        ok(plugin->sync(be));
+        if (memcmp(cpu, gpu, bytes) != 0) fail_msg("%s: in place it differs", kernel_names[kernel]);
+    }
     for (int k = 0; k < 3; k++) {
         free(x[k]);
         plugin->release(be, &d_x[k]);
@@ -168,30 +475,62 @@ static double twins(int kernel, op_args a, int variant, int odd)
     return used;
 }
 
+/* ---- the runs ---------------------------------------------------------------------------------- */
+
+/* Emulated, each thread of these is a context. */
+static int meets(int kernel)
+{
+    return is_norm(kernel) || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
+           kernel == KERNEL_gap_fwd || kernel == KERNEL_export_fwd;
+}
+
+static int allowed(int kernel, types t)
+{
+    float v[2] = { 0 };
+    op_args a = { .x = { v, v, v }, .u8 = (unsigned char *)v, .y = v, .n = 1, .c = 1, .h = 1, .w = 1,
+                  .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
+                  .scale = 1, .x_type = t.x, .y_type = t.y };
+    return kernel_problem(kernel, &a) == NULL;
+}
+
+static int runs;
+static double used_most;
+
+static void every_variant(int kernel, types t, const int shape[4])
+{
+    size_t rows = area(shape[0], shape[1], shape[2], 1), count = rows * (size_t)shape[3];
+    int heavy = emulated && (count > 20000 || (meets(kernel) && rows > 100));
+    for (int variant = 0; variant < 4; variant++)
+        for (int odd = 0; odd < 2; odd++) {
+            op_args a = { .n = shape[0], .h = shape[1], .w = shape[2], .c = shape[3] };
+            double u;
+            if (heavy && (odd || variant != 1 || t.x != KT_F32 || t.y != KT_F32)) continue;
+            u = twins(kernel, t, a, variant, odd);
+            used_most = u > used_most ? u : used_most;
+            runs++;
+        }
+}
+
 static void one_kernel(void **state)
 {
     static const int shapes[][4] = { /* n, h, w, c */
         { 1, 1, 1, 1 },  { 1, 1, 1, 257 }, { 3, 7, 5, 3 },    { 2, 8, 8, 64 },
-        { 1, 1, 2, 1 },  { 5, 2, 9, 31 },  { 1, 56, 57, 33 }, { 70, 1, 1, 1000 },
+        { 1, 1, 2, 1 },  { 5, 2, 9, 31 },  { 1, 13, 17, 40 }, { 3, 1, 3, 768 },
+        { 2, 1, 2, 2048 }, { 1, 56, 57, 33 }, { 70, 1, 1, 1000 },
         { 3, 33, 31, 255 }, { 70000, 1, 1, 3 }, /* more rows than blocks */
     };
-    int kernel = *(int *)*state, runs = 0;
-    double used = 0;
+    static const types all[] = { { 0, 0 }, { 1, 1 }, { 2, 2 }, { 0, 1 }, { 0, 2 }, { 1, 0 }, { 2, 0 } };
+    int kernel = *(int *)*state;
     seed = (uint64_t)kernel + 1;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes - 2 * (size_t)emulated; i++)
-        for (int variant = 0; variant < 4; variant++)
-            for (int odd = 0; odd < 2; odd++) {
-                if (emulated && kernel == KERNEL_softmax_fwd && (variant > 0 || shapes[i][1] > 50))
-                    continue; /* each row is a block of 256 contexts */
-                op_args a = { .n = shapes[i][0], .h = shapes[i][1], .w = shapes[i][2], .c = shapes[i][3] };
-                double u = twins(kernel, a, variant, odd);
-                used = u > used ? u : used;
-                runs++;
-            }
+    runs = 0;
+    used_most = 0;
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes - 2 * (size_t)emulated; i++)
+            if (allowed(kernel, all[k])) every_variant(kernel, all[k], shapes[i]);
     if (kernel == KERNEL_relu_fwd && !emulated) /* more elements than threads */
-        (void)twins(kernel, (op_args){ .n = 1, .h = 4100, .w = 4100, .c = 1 }, 0, 1);
+        (void)twins(kernel, all[0], (op_args){ .n = 1, .h = 4100, .w = 4100, .c = 1 }, 0, 1);
     print_message("# %s: %d runs alike, %.0f%% of the tolerance used\n", kernel_names[kernel], runs,
-                  100 * used);
+                  100 * used_most);
 }
 
 /* build/unit/test_twins: build/, then `below`. */
