@@ -15,7 +15,7 @@
 typedef enum key_how {
     KEY_COPY,      /* same shape, same order */
     KEY_HWIO,      /* 4-D kernel [h,w,in,out] -> [out,in,h,w]; others copied, (1,1,1,c) as (c) */
-    KEY_TRANSPOSE, /* [in,out] -> [out,in]; 3-D [heads,d,out] flattened to [heads d,out] first; 1-D copied */
+    KEY_TRANSPOSE, /* [in,out] -> [out,in]; 3-D [heads,d,out] as [heads d,out]; 1-D copied */
     KEY_QKV,       /* three arrays [in,heads,d], transposed, one below the other: [3 heads d,in];
                       [heads,d] for a vector: [3 heads d] */
     KEY_STACK      /* three arrays [d,in] or [d] as they are, one below the other: [3 d,in], [3 d] */
@@ -29,7 +29,7 @@ typedef struct key_rule {
 typedef struct layout {
     const char *name;           /* "timm", "mmcls", "torchvision", "augreg npz" */
     const key_rule *rules;      /* ended by ours == NULL; NULL: the names are ours */
-    const char *const *ignored; /* patterns of further keys that may be there, ended by NULL; NULL: none */
+    const char *const *ignored; /* patterns of further keys, ended by NULL; NULL: none */
     const char *prefix;         /* what their keys may begin with ("opt/target/"); NULL: nothing */
     int variant;                /* handed to the builder (RepVGG's deploy form); 0: the usual graph */
 } layout;

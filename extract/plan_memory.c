@@ -17,7 +17,8 @@ static int occurs_once(const plan_step *s, int i)
 }
 
 /* Puts the inputs of a concatenation into its output where they are free to move, and drops the step
- * when all of them are; what stays is copied by the backend. */
+ * when all of them are; what stays is copied by the backend.  So does an odd number of channels: a
+ * kernel that takes them in pairs reads one beyond, which must not be a neighbour of later steps. */
 static void make_slices(plan *p)
 {
     size_t kept = 0;
@@ -27,7 +28,7 @@ static void make_slices(plan *p)
         if (s->op == OP_concat) {
             for (int k = 0; k < s->n_x; k++) {
                 plan_tensor *t = &p->tensors[s->x[k]];
-                if (t->root == s->x[k] && occurs_once(s, k)) {
+                if (t->root == s->x[k] && t->s.c % 2 == 0 && occurs_once(s, k)) {
                     t->root = s->y;
                     t->channel = channel;
                 } else {

@@ -138,7 +138,7 @@ static int check_sizes(const session *s, int variant)
     int rc = 0, side = s->prep.out_h;
     graph *own = NULL;
     TRY(model_build_as(&own, s->m, s->classes, s->m->prep.side, variant));
-    for (size_t i = 0; i < graph_params(s->g); i++) {
+    for (size_t i = 0; i < graph_params(s->g) && i < graph_params(own); i++) {
         const param *a = graph_param(s->g, (int)i), *b = graph_param(own, (int)i);
         CHECK(a->count == b->count || a->grid_prefix >= 0, ERR_USAGE,
               "%s takes %dx%d images; for %dx%d there is no '%s'", s->m->name, s->m->prep.side,
@@ -156,12 +156,13 @@ static int build_graph(session *s)
     int variant = weights_layout(s->w)->variant;
     char why[512];
     shape in;
-    if (model_build_as(&s->g, s->m, s->classes, side, variant) < 0) {
-        if (side == native) return ERR_INTERNAL; /* said already */
+    rc = model_build_as(&s->g, s->m, s->classes, side, variant);
+    if (rc == ERR_ENV || (rc < 0 && side == native)) return rc; /* said already */
+    if (rc < 0) {
         snprintf(why, sizeof why, "%s", err_text());
         err_clear();
-        CHECK(0, ERR_USAGE, "%s takes %dx%d images and has no form for %dx%d (%s)", s->m->name, native,
-              native, side, side, why);
+        CHECK(0, ERR_USAGE, "%s takes %dx%d images and has no form for %dx%d (%s)", s->m->name,
+              native, native, side, side, why);
     }
     in = graph_node(s->g, 0)->out;
     CHECK(in.h == side && in.w == side, ERR_USAGE, "%s takes %dx%d images; this preprocessing gives %dx%d",

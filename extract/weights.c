@@ -70,9 +70,11 @@ int weights_choose(weights *w, const model *m, int side)
     int rc = 0;
     graph *g = NULL;
     fitting best = { .missing = SIZE_MAX / 2 };
+    const layout *l = layouts_of(m);
     w->chosen_for = m;
-    w->layout = layouts_of(m);
-    for (const layout *l = w->layout; l->name != NULL && fitting_troubles(&best) > 0; l++) {
+    w->layout = l;
+    if (l[1].name == NULL) goto done; /* no choice */
+    for (; l->name != NULL && fitting_troubles(&best) > 0; l++) {
         int classes = classes_under(w, m, l);
         fitting f;
         graph_free(&g);
@@ -85,8 +87,8 @@ int weights_choose(weights *w, const model *m, int side)
         best = f;
         w->layout = l;
     }
-    layout_call(w->layout_name, sizeof w->layout_name, m, w->layout);
 done:
+    layout_call(w->layout_name, sizeof w->layout_name, m, w->layout);
     graph_free(&g);
     return rc;
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum {
+    WORD = 4,                 /* bytes of a step: one f32, two bf16 */
+    SIDE_MAX = 8,             /* words of what a kernel's turn() turns */
     BLOCK_BYTES = 4096,       /* window bytes per block: 128 KiB of f32 weights a panel of 32 */
     TILES_MAX = 64,           /* tiles worked on between two walks over the weights */
     INPUT_BYTES = 256 * 1024  /* of input they may touch, so that it stays in the L2 cache */
@@ -43,6 +45,12 @@ const conv_kernel *conv_kernel_bf16(void)
     return conv_kernel_f32() == &conv_kernel_avx512 && __builtin_cpu_supports("avx512bf16")
                ? &conv_kernel_avx512bf16
                : NULL;
+}
+
+static int is_flat(const view *v)
+{
+    return v == NULL ||
+           (v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row);
 }
 
 /* ---- preparation -------------------------------------------------------------------------------- */
@@ -99,37 +107,70 @@ done:
     return rc;
 }
 
-static char *put(const conv *c, char *to, float v)
+/* n weights `apart` floats apart, as elements. */
+static char *put(const conv *c, char *to, const float *w, size_t apart, size_t n)
 {
-    bf16 half = bf16_from_float(v);
-    if (c->kernel->is_bf16) memcpy(to, &half, sizeof half);
-    else memcpy(to, &v, sizeof v);
-    return to + c->element;
+    if (c->kernel->is_bf16)
+        for (size_t i = 0; i < n; i++)
+            ((bf16 *)(void *)to)[i] = bf16_from_float(w[i * apart]);
+    else if (apart == 1) memcpy(to, w, n * sizeof *w);
+    else
+        for (size_t i = 0; i < n; i++)
+            ((float *)(void *)to)[i] = w[i * apart];
+    return to + n * c->element;
 }
 
-/* One panel from OIHW, step by step through the segments. */
-static char *pack_panel(const conv *c, char *to, const float *w, size_t cin, int first, int width)
+/* The weights [cin, ky, kx] of one output in the order of the window, segments in whole steps. */
+static void window_row(const conv *c, char *to, const float *w, size_t cin)
 {
-    size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size, unit = (size_t)c->kernel->unit;
-    size_t at = 0; /* window element: (ky, kx, ci), ci fastest */
+    const size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size;
+    size_t ci = 0, tap = 0;
     for (size_t s = 0; s < c->n_segments; s++) {
-        size_t end = at + c->segments[s].length;
-        for (size_t i = at; i < end; i += unit)
-            for (int o = first; o < first + width; o++)
-                for (size_t j = i; j < i + unit; j++) {
-                    const float *of = w + (size_t)(o < c->cout ? o : 0) * cin * area;
-                    to = put(c, to, o < c->cout && j < end ? of[j % cin * area + j / cin] : 0.0f);
-                }
-        at = end;
+        size_t left = c->segments[s].length;
+        size_t more = (c->segments[s].steps * (size_t)c->kernel->unit - left) * c->element;
+        while (left > 0) {
+            size_t n = left < cin - ci ? left : cin - ci;
+            to = put(c, to, w + ci * area + tap, area, n);
+            left -= n;
+            if ((ci += n) < cin) continue;
+            ci = 0;
+            tap++;
+        }
+        memset(to, 0, more);
+        to += more;
     }
-    return to;
+}
+
+/* One panel: its rows one below the other in `rows`, then turned over, a step a word. */
+static char *pack_panel(const conv *c, char *to, char *rows, const float *w, size_t cin, int first,
+                        int width)
+{
+    const size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size, row = c->steps * WORD;
+    const size_t side = (size_t)c->kernel->turn_side;
+    for (size_t o = 0; o < (size_t)width; o += side) {
+        const char *of[SIDE_MAX];
+        char *column = to + o * WORD;
+        size_t k = 0;
+        for (size_t i = 0; i < side; i++) {
+            size_t output = (size_t)first + o + i;
+            of[i] = rows + i * row;
+            if (output < (size_t)c->cout) window_row(c, rows + i * row, w + output * cin * area, cin);
+            else memset(rows + i * row, 0, row);
+        }
+        for (; k + side <= c->steps; k += side)
+            c->kernel->turn(of, k, column + k * (size_t)width * WORD, (size_t)width);
+        for (; k < c->steps; k++)
+            for (size_t i = 0; i < side; i++)
+                memcpy(column + (k * (size_t)width + i) * WORD, of[i] + k * WORD, WORD);
+    }
+    return to + row * (size_t)width;
 }
 
 int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
 {
-    int rc = 0;
+    int rc = 0, joined; /* rows of the map run on into each other, as tokens do */
     size_t columns = 0, lanes;
-    char *to;
+    char *to, *rows = NULL;
     conv *c = NULL;
     TRY(mem_new(&c, 1, sizeof *c, "conv"));
     c->kernel = x->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32();
@@ -143,22 +184,25 @@ int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
     c->act = step->act;
     TRY(cut_window(c, x->c, x));
     TRY(cut_blocks(c));
-    TRY(cut_panels(c, y->w > 1 && 2 * y->w <= c->kernel->tile_rows + 1));
+    joined = c->kernel_size == 1 && c->stride == 1 && is_flat(x) && is_flat(y);
+    TRY(cut_panels(c, !joined && y->w > 1 && 2 * y->w <= c->kernel->tile_rows + 1));
     for (int i = 0; i < c->n_panels; i++)
         columns += (size_t)c->panels[i] * lanes;
     TRY(mem_new_aligned(&c->packed, c->steps * (size_t)c->kernel->unit * columns, c->element,
                         step->name));
+    TRY(mem_new(&rows, c->steps * SIDE_MAX, WORD, step->name));
     TRY(mem_new(&c->bias, columns, sizeof *c->bias, step->name));
     memcpy(c->bias, step->b, (size_t)c->cout * sizeof *c->bias);
     to = c->packed;
     for (int i = 0, channel = 0; i < c->n_panels; i++) {
         int width = c->panels[i] * c->kernel->lanes;
-        to = pack_panel(c, to, step->w, (size_t)x->c, channel, width);
+        to = pack_panel(c, to, rows, step->w, (size_t)x->c, channel, width);
         channel += width;
     }
     *out = c;
     c = NULL;
 done:
+    free(rows);
     conv_free(&c);
     return rc;
 }
@@ -242,12 +286,6 @@ static void add_row(const conv *c, batch *b, conv_tile t, size_t count)
         t.y += pixels * b->a.y_step;
         if (t.r != NULL) t.r += pixels * b->a.r_step;
     }
-}
-
-static int is_flat(const view *v)
-{
-    return v == NULL ||
-           (v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row);
 }
 
 static size_t tiles_per_walk(const conv *c, const view *x)

@@ -55,12 +55,26 @@ ALWAYS void finish(const float *t, const int vectors, const conv_tile *at, const
         }
 }
 
-/* Curves: out of line, one copy for all tiles. */
+ALWAYS void put_curved(const float *t, const int vectors, const conv_tile *at,
+                       const conv_tile_args *a, const activation curve)
+{
+    for (int i = 0; i < at->pixels; i++)
+        for (int v = 0; v < vectors; v++, t += LANES) {
+            char *y = at->y + (size_t)i * a->y_step + (size_t)(v * LANES) * sizeof(ELEMENT);
+            TO_ELEMENTS((void *)y, curved(LOAD(t), curve));
+        }
+}
+
+/* Curves, out of line: one copy for all tiles.  The plan never adds a residual before a curve. */
 static __attribute__((noinline)) void finish_curve(float *t, const int vectors, const conv_tile *at,
                                                    const conv_tile_args *a)
 {
-    curve_line(a->curve, t, (size_t)(at->pixels * vectors * LANES));
-    finish(t, vectors, at, a);
+    if (a->columns < vectors * LANES) {
+        curve_line(a->curve, t, (size_t)(at->pixels * vectors * LANES));
+        finish(t, vectors, at, a);
+    } else if (a->curve == ACT_GELU) put_curved(t, vectors, at, a, ACT_GELU);
+    else if (a->curve == ACT_SILU) put_curved(t, vectors, at, a, ACT_SILU);
+    else put_curved(t, vectors, at, a, ACT_SIGMOID);
 }
 
 /* What finish() will touch comes near while the sum runs. */

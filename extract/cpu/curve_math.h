@@ -5,16 +5,16 @@
  * The operations and their order are the same everywhere: what fuses multiply-add gives the same
  * bits.  The polynomials are minimax; tests/golden/make_curves.py makes them. */
 
+/* a + b x */
+#define LINE(a, b, x) MADD(SET1(b), x, SET1(a))
+
 /* 2^u for u <= 0, 0 below 2^-125: 2^n 2^r with |r| <= 1/2.  The polynomial errs by 9.4e-8, relative. */
 ALWAYS vec power_of_2(vec u)
 {
-    const vec n = ROUND(u), r = u - n;
-    vec p = SET1(0.00132695213f);
-    p = MADD(p, r, SET1(0.00967129134f));
-    p = MADD(p, r, SET1(0.0555071086f));
-    p = MADD(p, r, SET1(0.240222469f));
-    p = MADD(p, r, SET1(0.693147004f));
-    p = MADD(p, r, SET1(1.0f));
+    const vec n = ROUND(u), r = u - n, r2 = r * r;
+    vec p = LINE(0.00967129134f, 0.00132695213f, r);
+    p = MADD(p, r2, LINE(0.240222469f, 0.0555071086f, r));
+    p = MADD(p, r2, LINE(1.0f, 0.693147004f, r));
     return EXPONENT(p, n, u);
 }
 
@@ -22,14 +22,10 @@ ALWAYS vec power_of_2(vec u)
 ALWAYS vec exponential(vec x)
 {
     const vec u = x * SET1(1.44269504f), n = ROUND(u);
-    const vec r = MADD(n, SET1(-1.42860677e-6f), MADD(n, SET1(-0.693145752f), x));
-    vec p = SET1(0.0013818302f);
-    p = MADD(p, r, SET1(0.00836853217f));
-    p = MADD(p, r, SET1(0.0416682921f));
-    p = MADD(p, r, SET1(0.166665226f));
-    p = MADD(p, r, SET1(0.49999994f));
-    p = MADD(p, r, SET1(1.0f));
-    p = MADD(p, r, SET1(1.0f));
+    const vec r = MADD(n, SET1(-1.42860677e-6f), MADD(n, SET1(-0.693145752f), x)), r2 = r * r;
+    vec p = MADD(SET1(0.0013818302f), r2, LINE(0.0416682921f, 0.00836853217f, r));
+    p = MADD(p, r2, LINE(0.49999994f, 0.166665226f, r));
+    p = MADD(p, r2, r) + SET1(1.0f);
     return EXPONENT(p, n, u);
 }
 
@@ -37,18 +33,12 @@ ALWAYS vec exponential(vec x)
  * a = 12.9 Phi(-a) is 0. */
 ALWAYS vec gelu(vec x)
 {
-    const vec a = MIN(MAX(x, -x), SET1(13.0f));
-    vec p = SET1(1.80268547e-8f), below;
-    p = MADD(p, a, SET1(-6.95405163e-7f));
-    p = MADD(p, a, SET1(9.08130914e-6f));
-    p = MADD(p, a, SET1(-2.47893549e-5f));
-    p = MADD(p, a, SET1(-0.000566387142f));
-    p = MADD(p, a, SET1(0.00767455017f));
-    p = MADD(p, a, SET1(-0.0529516153f));
-    p = MADD(p, a, SET1(-0.459049672f));
-    p = MADD(p, a, SET1(-1.15112364f));
-    p = MADD(p, a, SET1(-1.0f));
-    below = power_of_2(p);
+    const vec a = MIN(MAX(x, -x), SET1(13.0f)), a2 = a * a, a4 = a2 * a2;
+    const vec high = LINE(-6.95405163e-7f, 1.80268547e-8f, a);
+    const vec upper = MADD(LINE(-2.47893549e-5f, 9.08130914e-6f, a), a2,
+                           LINE(0.00767455017f, -0.000566387142f, a));
+    const vec lower = MADD(LINE(-0.459049672f, -0.0529516153f, a), a2, LINE(-1.0f, -1.15112364f, a));
+    const vec below = power_of_2(MADD(MADD(high, a4, upper), a4, lower));
     return x * BY_SIGN(x, below, SET1(1.0f) - below);
 }
 

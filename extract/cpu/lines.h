@@ -45,8 +45,8 @@ LINE(times, const float *x, float f, void *y, size_t c);
 LINE(sum, const void *x, size_t x_ld, size_t w, size_t c, float *sum);
 /* d[c] += x - m[c] and d2[c] += (x - m[c])^2 over the pixels of the row */
 LINE(moments, const void *x, size_t x_ld, size_t w, size_t c, const float *m, float *d, float *d2);
-/* y[i step] = x[i] of c elements */
-LINE(spread, const void *x, void *y, size_t step, size_t c);
+/* y[k step + i] = x[i x_ld + k] for w pixels i and c channels k */
+LINE(deal, const void *x, size_t x_ld, void *y, size_t step, size_t w, size_t c);
 /* elements <-> floats */
 LINE(widen, const void *x, float *y, size_t c);
 LINE(narrow, const float *x, void *y, size_t c);

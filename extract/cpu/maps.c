@@ -270,18 +270,26 @@ void map_shortcut_a(const view *x, const view *y, int n)
 
 /* ---- export -------------------------------------------------------------------------------------- */
 
-static float reduce_channel(const view *x, size_t i, size_t c, reduction r)
+enum { REDUCED = 64 }; /* channels of one walk over the map */
+
+/* Channels [first, first + n), each in the order of the pixels. */
+static void reduce_channels(const view *x, size_t i, size_t first, size_t n, reduction r, float *out)
 {
-    double sum = 0;
-    float most = -INFINITY;
+    double sum[REDUCED] = { 0 }, each = r == REDUCE_MEAN ? (double)(x->h * x->w) : 1;
+    float most[REDUCED];
+    for (size_t k = 0; k < n; k++)
+        most[k] = -INFINITY;
     for (size_t ky = 0; ky < (size_t)x->h; ky++)
         for (size_t kx = 0; kx < (size_t)x->w; kx++) {
-            float v = get(x, view_pixel(x, i, ky, kx), c);
-            sum += (double)v;
-            if (v > most || v != v) most = v;
+            const char *at = view_pixel(x, i, ky, kx);
+            for (size_t k = 0; k < n; k++) {
+                float v = get(x, at, first + k);
+                sum[k] += (double)v;
+                if (v > most[k] || v != v) most[k] = v;
+            }
         }
-    if (r == REDUCE_MAX) return most;
-    return (float)(r == REDUCE_MEAN ? sum / (double)(x->h * x->w) : sum);
+    for (size_t k = 0; k < n; k++)
+        out[first + k] = r == REDUCE_MAX ? most[k] : (float)(sum[k] / each);
 }
 
 /* [h,w,c]: the order in memory. */
@@ -306,9 +314,10 @@ static void export_planes(const view *x, int i, float *out)
 
 void map_export(const view *x, int i, reduction r, tap_layout order, float *out)
 {
+    size_t c = (size_t)x->c;
     if (r != REDUCE_NONE)
-        for (size_t k = 0; k < (size_t)x->c; k++)
-            out[k] = reduce_channel(x, (size_t)i, k, r);
+        for (size_t k = 0; k < c; k += REDUCED)
+            reduce_channels(x, (size_t)i, k, c - k < REDUCED ? c - k : REDUCED, r, out);
     else if (order == TAP_CHW) export_planes(x, i, out);
     else export_pixels(x, i, out);
 }

@@ -19,7 +19,7 @@ enum { MICRO_DEFAULT = 2 }; /* images of one pass: weights are read once for all
 
 typedef struct network {
     const plan *p;
-    cpu_layout l;
+    arena_layout l;
     cpu_step **steps;
     float table[3][256];
     pool *threads;
@@ -87,7 +87,7 @@ static int make_arenas(network *net)
     int rc = 0;
     size_t bytes;
     TRY(mem_new(&net->arena, (size_t)net->n_threads, sizeof *net->arena, "network"));
-    TRY(mem_product(&bytes, net->p->arena, net->l.images * LAYOUT_ELEMENT, "activations"));
+    TRY(mem_product(&bytes, net->p->arena, net->l.images * ARENA_ELEMENT, "activations"));
     for (int i = 0; i < net->n_threads; i++) {
         TRY(mem_new_aligned(&net->arena[i], bytes, 1, "activations"));
         memset(net->arena[i], 0, bytes); /* what a short batch leaves unset is finite */
@@ -125,7 +125,7 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     net = made;
     net->p = p;
     net->n_threads = o->threads;
-    net->l = (cpu_layout){ p, micro_of(o), o->precision == PRECISION_BF16,
+    net->l = (arena_layout){ p, micro_of(o), o->precision == PRECISION_BF16,
                        cpu_wants_dense(o->precision) };
     TRY(check_precision(net, o->precision));
     net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
@@ -159,7 +159,7 @@ static int run_step(const network *net, int worker, size_t i, size_t first, int 
     char *arena = net->arena[worker];
     view y;
     if (s->op != OP_input) return cpu_step_run(net->steps[i], arena, net->scratch[worker], n);
-    y = layout_view(&net->l, arena, s->y);
+    y = arena_view(&net->l, arena, s->y);
     map_zero_halo(&y, n);
     run_input(net, first, &y, n);
     return 0;
@@ -175,7 +175,7 @@ static void run_micro(void *context, int worker, size_t task)
         net->status[worker] = run_step(net, worker, i, first, (int)n);
     for (size_t k = 0; k < net->p->n_outputs; k++) {
         const plan_output *o = &net->p->outputs[k];
-        view v = layout_view(&net->l, net->arena[worker], o->tensor);
+        view v = arena_view(&net->l, net->arena[worker], o->tensor);
         for (size_t i = 0; i < n; i++)
             map_export(&v, (int)i, o->reduce, o->layout, net->out[k] + (first + i) * o->count);
     }
@@ -206,7 +206,7 @@ static size_t cpu_memory(const void *n)
 {
     const network *net = n;
     return (size_t)net->n_threads *
-           (net->p->arena * net->l.images * LAYOUT_ELEMENT + net->scratch_bytes);
+           (net->p->arena * net->l.images * ARENA_ELEMENT + net->scratch_bytes);
 }
 
 const backend_def backend_cpu = { "cpu", cpu_wants_dense, cpu_open, cpu_forward, cpu_describe, cpu_memory,

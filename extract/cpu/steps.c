@@ -15,8 +15,8 @@
 #include <string.h>
 
 struct cpu_step {
-    const plan_step *s;
-    const cpu_layout *l;
+    plan_step s;          /* without weights; without its sum where that is added later */
+    const arena_layout *l;
     conv *conv;           /* dense convolution and linear */
     depthwise *each;      /* a window per channel */
     grouped *grouped;     /* a window per group of channels */
@@ -24,11 +24,13 @@ struct cpu_step {
     attention *attention;
     performer *performer;
     float *w, *b;         /* parameters of the rest */
-    size_t stage;         /* bytes of a stand-in for y, see run_staged */
+    size_t stage;         /* bytes of a stand-in for y, see run_staged, which adds the sum then */
+    int sum;              /* tensor or -1 */
+    activation sum_act;
     size_t scratch;       /* bytes of all */
 };
 
-view layout_view(const cpu_layout *l, char *arena, int tensor)
+view arena_view(const arena_layout *l, char *arena, int tensor)
 {
     const plan_tensor *t = &l->p->tensors[tensor];
     const plan_tensor *r = &l->p->tensors[t->root];
@@ -36,7 +38,7 @@ view layout_view(const cpu_layout *l, char *arena, int tensor)
     v.row = (size_t)(r->s.w + 2 * r->halo) * v.ld;
     v.image = v.row * (size_t)(r->s.h + 2 * r->halo);
     v.is_bf16 = l->is_bf16 && r->s.h * r->s.w > 1;
-    v.p = arena + r->at * l->images * LAYOUT_ELEMENT +
+    v.p = arena + r->at * l->images * ARENA_ELEMENT +
           ((size_t)r->halo * (v.row + v.ld) + (size_t)t->channel) * view_bytes(&v);
     return v;
 }
@@ -52,7 +54,7 @@ static int copy_floats(float **out, const float *v, size_t n, const char *what)
 
 static int prepare_product(cpu_step *c, const view *x, const view *y)
 {
-    const plan_step *s = c->s;
+    const plan_step *s = &c->s;
     int is_vector = x->h * x->w == 1;
     if (c->l->uses_dnnl && !(s->op == OP_linear && is_vector))
         return conv_dnnl_new(&c->dnnl, s, x, y, (int)c->l->images);
@@ -64,16 +66,16 @@ static int prepare_product(cpu_step *c, const view *x, const view *y)
 /* Positions with the class token at the first one. */
 static int prepare_embed(cpu_step *c, const view *y)
 {
-    int rc = copy_floats(&c->w, c->s->w, (size_t)y->h * (size_t)y->c, c->s->name);
+    int rc = copy_floats(&c->w, c->s.w, (size_t)y->h * (size_t)y->c, c->s.name);
     for (int k = 0; rc == 0 && k < y->c; k++)
-        c->w[k] += c->s->b[k];
+        c->w[k] += c->s.b[k];
     return rc;
 }
 
 static int prepare(cpu_step *c, const view *x, const view *y)
 {
     int rc = 0;
-    const plan_step *s = c->s;
+    const plan_step *s = &c->s;
     switch (s->op) {
     case OP_conv:
     case OP_linear: TRY(prepare_product(c, x, y)); break;
@@ -96,16 +98,17 @@ done:
 /* Ops that read and write different element types by themselves. */
 static int converts(const cpu_step *c)
 {
-    switch (c->s->op) {
+    switch (c->s.op) {
     case OP_input: case OP_avgpool: case OP_gap: case OP_token: case OP_concat: return 1;
-    default: return c->dnnl != NULL;
+    case OP_conv: return c->l->uses_dnnl;
+    default: return 0;
     }
 }
 
 static size_t own_scratch(const cpu_step *c, const view *x)
 {
     size_t channels = (size_t)x->c;
-    switch (c->s->op) {
+    switch (c->s.op) {
     case OP_avgpool: return channels * sizeof(float);
     case OP_gap: return 2 * channels * sizeof(float);
     case OP_groupnorm:
@@ -116,22 +119,28 @@ static size_t own_scratch(const cpu_step *c, const view *x)
     }
 }
 
-int cpu_step_new(cpu_step **out, const cpu_layout *l, const plan_step *s, char *arena)
+int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena)
 {
     int rc = 0;
     cpu_step *c = NULL;
-    view x, y = layout_view(l, arena, s->y);
-    x = s->n_x > 0 ? layout_view(l, arena, s->x[0]) : y;
+    view x, y = arena_view(l, arena, s->y);
+    x = s->n_x > 0 ? arena_view(l, arena, s->x[0]) : y;
     TRY(mem_new(&c, 1, sizeof *c, s->name));
-    c->s = s;
+    c->s = *s;
     c->l = l;
-    TRY(prepare(c, &x, &y));
-    c->scratch = own_scratch(c, &x);
+    c->sum = -1;
     if (x.is_bf16 != y.is_bf16 && !converts(c)) {
-        CHECK(s->residual < 0, ERR_INTERNAL, "%s: a sum of maps and vectors", s->name);
-        c->scratch = (c->scratch + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
         c->stage = (size_t)y.c * (size_t)y.h * (size_t)y.w * l->images * view_bytes(&x);
+        if (s->residual >= 0) {
+            c->sum = s->residual;
+            c->sum_act = s->act;
+            c->s.residual = -1;
+            c->s.act = ACT_NONE;
+        }
     }
+    TRY(prepare(c, &x, &y));
+    c->s.w = c->s.b = NULL;
+    c->scratch = (own_scratch(c, &x) + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
     *out = c;
     c = NULL;
 done:
@@ -163,11 +172,11 @@ size_t cpu_step_scratch(const cpu_step *c)
 
 static void run_concat(const cpu_step *c, char *arena, int n)
 {
-    const plan_step *s = c->s;
+    const plan_step *s = &c->s;
     const plan_tensor *t = c->l->p->tensors;
-    view y = layout_view(c->l, arena, s->y);
+    view y = arena_view(c->l, arena, s->y);
     for (int k = 0; k < s->n_x; k++) {
-        view x = layout_view(c->l, arena, s->x[k]);
+        view x = arena_view(c->l, arena, s->x[k]);
         if (t[s->x[k]].root != t[s->y].root) map_copy(&x, &y, n);
         y.p = (char *)y.p + (size_t)x.c * view_bytes(&y);
     }
@@ -176,10 +185,10 @@ static void run_concat(const cpu_step *c, char *arena, int n)
 static int run_product(const cpu_step *c, char *arena, const view *x, const view *y, void *scratch,
                        int n)
 {
-    const plan_step *s = c->s;
+    const plan_step *s = &c->s;
     view sum, *r = NULL;
     if (s->residual >= 0) {
-        sum = layout_view(c->l, arena, s->residual);
+        sum = arena_view(c->l, arena, s->residual);
         r = &sum;
     }
     if (c->dnnl != NULL) return conv_dnnl_run(c->dnnl, x, y, r, scratch);
@@ -194,10 +203,10 @@ static int run_product(const cpu_step *c, char *arena, const view *x, const view
 
 static int run_op(const cpu_step *c, char *arena, const view *x, const view *y, void *scratch, int n)
 {
-    const plan_step *s = c->s;
+    const plan_step *s = &c->s;
     const norm v = { .groups = s->groups, .eps = s->v->eps, .gamma = c->w, .beta = c->b };
     view second = { 0 };
-    if (s->n_x > 1) second = layout_view(c->l, arena, s->x[1]);
+    if (s->n_x > 1) second = arena_view(c->l, arena, s->x[1]);
     switch (s->op) {
     case OP_conv:
     case OP_linear: return run_product(c, arena, x, y, scratch, n);
@@ -249,13 +258,17 @@ static int run_staged(const cpu_step *c, char *arena, const view *x, const view 
     t.image = t.row * (size_t)t.h;
     rc = run_op(c, arena, x, &t, scratch, n);
     map_copy(&t, y, n);
+    if (c->sum >= 0) {
+        const view sum = arena_view(c->l, arena, c->sum);
+        map_add(y, &sum, c->sum_act, y, n);
+    }
     return rc;
 }
 
 int cpu_step_run(const cpu_step *c, char *arena, void *scratch, int n)
 {
-    view x, y = layout_view(c->l, arena, c->s->y);
-    x = c->s->n_x > 0 ? layout_view(c->l, arena, c->s->x[0]) : y;
+    view x, y = arena_view(c->l, arena, c->s.y);
+    x = c->s.n_x > 0 ? arena_view(c->l, arena, c->s.x[0]) : y;
     map_zero_halo(&y, n);
     return c->stage > 0 ? run_staged(c, arena, &x, &y, scratch, n)
                         : run_op(c, arena, &x, &y, scratch, n);

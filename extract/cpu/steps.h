@@ -5,21 +5,21 @@
 #include "extract/cpu/view.h"
 #include "extract/plan.h"
 
-typedef struct cpu_layout { /* where the tensors of a plan lie in an arena */
+typedef struct arena_layout { /* where the tensors of a plan lie in an arena */
     const plan *p;
     size_t images;  /* that an arena holds */
     int is_bf16;    /* maps; vectors stay f32 */
     int uses_dnnl;  /* convolutions run through oneDNN */
-} cpu_layout;
+} arena_layout;
 
-enum { LAYOUT_ELEMENT = sizeof(float) }; /* bytes that every arena element gets: those of the widest */
+enum { ARENA_ELEMENT = sizeof(float) }; /* bytes that every arena element gets: those of the widest */
 
-view layout_view(const cpu_layout *l, char *arena, int tensor);
+view arena_view(const arena_layout *l, char *arena, int tensor);
 
 typedef struct cpu_step cpu_step;
 
 /* Takes what it needs of s->w and s->b.  `arena` is only measured. */
-int cpu_step_new(cpu_step **out, const cpu_layout *l, const plan_step *s, char *arena);
+int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena);
 void cpu_step_free(cpu_step **c);
 /* Bytes of scratch that a run needs, MEM_ALIGN-aligned. */
 size_t cpu_step_scratch(const cpu_step *c);

@@ -29,20 +29,20 @@ void token_take(const view *x, int index, const view *y, int n)
 
 void token_unfold(const view *x, int kernel, int stride, int pad, const view *y, int n)
 {
-    size_t c = (size_t)x->c, area = (size_t)(kernel * kernel), e = view_bytes(y);
+    size_t area = (size_t)(kernel * kernel), e = view_bytes(y);
     for (size_t i = 0; i < (size_t)n; i++)
         for (int oy = 0; oy < y->h; oy++)
             for (int ox = 0; ox < y->w; ox++) {
                 char *to = view_pixel(y, i, (size_t)oy, (size_t)ox);
                 int y0 = oy * stride - pad, x0 = ox * stride - pad;
-                if (y0 < 0 || x0 < 0 || y0 + kernel > x->h || x0 + kernel > x->w)
+                int left = x0 < 0 ? -x0 : 0, right = x0 + kernel > x->w ? x->w - x0 : kernel;
+                if (left > 0 || right < kernel || y0 < 0 || y0 + kernel > x->h)
                     memset(to, 0, (size_t)y->c * e);
-                for (int k = 0; k < kernel * kernel; k++) {
-                    int iy = y0 + k / kernel, ix = x0 + k % kernel;
-                    if (iy < 0 || iy >= x->h || ix < 0 || ix >= x->w) continue;
-                    LINE_OF(y, spread, view_pixel(x, i, (size_t)iy, (size_t)ix), to + (size_t)k * e,
-                            area, c);
-                }
+                for (int ky = 0; ky < kernel; ky++)
+                    if (y0 + ky >= 0 && y0 + ky < x->h && left < right)
+                        LINE_OF(y, deal, view_pixel(x, i, (size_t)(y0 + ky), (size_t)(x0 + left)), x->ld,
+                                to + (size_t)(ky * kernel + left) * e, area, (size_t)(right - left),
+                                (size_t)x->c);
             }
 }
 

@@ -63,8 +63,7 @@ static void build(graph *g, const model *m, int classes)
         .layouts = "GEN, ViM, MOS, GradNorm (flat and group heads), big_transfer torch and npz",   \
         .build = build,                                                                            \
         .cfg = &(const bit_cfg){ { __VA_ARGS__ }, width },                                         \
-        .prep = { .side = 480, .preset = "gen", .resize_short = 480, .filter = RESIZE_BILINEAR,    \
-                  HALF_STATS },                                                                    \
+        .prep = { .side = 480, .preset = "gen", .filter = RESIZE_BILINEAR, HALF_STATS },           \
         .classifier = "head.conv",                                                                 \
         .classes = 1000,                                                                           \
         .key_layouts = layouts_bit,                                                                \

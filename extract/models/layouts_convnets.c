@@ -2,11 +2,12 @@
 #include "extract/models/layouts.h"
 
 /* densenet121-a639ec97.pth is older than the names of torchvision's modules. */
+#define LAYER "features.denseblock#.denselayer#."
 static const key_rule dotted_rules[] = {
-    { "features.denseblock#.denselayer#.norm1.*", "features.denseblock#.denselayer#.norm.1.*", KEY_COPY },
-    { "features.denseblock#.denselayer#.norm2.*", "features.denseblock#.denselayer#.norm.2.*", KEY_COPY },
-    { "features.denseblock#.denselayer#.conv1.*", "features.denseblock#.denselayer#.conv.1.*", KEY_COPY },
-    { "features.denseblock#.denselayer#.conv2.*", "features.denseblock#.denselayer#.conv.2.*", KEY_COPY },
+    { LAYER "norm1.*", LAYER "norm.1.*", KEY_COPY },
+    { LAYER "norm2.*", LAYER "norm.2.*", KEY_COPY },
+    { LAYER "conv1.*", LAYER "conv.1.*", KEY_COPY },
+    { LAYER "conv2.*", LAYER "conv.2.*", KEY_COPY },
     { 0 },
 };
 

@@ -57,7 +57,7 @@ static void build(graph *g, const model *m, int classes)
         .build = build,                                                                            \
         .cfg = &(const repvgg_cfg){ blocks, stem, { __VA_ARGS__ } },                               \
         .prep = { .side = 224, .preset = "gen", .resize_short = 256, .filter = RESIZE_BILINEAR,    \
-                  IMAGENET_STATS },                                                                \
+                  .recipe = "timm", IMAGENET_STATS },                                              \
         .classifier = "head.fc",                                                                   \
         .classes = 1000,                                                                           \
         .key_layouts = layouts_repvgg,                                                             \

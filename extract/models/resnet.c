@@ -112,7 +112,7 @@ RESNET(resnet152, 152, 1, 3, 8, 36, 3);
         .build = build,                                                                            \
         .cfg = &(const resnet_cfg){ { __VA_ARGS__ }, bottle, DEEP, "downsample" },                 \
         .prep = { .side = 224, .preset = "gen", .resize_short = 256, .filter = RESIZE_BICUBIC,     \
-                  IMAGENET_STATS },                                                                \
+                  .recipe = "timm", IMAGENET_STATS },                                              \
         .classifier = "fc",                                                                        \
         .classes = 1000,                                                                           \
     }

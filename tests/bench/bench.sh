@@ -158,15 +158,23 @@ nets() {
     header "network only, $precision, 1 thread, synthetic weights"
     have nets torch,timm || return
     need nets "$build/tools/hash_weights" || return
-    dtype=$([ "$precision" = fp32 ] && echo f32 || echo bf16)
     for net in $nets; do
         w=$work/$net.safetensors
         gain=$(awk -F'\t' -v net="$net" '$1 == net { print $2; exit }' tests/golden/nets.tsv)
         "$build/tools/hash_weights" "$net" "$gain" "$w" || continue
         case $net in bit_*) b=2 n=4 ;; *_32x32 | wrn_*) b=32 n=128 ;; *) b=8 n=24 ;; esac
-        eager="$py $here/peers/torch_eager.py $net -w none -b $b -n $n --warm 1 --dtype $dtype"
-        compare "$net" cpu ours,eager,eager-nhwc "" -- "-p $core" -- \
-            "$extract bench net -m $net -w $w -p $precision -b $b -n $n -t 1" "$eager" "$eager --layout cl"
+        case $net in vit_* | deit_* | swin_* | t2t_*) goal=1.0 ;; *) goal=1.2 ;; esac
+        [ "$precision" = bf16 ] && goal=2.5
+        eager="$py $here/peers/torch_eager.py $net -w none -b $b -n $n --warm 1"
+        ours="$extract bench net -m $net -w $w -p $precision -b $b -n $n -t 1"
+        goals=eager:cpu:$goal,eager-nhwc:cpu:$goal
+        if [ "$precision" = fp32 ]; then
+            compare "$net" cpu ours,eager,eager-nhwc $goals -- "-p $core" -- \
+                "$ours" "$eager" "$eager --layout cl"
+        else # the goal is against f32; autocast to bf16 stands beside it
+            compare "$net" cpu ours,eager,eager-nhwc,autocast-nhwc $goals -- "-p $core" -- \
+                "$ours" "$eager" "$eager --layout cl" "$eager --layout cl --dtype bf16"
+        fi
         rm -f "$w"
     done
 }

@@ -5,12 +5,14 @@
 
 A row: network; state tensors (all of them); parameters (learnable and frozen, without running
 statistics and buffers); sha256 of the state's lines "key AxBxC\\n", sorted, without
-num_batches_tracked, relative_position_index and attn_mask; and the published number of
-parameters, which has to agree in all its digits.  With --spec keys and shapes are also compared with
-that list of another author.  Rows of other networks stay; Python and timm as for make_net_golden.py.
+num_batches_tracked, relative_position_index and attn_mask, and without trailing dimensions of 1
+(they do not count: a 1x1 convolution's weight is a matrix); and the published number of parameters,
+which has to agree in all its digits.  With --spec keys and shapes are also compared with that list
+of another author.  Rows of other networks stay; Python and timm as for make_net_golden.py.
 """
 import argparse
 import hashlib
+import re
 import sys
 import warnings
 
@@ -47,14 +49,15 @@ PUBLISHED = {
 SPEC_NAMES = {"bit/R101x1-torch": "bit_s_r101x1", "cifar/densenet-bc-100-12 (C=100)": "densenet_bc_100_12",
               "cifar/wrn-40-2 (C=10)": "wrn_40_2", "cifar/resnet18_32x32 (C=10)": "resnet18_32x32",
               "t2t/t2t_vit_24-performer": "t2t_vit_24"}
-HEAD = ("# make_keys.py: sha256 over the sorted lines \"key AxBxC\\n\" of the state, without "
+HEAD = ("# make_keys.py: sha256 over the sorted lines \"key AxBxC\\n\" of the state, without trailing 1s, "
         + ", ".join(BUFFERS),
         "network\ttensors\tparameters\tsha256\tpublished")
 
 
 def lines(shapes):
     """{key: shape as text} -> the sorted lines that are hashed."""
-    return sorted(f"{k} {s}\n" for k, s in shapes.items() if k.rsplit(".", 1)[-1] not in BUFFERS)
+    return sorted(f"{k} {re.sub('(x1)+$', '', s)}\n" for k, s in shapes.items()
+                  if k.rsplit(".", 1)[-1] not in BUFFERS)
 
 
 def agrees(count, published):

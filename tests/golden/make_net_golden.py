@@ -9,8 +9,9 @@ hash writes DIR/NET.npz (logits, features, tap:NAME, grad:NAME, input_grad) for 
 --table, the network's rows of that table: one per tensor with sum, L2, values at 0, n/3, n/2, n-1,
 L2 and values at 0, n/2 of dL/dtap with L = -sum_b mean_c log softmax (for the input: dF/dx,
 F = sum_b logsumexp, in the first columns), and the relative L2 deviation of a float32 run of the
-same network.  Rows of other networks stay.  real writes DIR/NAME.npz (paths, labels, logits, features, and the taps of the first
---tap-images images).  DIR is outside the repository; nets.tsv is committed.
+same network.  Rows of other networks stay.  real writes DIR/NAME.npz (paths, labels, logits,
+features, and the taps of the first --tap-images images).  DIR is outside the repository; nets.tsv is
+committed.
 Needs torch >= 1.13, torchvision, numpy, Pillow; safetensors are read by hand.  timm's networks need
 timm 0.6.13 (the last release line with the published key names of Swin; runs with torch 1.13);
 repvgg_a0 and repvgg_a1 are only in timm >= 0.9.

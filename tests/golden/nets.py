@@ -1,8 +1,9 @@
 """Reference networks in PyTorch, and the hash-made weights and input that need no checkpoint.
 
 NETS lists, per network: how to build it, the gain g of its rank-4 weights, the input side, and the
-taps (module names; their output is dumped).  NET@SIDE is NET with another input side.  Networks of torchvision and timm are those libraries'
-own; the rest is written from the papers in nets_cifar.py, nets_bit.py and nets_t2t.py.
+taps (module names; their output is dumped).  NET@SIDE is NET with another input side.  Networks of
+torchvision and timm are those libraries' own; the rest is written from the papers in nets_cifar.py,
+nets_bit.py and nets_t2t.py.
 """
 import numpy as np
 import torch

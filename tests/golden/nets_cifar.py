@@ -101,7 +101,9 @@ class CifarResNet(nn.Module):
 
 
 class WideBlock(nn.Module):
-    """Norm and ReLU before each convolution; the projection takes the rectified tensor, the identity the raw one."""
+    """Norm and ReLU before each convolution.
+
+    The projection takes the rectified tensor, the identity the raw one."""
 
     def __init__(self, c, out, stride):
         super().__init__()

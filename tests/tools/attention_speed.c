@@ -105,19 +105,19 @@ static float *numbers(size_t n)
     return w;
 }
 
-static void linear(int t, int k, int out, activation act, int is_bf16, int n)
+static void linear(int h, int w, int k, int out, activation act, int is_bf16, int n)
 {
     char what[128];
-    job j = { .x = map(k, t, 1, n, is_bf16), .y = map(out, t, 1, n, is_bf16), .n = n };
+    job j = { .x = map(k, h, w, n, is_bf16), .y = map(out, h, w, n, is_bf16), .n = n };
     plan_step s = { .op = OP_linear, .name = "linear", .kernel = 1, .stride = 1, .groups = 1, .act = act };
     s.w = numbers((size_t)k * (size_t)out);
     s.b = numbers((size_t)out);
     stop(conv_new(&j.linear, &s, &j.x, &j.y));
     free(s.w);
     free(s.b);
-    snprintf(what, sizeof what, "%s linear %d x %d -> %d, %d images%s", is_bf16 ? "bf16" : "f32 ", t, k, out,
-             n, act == ACT_GELU ? ", gelu" : "");
-    report(&j, what, 2.0 * t * k * out);
+    snprintf(what, sizeof what, "%s linear %dx%d x %d -> %d, %d images%s", is_bf16 ? "bf16" : "f32 ", h, w,
+             k, out, n, act == ACT_GELU ? ", gelu" : "");
+    report(&j, what, 2.0 * h * w * k * out);
 }
 
 static void attend(int heads, int d, int h, int w, int window, int shift, int is_bf16)
@@ -179,18 +179,19 @@ int main(int argc, char **argv)
     if (getenv("ONLY_SWIN")) { attend(4, 32, 56, 56, 7, 3, 0); return 0; }
     for (int b = 0; b < 2; b++) {
         if (b == 1 && conv_kernel_bf16() == NULL) break;
-        linear(197, 768, 2304, ACT_NONE, b, 2);
-        linear(197, 768, 768, ACT_NONE, b, 2);
-        linear(197, 768, 3072, ACT_NONE, b, 2);
-        linear(197, 768, 3072, ACT_GELU, b, 2);
-        linear(197, 3072, 768, ACT_NONE, b, 2);
-        linear(577, 768, 3072, ACT_NONE, b, 2);
-        linear(577, 3072, 768, ACT_NONE, b, 2);
-        linear(197, 192, 768, ACT_NONE, b, 2);
-        linear(3136, 147, 192, ACT_NONE, b, 2);
-        linear(3136, 128, 512, ACT_NONE, b, 2);
-        linear(49, 1024, 4096, ACT_NONE, b, 2);
-        linear(49, 4096, 1024, ACT_NONE, b, 2);
+        linear(197, 1, 768, 2304, ACT_NONE, b, 2);
+        linear(197, 1, 768, 768, ACT_NONE, b, 2);
+        linear(197, 1, 768, 3072, ACT_NONE, b, 2);
+        linear(197, 1, 768, 3072, ACT_GELU, b, 2);
+        linear(197, 1, 3072, 768, ACT_NONE, b, 2);
+        linear(577, 1, 768, 3072, ACT_NONE, b, 2);
+        linear(577, 1, 3072, 768, ACT_NONE, b, 2);
+        linear(197, 1, 192, 768, ACT_NONE, b, 2);
+        linear(56, 56, 147, 192, ACT_NONE, b, 2);
+        linear(56, 56, 128, 512, ACT_NONE, b, 2);
+        linear(14, 14, 512, 2048, ACT_NONE, b, 2);
+        linear(7, 7, 1024, 4096, ACT_NONE, b, 2);
+        linear(7, 7, 4096, 1024, ACT_NONE, b, 2);
         attend(12, 64, 197, 1, 0, 0, b);
         attend(12, 64, 577, 1, 0, 0, b);
         attend(3, 64, 197, 1, 0, 0, b);

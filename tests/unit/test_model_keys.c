@@ -1,5 +1,6 @@
-/* Names, shapes and number of the parameters of every network against PyTorch's implementations
- * (tests/golden/keys.tsv: a digest of the sorted lines "key AxBxC\n").  Needs no weights. */
+/* Keys, shapes and number of the parameters of every network, in its first key layout, against
+ * PyTorch's implementations (tests/golden/keys.tsv: a digest of the sorted lines "key AxBxC\n",
+ * trailing dimensions of 1 left out).  Needs no weights. */
 #include "common/digest.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -26,8 +27,9 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The digest of the graph's parameters, as tests/golden/make_keys.py makes it. */
-static int digest_of_keys(char hex[65], const graph *g)
+/* The digest of the graph's parameters in layout `l` (NULL: by the graph's names), as
+ * tests/golden/make_keys.py makes it. */
+static int digest_of_keys(char hex[65], const graph *g, const layout *l)
 {
     int rc = 0;
     size_t n = graph_params(g), room = 0;
@@ -36,10 +38,14 @@ static int digest_of_keys(char hex[65], const graph *g)
     TRY(mem_new(&text, n, sizeof *line, "text"));
     for (size_t i = 0; i < n; i++) {
         const param *p = graph_param(g, (int)i);
-        int at = 0;
-        CHECK(strlen(p->name) < LINE / 2, ERR_INPUT, "%s: a long name", p->name);
-        at += snprintf(line[i], LINE, "%s ", p->name);
-        for (int k = 0; k < p->rank; k++)
+        char key[KEY_MAX] = "";
+        int at, rank = p->rank, parts = l != NULL ? layout_key(l, p, key, sizeof key, 0) : 1;
+        CHECK(parts == 1, ERR_INPUT, "%s: not one tensor in a file", p->name);
+        CHECK(strlen(l != NULL ? key : p->name) < LINE / 2, ERR_INPUT, "%s: a long name", p->name);
+        at = snprintf(line[i], LINE, "%s ", l != NULL ? key : p->name);
+        while (rank > 1 && p->dim[rank - 1] == 1)
+            rank--;
+        for (int k = 0; k < rank; k++)
             at += snprintf(line[i] + at, (size_t)(LINE - at), "%s%zu", k > 0 ? "x" : "", p->dim[k]);
         snprintf(line[i] + at, (size_t)(LINE - at), "\n");
     }
@@ -58,7 +64,7 @@ static void test_network(const char *net, size_t parameters, const char *sha)
     const model *m = model_find(net);
     graph *g = NULL;
     char hex[65] = "", said[64];
-    if (m == NULL || model_build(&g, m, m->classes) < 0 || digest_of_keys(hex, g) < 0) {
+    if (m == NULL || model_build(&g, m, m->classes) < 0 || digest_of_keys(hex, g, m->key_layouts) < 0) {
         check(0, net, "the network", m == NULL ? "is not there" : err_text());
     } else {
         snprintf(said, sizeof said, "%zu, not %zu", graph_parameter_count(g), parameters);
