@@ -3,7 +3,6 @@
 #ifndef OUTPOST_PLUGIN_H
 #define OUTPOST_PLUGIN_H
 
-#include "extract/backend.h"
 #include "kernels/table.h"
 
 #include <stddef.h>
@@ -22,6 +21,10 @@ typedef enum cuda_fault {
     FAULT_REFUSED, /* a library refused our arguments: a defect of this program */
     FAULT_FAILED   /* anything else */
 } cuda_fault;
+
+struct plan; /* extract/plan.h, extract/backend.h */
+struct backend_options;
+struct batch_input;
 
 typedef struct cuda_backend cuda_backend; /* one open device: its stream and library handles */
 typedef struct cuda_network cuda_network; /* a plan compiled for it: extract/cuda/network.h */
@@ -55,10 +58,11 @@ typedef struct cuda_plugin {
     int (*sync)(cuda_backend *be); /* waits; what queued work did wrong shows here */
     /* Compiles a dense plan for batches of o->batch images and runs it once.  p must outlive the
      * network; its weights are read here only.  FAULT_MEMORY: a smaller batch may fit. */
-    int (*network_open)(cuda_network **out, cuda_backend *be, const plan *p, const backend_options *o);
+    int (*network_open)(cuda_network **out, cuda_backend *be, const struct plan *p,
+                        const struct backend_options *o);
     void (*network_close)(cuda_network **net); /* before its device is closed */
     /* Queues up to o->batch images; `in` is copied.  Two batches may be under way. */
-    int (*network_submit)(cuda_network *net, const batch_input *in, size_t n);
+    int (*network_submit)(cuda_network *net, const struct batch_input *in, size_t n);
     /* Outputs of the oldest of them: out[i] [n, count of p->outputs[i]]. */
     int (*network_wait)(cuda_network *net, float *const *out);
     void (*network_describe)(const cuda_network *net, char *text, size_t room);

@@ -5,6 +5,7 @@
 #include "extract/plugin.h"
 #include "tests/mock/cuda.h"
 #include "tests/lib/hash_golden.h"
+#include "extract/backend.h"
 #include "extract/cuda/errors.h"
 #include "extract/model.h"
 
