@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    SCORE_BYTES = 192 * 1024, /* of the scores that exist at a time, if a tile needs no more */
+    SCORE_BYTES = 96 * 1024,  /* of the scores that exist at a time, if a tile needs no more */
     MASKS = 4                 /* of a window: in the last column, in the last row */
 };
 
@@ -236,7 +236,7 @@ static void scores(const attention *a, const desk *d, size_t first, size_t end)
     conv_tile_args args = { .segments = &a->query, .n_segments = 1, .first = 1, .x_step = row,
                             .sum_step = a->soft.step };
     for (size_t v = 0, vectors; v < a->key_vectors; v += vectors) {
-        vectors = pack_panel(a->key_vectors - v);
+        vectors = panel_vectors(a->key_vectors - v);
         args.w = d->k + v * lanes * row;
         args.bias = a->start + v * lanes;
         for (size_t t = first; t < end; t++) {
@@ -258,7 +258,7 @@ static void results(const attention *a, const desk *d, const work *w, const floa
                             .x_step = a->soft.step * sizeof(float), .sum_step = width };
     for (size_t v = 0, vectors; v < a->value_vectors; v += vectors) {
         conv_tile tile = { .x = (const char *)s, .pixels = (int)rows, .sums = d->o + v * lanes };
-        vectors = pack_panel(a->value_vectors - v);
+        vectors = panel_vectors(a->value_vectors - v);
         args.w = d->v + v * lanes * deep;
         a->kernel->tile((int)vectors, &tile, &args);
     }

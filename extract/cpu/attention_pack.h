@@ -12,7 +12,7 @@ typedef struct pack_shape {
 } pack_shape;
 
 /* Vectors of the next panel where `left` remain. */
-static inline size_t pack_panel(size_t left)
+static inline size_t panel_vectors(size_t left)
 {
     return left >= 2 ? 2 : 1;
 }

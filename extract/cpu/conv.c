@@ -6,8 +6,6 @@
 #include <string.h>
 
 enum {
-    WORD = 4,                 /* bytes of a step: one f32, two bf16 */
-    SIDE_MAX = 8,             /* words of what a kernel's turn() turns */
     BLOCK_BYTES = 4096,       /* window bytes per block: 128 KiB of f32 weights a panel of 32 */
     TILES_MAX = 64,           /* tiles worked on between two walks over the weights */
     INPUT_BYTES = 256 * 1024  /* of input they may touch, so that it stays in the L2 cache */
@@ -145,11 +143,11 @@ static void window_row(const conv *c, char *to, const float *w, size_t cin)
 static char *pack_panel(const conv *c, char *to, char *rows, const float *w, size_t cin, int first,
                         int width)
 {
-    const size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size, row = c->steps * WORD;
+    const size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size, row = c->steps * CONV_WORD;
     const size_t side = (size_t)c->kernel->turn_side;
     for (size_t o = 0; o < (size_t)width; o += side) {
-        const char *of[SIDE_MAX];
-        char *column = to + o * WORD;
+        const char *of[CONV_TURN_MAX];
+        char *column = to + o * CONV_WORD;
         size_t k = 0;
         for (size_t i = 0; i < side; i++) {
             size_t output = (size_t)first + o + i;
@@ -158,10 +156,10 @@ static char *pack_panel(const conv *c, char *to, char *rows, const float *w, siz
             else memset(rows + i * row, 0, row);
         }
         for (; k + side <= c->steps; k += side)
-            c->kernel->turn(of, k, column + k * (size_t)width * WORD, (size_t)width);
+            c->kernel->turn(of, k, column + k * (size_t)width * CONV_WORD, (size_t)width);
         for (; k < c->steps; k++)
             for (size_t i = 0; i < side; i++)
-                memcpy(column + (k * (size_t)width + i) * WORD, of[i] + k * WORD, WORD);
+                memcpy(column + (k * (size_t)width + i) * CONV_WORD, of[i] + k * CONV_WORD, CONV_WORD);
     }
     return to + row * (size_t)width;
 }
@@ -190,7 +188,7 @@ int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
         columns += (size_t)c->panels[i] * lanes;
     TRY(mem_new_aligned(&c->packed, c->steps * (size_t)c->kernel->unit * columns, c->element,
                         step->name));
-    TRY(mem_new(&rows, c->steps * SIDE_MAX, WORD, step->name));
+    TRY(mem_new(&rows, c->steps * CONV_TURN_MAX, CONV_WORD, step->name));
     TRY(mem_new(&c->bias, columns, sizeof *c->bias, step->name));
     memcpy(c->bias, step->b, (size_t)c->cout * sizeof *c->bias);
     to = c->packed;

@@ -13,7 +13,12 @@
 
 #include <math.h>
 
-enum { CONV_PANEL_MAX = 4 /* vectors of a panel */, CONV_TILE_MAX = 14 * 2 * 16 /* floats */ };
+enum {
+    CONV_PANEL_MAX = 4,          /* vectors of a panel */
+    CONV_TILE_MAX = 14 * 2 * 16, /* floats */
+    CONV_WORD = 4,               /* bytes of a step for one column: an f32, or two bf16 */
+    CONV_TURN_MAX = 8            /* words of a side of what turn() turns */
+};
 
 typedef struct conv_segment { /* contiguous part of the window */
     size_t offset;  /* bytes from the window's first element */

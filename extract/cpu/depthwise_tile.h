@@ -1,6 +1,6 @@
-/* Depth-wise rows of one instruction set; included by conv_tile.h.  A vector of channels of up to PIXELS
- * neighbouring outputs is held in registers; every sum runs over the window's taps in order, whatever
- * the tile. */
+/* Depth-wise rows of one instruction set; included by conv_tile.h.  A vector of channels of up to
+ * PIXELS neighbouring outputs is held in registers; every sum runs over the window's taps in order,
+ * whatever the tile. */
 
 enum { PIXELS = 8 };
 

@@ -36,7 +36,8 @@ static inline const float *line_floats_f32(const float *x, const float *t, size_
     return x;
 }
 
-static inline __attribute__((always_inline)) const float *line_floats_bf16(const bf16 *x, float *t, size_t c)
+static inline __attribute__((always_inline)) const float *line_floats_bf16(const bf16 *x, float *t,
+                                                                           size_t c)
 {
 #pragma GCC ivdep
     for (size_t k = 0; k < c; k++)
@@ -95,7 +96,8 @@ static inline __attribute__((always_inline)) const float *line_floats_bf16(const
     } while (0)
 #define JOIN_TWO(p, a, b)                                                                          \
     do {                                                                                           \
-        const lanes first_ = __builtin_shuffle(a, b, ZIP), second_ = __builtin_shuffle(a, b, ZIP + 8); \
+        const lanes first_ = __builtin_shuffle(a, b, ZIP);                                         \
+        const lanes second_ = __builtin_shuffle(a, b, ZIP + 8);                                    \
         memcpy(p, &first_, sizeof first_);                                                         \
         memcpy((p) + LANES, &second_, sizeof second_);                                             \
     } while (0)

@@ -1,5 +1,5 @@
-/* The bf16 lines that write maps, on processors that convert sixteen floats at once; twins of lines.inc,
- * but for numbers below 2^-126, which become 0. */
+/* The bf16 lines that write maps, on processors that convert sixteen floats at once; twins of
+ * lines.inc, but for numbers below 2^-126, which become 0. */
 #include "extract/cpu/lines_fast.h"
 
 #include <immintrin.h>

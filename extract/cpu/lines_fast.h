@@ -1,5 +1,5 @@
-/* Lines of bf16 in the instructions of AVX512_BF16, the same as in lines.h but rounded by the processor.
- * For lines.c, which takes them where they run, and for the test that compares both. */
+/* Lines of bf16 in the instructions of AVX512_BF16, the same as in lines.h but rounded by the
+ * processor.  For lines.c, which takes them where they run, and for the test that compares both. */
 #ifndef OUTPOST_LINES_FAST_H
 #define OUTPOST_LINES_FAST_H
 

@@ -1,6 +1,6 @@
 /* Everything between the convolutions on NHWC views, f32 or bf16, made of the rows in
- * extract/cpu/lines.h.  Arithmetic is in f32, sums run in one fixed order.  All work on n images; y never
- * overlaps x unless said; element types are equal unless said. */
+ * extract/cpu/lines.h.  Arithmetic is in f32, sums run in one fixed order.  All work on n images; y
+ * never overlaps x unless said; element types are equal unless said. */
 #ifndef OUTPOST_MAPS_H
 #define OUTPOST_MAPS_H
 

@@ -40,9 +40,9 @@ void token_unfold(const view *x, int kernel, int stride, int pad, const view *y,
                     memset(to, 0, (size_t)y->c * e);
                 for (int ky = 0; ky < kernel; ky++)
                     if (y0 + ky >= 0 && y0 + ky < x->h && left < right)
-                        LINE_OF(y, deal, view_pixel(x, i, (size_t)(y0 + ky), (size_t)(x0 + left)), x->ld,
-                                to + (size_t)(ky * kernel + left) * e, area, (size_t)(right - left),
-                                (size_t)x->c);
+                        LINE_OF(y, deal, view_pixel(x, i, (size_t)(y0 + ky), (size_t)(x0 + left)),
+                                x->ld, to + (size_t)(ky * kernel + left) * e, area,
+                                (size_t)(right - left), (size_t)x->c);
             }
 }
 

@@ -181,7 +181,8 @@ static void layouts_are_the_modules(void **state)
             for (size_t i = 0; i < 3; i++)
                 for (size_t ch = 0; ch < 21 && k > 0; ch++)
                     for (size_t at = 0; at < 15; at++)
-                        assert_true(got[0][(i * 15 + at) * 21 + ch] == plain[0][(i * 21 + ch) * 15 + at]);
+                        assert_true(got[0][(i * 15 + at) * 21 + ch] ==
+                                    plain[0][(i * 21 + ch) * 15 + at]);
             if (k == 0) {
                 plain[0] = got[0];
                 got[0] = NULL;

@@ -243,41 +243,68 @@ static UNUSED double tiny_tolerance(const tiny_way *v, const tiny_case *c, int b
     return (c->steps + between > 0 ? c->steps + between : 1e-4) * 0x1p-7;
 }
 
+typedef struct tiny_test { /* one network on its ways */
+    const tiny_case *c;
+    int between;
+    tiny_net net;
+    float *want[TINY_OUTPUTS], *first[TINY_OUTPUTS]; /* of the reference, of the first way */
+    const char *first_rounding;
+    double worst[2]; /* share of the tolerance, f32 and bf16 */
+} tiny_test;
+
+/* Keeps what comes first; the rest of the batch, the thread, another processor that rounds alike change
+ * no bit of it. */
+static UNUSED void tiny_same_bits(tiny_test *t, float *got[TINY_OUTPUTS], const char *rounding,
+                                  const char *what)
+{
+    for (size_t i = 0; i < t->net.n_requests; i++)
+        if (t->first[i] == NULL) {
+            t->first[i] = got[i];
+            t->first_rounding = rounding;
+            got[i] = NULL;
+        } else if (rounding != NULL && strcmp(rounding, t->first_rounding) == 0 &&
+                   memcmp(t->first[i], got[i],
+                          TINY_IMAGES * t->net.count[i] * sizeof(float)) != 0) {
+            fail_msg("%s: %s has not the bits of one by one", what, t->net.requests[i].name);
+        }
+}
+
+static UNUSED void tiny_go(tiny_test *t, const tiny_way *v)
+{
+    int is_bf16 = v->p == PRECISION_BF16;
+    const char *rounding = NULL; /* of our own kernels in f32 */
+    float *got[TINY_OUTPUTS] = { 0 };
+    char what[200];
+    if (is_bf16 && conv_kernel_bf16() == NULL) return;
+    snprintf(what, sizeof what, "%s%s, %s", t->c->name, t->between ? " between convolutions" : "",
+             v->name);
+    if (v->cpu != NULL) setenv("OUTPOST_CPU", v->cpu, 1);
+    tiny_run(&t->net, &backend_cpu, v->p, v->batch, v->threads, got, what);
+    if (!is_bf16 && !backend_cpu.wants_dense(v->p)) rounding = conv_kernel_f32()->rounding;
+    unsetenv("OUTPOST_CPU");
+    for (size_t i = 0; i < t->net.n_requests; i++) {
+        double allowed = tiny_tolerance(v, t->c, t->between);
+        double off = tiny_distance(got[i], t->want[i], TINY_IMAGES * t->net.count[i]);
+        if (off > allowed)
+            fail_msg("%s: %s is %.2e off, %.0e allowed", what, t->net.requests[i].name, off, allowed);
+        t->worst[is_bf16] = fmax(t->worst[is_bf16], off / allowed);
+    }
+    tiny_same_bits(t, got, rounding, what);
+    tiny_free(got);
+}
+
 static UNUSED void tiny_compare(const tiny_case *c, int between, double worst[2])
 {
-    tiny_net t;
-    float *want[TINY_OUTPUTS] = { 0 }, *first[TINY_OUTPUTS] = { 0 }, *got[TINY_OUTPUTS] = { 0 };
-    const char *rounding;
-    char what[200];
-    tiny_open(&t, c, between);
-    tiny_run(&t, &backend_ref, PRECISION_FP32, 3, 1, want, c->name);
-    for (size_t k = 0; k < sizeof tiny_ways / sizeof *tiny_ways; k++) {
-        const tiny_way *v = &tiny_ways[k];
-        if (v->p == PRECISION_BF16 && conv_kernel_bf16() == NULL) continue;
-        snprintf(what, sizeof what, "%s%s, %s", c->name, between ? " between convolutions" : "", v->name);
-        if (v->cpu != NULL) setenv("OUTPOST_CPU", v->cpu, 1);
-        tiny_run(&t, &backend_cpu, v->p, v->batch, v->threads, got, what);
-        rounding = v->p == PRECISION_FP32 && !backend_cpu.wants_dense(v->p) ? conv_kernel_f32()->rounding : NULL;
-        unsetenv("OUTPOST_CPU");
-        for (size_t i = 0; i < t.n_requests; i++) {
-            size_t n = TINY_IMAGES * t.count[i];
-            double allowed = tiny_tolerance(v, c, between), off = tiny_distance(got[i], want[i], n);
-            if (off > allowed) fail_msg("%s: %s is %.2e off, %.0e allowed", what, t.requests[i].name, off, allowed);
-            if (off / allowed > worst[v->p == PRECISION_BF16]) worst[v->p == PRECISION_BF16] = off / allowed;
-            /* The rest of the batch, the thread, another processor that rounds alike change no bit. */
-            if (k == 0) {
-                first[i] = got[i];
-                got[i] = NULL;
-            } else if (rounding != NULL && strcmp(rounding, conv_kernel_f32()->rounding) == 0 &&
-                       memcmp(first[i], got[i], n * sizeof(float)) != 0) {
-                fail_msg("%s: %s has not the bits of one by one", what, t.requests[i].name);
-            }
-        }
-        tiny_free(got);
-    }
-    tiny_free(want);
-    tiny_free(first);
-    tiny_close(&t);
+    tiny_test t = { .c = c, .between = between };
+    tiny_open(&t.net, c, between);
+    tiny_run(&t.net, &backend_ref, PRECISION_FP32, 3, 1, t.want, c->name);
+    for (size_t k = 0; k < sizeof tiny_ways / sizeof *tiny_ways; k++)
+        tiny_go(&t, &tiny_ways[k]);
+    for (int i = 0; i < 2; i++)
+        worst[i] = fmax(worst[i], t.worst[i]);
+    tiny_free(t.want);
+    tiny_free(t.first);
+    tiny_close(&t.net);
 }
 
 static UNUSED void tiny_compare_all(const tiny_case *cases, size_t n)
