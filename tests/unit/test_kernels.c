@@ -82,6 +82,12 @@ static op_args with(const float *x0, const float *x1, const float *x2, unsigned 
     return a;
 }
 
+static op_args acting(op_args a, int act)
+{
+    a.act = act;
+    return a;
+}
+
 static void normalise(void **state)
 {
     static const float mean[3] = { 0.485f, 0.456f, 0.406f }, std[3] = { 0.229f, 0.224f, 0.225f };
@@ -119,14 +125,19 @@ static void elementwise(void **state)
     RUN(relu_fwd, with(odd, NULL, NULL, 0), relu, 0, 0);
     RUN(relu6_fwd, with(odd, NULL, NULL, 0), relu6, 0, 0);
     RUN(add_fwd, with(odd, z, NULL, 0), add, 0, 0);
-    RUN(add_fwd, with(odd, z, NULL, KF_RELU), add_relu, 0, 0);
+    RUN(add_fwd, acting(with(odd, z, NULL, 0), KA_RELU), add_relu, 0, 0);
+    RUN(gelu_fwd, with(odd, NULL, NULL, 0), gelu, 1e-6, 1e-6);
+    RUN(silu_fwd, with(odd, NULL, NULL, 0), silu, 1e-6, 1e-9);
+    RUN(sigmoid_fwd, with(odd, NULL, NULL, 0), sigmoid, 1e-6, 1e-9);
+    RUN(bias_act_fwd, acting(with(x, bn, NULL, 0), KA_GELU), bias_gelu, 1e-6, 1e-6);
+    RUN(gate_fwd, with(z, IN(gates), NULL, 0), gate, 0, 0);
     for (int c = 0; c < 3; c++) {
         double s = (double)bn[c] / sqrt((double)bn[9 + c] + 1e-5);
         scale[c] = (float)s;
         shift[c] = (float)((double)bn[3 + c] - (double)bn[6 + c] * s);
     }
     RUN(scale_shift_fwd, with(x, scale, shift, 0), batch_norm, 4e-7, 1e-6);
-    RUN(scale_shift_fwd, with(x, scale, shift, KF_RELU), batch_norm_relu, 4e-7, 1e-6);
+    RUN(scale_shift_fwd, acting(with(x, scale, shift, 0), KA_RELU), batch_norm_relu, 4e-7, 1e-6);
 }
 
 static void in_place(void **state)
@@ -139,7 +150,7 @@ static void in_place(void **state)
     memcpy(y, golden_odd, sizeof golden_odd);
     RUN(add_fwd, with(y, z, NULL, 0), add, 0, 0);
     memcpy(y, golden_rows, sizeof golden_rows);
-    run(KERNEL_softmax_fwd, (op_args){ .x = { y }, .n = 6, .c = 11, .h = 1, .w = 1 }, y, 66);
+    run(KERNEL_softmax_fwd, (op_args){ .x = { y }, .n = 6, .c = 11, .h = 1, .w = 1, .scale = 1 }, y, 66);
     same("softmax in place", y, golden_softmax, 66, 3e-7, 0);
     y[0] = 3.0f;
     run(KERNEL_scale_shift_fwd, (op_args){ .x = { y, twos, ones }, .n = 1, .c = 1, .h = 1, .w = 1 }, y, 1);
@@ -176,6 +187,182 @@ static void pools(void **state)
     RUN(avgpool_fwd, pool(x, 3, 2, 1, ceil | count), avgpool_32111, 4e-7, 4e-7);
     RUN(avgpool_fwd, pool(x, 2, 2, 1, ceil | count), avgpool_22111, 4e-7, 4e-7);
     RUN(gap_fwd, with(x, NULL, NULL, 0), gap, 4e-7, 4e-7);
+    op_args zeros = pool(odd, 3, 2, 1, KF_ZERO_PAD), sum = with(x, NULL, NULL, 0);
+    RUN(maxpool_fwd, zeros, maxpool_zero, 0, 0);
+    sum.reduce = KR_SUM;
+    run(KERNEL_gap_fwd, sum, y, 6);
+    same("sum over the map", y, golden_reduce, 6, 4e-7, 1e-5);
+    sum.reduce = KR_MAX;
+    run(KERNEL_gap_fwd, sum, y, 6);
+    same("largest of the map", y, golden_reduce + 6, 6, 0, 0);
+}
+
+static void norms(void **state)
+{
+    const float *affine = IN(affine);
+    op_args rows = { .x = { IN(tokens), affine, affine + 24 }, .n = 5, .c = 24, .h = 1, .w = 1, .eps = 1e-5f };
+    op_args map = { .x = { IN(map8), affine, affine + 24 }, .n = 2, .c = 8, .h = 3, .w = 5, .groups = 4,
+                    .eps = 1e-5f };
+    float y[MOST], wide[5 * 27], narrow[MOST];
+    (void)state;
+    RUN(layernorm_fwd, rows, layernorm, 1e-6, 2e-6);
+    RUN(groupnorm_fwd, map, groupnorm, 1e-6, 2e-5); /* torch's mean of 40 has steps of 4e-6 */
+    RUN(groupnorm_fwd, acting(map, KA_RELU), groupnorm_relu, 1e-6, 2e-5);
+    for (int r = 0; r < 5; r++)
+        for (int k = 0; k < 27; k++)
+            wide[27 * r + k] = k < 24 ? ((const float *)rows.x[0])[24 * r + k] : NAN;
+    rows.x[0] = wide;
+    rows.x_c = 27;
+    rows.y_c = 32;
+    run(KERNEL_layernorm_fwd, rows, y, 160);
+    for (int r = 0; r < 5; r++) {
+        memcpy(narrow + 24 * r, y + 32 * r, 24 * sizeof *y);
+        for (int k = 24; k < 32; k++)
+            assert_true(bits(y[32 * r + k]) == 0);
+    }
+    same("layer norm of wider rows", narrow, golden_layernorm, 120, 1e-6, 2e-6);
+}
+
+static void depthwise(void **state)
+{
+    float y[MOST];
+    op_args a = { .x = { IN(map4) }, .n = 1, .c = 4, .h = 9, .w = 8, .act = KA_RELU6 };
+    (void)state;
+#define DWCONV(k, s, name)                                                                         \
+    do {                                                                                           \
+        a.x[1] = IN(taps_##name);                                                                  \
+        a.x[2] = IN(taps_bias_##name);                                                             \
+        a.kernel = k;                                                                              \
+        a.stride = s;                                                                              \
+        a.pad = k / 2;                                                                             \
+        a.oh = op_pooled(9, k, s, k / 2, 0);                                                       \
+        a.ow = op_pooled(8, k, s, k / 2, 0);                                                       \
+        RUN(dwconv_fwd, a, dwconv_##name, 1e-6, 3e-6);                                             \
+    } while (0)
+    DWCONV(3, 1, 31);
+    DWCONV(3, 2, 32);
+    DWCONV(5, 2, 52);
+    DWCONV(7, 1, 71);
+}
+
+static void tokens(void **state)
+{
+    const float *z = IN(z);
+    float y[MOST];
+    op_args a = with(z, IN(pos), IN(cls), 0);
+    (void)state;
+    RUN(embed_fwd, a, embed, 0, 0);
+    a = (op_args){ .x = { IN(embed) }, .n = 2, .c = 3, .h = 36, .w = 1, .x_at = 5 };
+    run(KERNEL_token_fwd, a, y, 6);
+    same("token", y, golden_embed + 15, 3, 0, 0);
+    same("token", y + 3, golden_embed + 108 + 15, 3, 0, 0);
+    a = with(z, NULL, NULL, 0);
+    a.oh = 4;
+    a.ow = 3;
+    RUN(merge_fwd, a, merge, 0, 0);
+    a.kernel = 3;
+    a.stride = 2;
+    a.pad = 1;
+    RUN(unfold_fwd, a, unfold, 0, 0);
+    a.oh = 8;
+    a.ow = 6;
+    run(KERNEL_pad_crop_fwd, a, y, 2 * 8 * 6 * 3);
+    assert_true(y[0] == z[0] && y[5 * 3] == 0.0f && y[7 * 6 * 3] == 0.0f && y[8 * 6 * 3] == z[105]);
+    a = (op_args){ .x = { memcpy((float[MOST]){ 0 }, y, 288 * sizeof *y) }, .n = 2, .c = 3, .h = 8, .w = 6,
+                   .oh = 7, .ow = 5 };
+    run(KERNEL_pad_crop_fwd, a, y, 210);
+    assert_memory_equal(y, z, 210 * sizeof *y);
+}
+
+/* The steps of a shifted window's attention around its two products, as Swin has them. */
+static void window_attention(void **state)
+{
+    float y[MOST];
+    op_args a = { .x = { IN(qkv) }, .n = 2, .c = 6, .h = 4, .w = 6, .groups = 2, .window = 2, .shift = 1 };
+    op_args s = { .x = { IN(scores), IN(table) }, .n = 12, .c = 4, .h = 2, .w = 4, .oh = 4, .ow = 6,
+                  .window = 2, .shift = 1, .scale = 1 / sqrtf(3) };
+    (void)state;
+    RUN(split_heads_fwd, a, qkv_split, 0, 0);
+    RUN(softmax_fwd, s, scores_softmax, 2e-6, 1e-9);
+    a.x[0] = IN(heads);
+    RUN(join_heads_fwd, a, heads_joined, 0, 0);
+    a.x[0] = IN(qkv); /* without windows: all 24 tokens of an image in row-major order */
+    a.window = a.shift = 0;
+    run(KERNEL_split_heads_fwd, a, y, 864);
+    for (int i = 0; i < 864; i++) {
+        int d = i % 3, t = i / 3 % 24, head = i / 72 % 2, n = i / 144 % 2, part = i / 288;
+        assert_true(y[i] == ((const float *)a.x[0])[(n * 24 + t) * 18 + part * 6 + head * 3 + d]);
+    }
+}
+
+static void performer(void **state)
+{
+    float y[MOST], parts[36], sums[36];
+    op_args a = { .x = { IN(kqv), IN(performer_w), sums }, .n = 1, .c = 8, .h = 3, .w = 4, .groups = 4 };
+    op_args j = { .x = { parts }, .n = 1, .c = 36, .h = 1, .w = 1 };
+    (void)state;
+    run(KERNEL_performer_sum_fwd, a, y, 36);
+    memcpy(parts, y, sizeof parts);
+    run(KERNEL_performer_join_fwd, j, y, 36);
+    memcpy(sums, y, sizeof sums);
+    RUN(performer_out_fwd, a, performer, 2e-6, 2e-6);
+}
+
+/* Every 16-bit pattern returns from float32 unchanged; rounding and overflow as torch has them. */
+static void types(void **state)
+{
+    const float *v = IN(values);
+    float y[MOST];
+    (void)state;
+    for (uint32_t b = 0; b < 65536; b++) {
+        uint16_t h = (uint16_t)b;
+        int f16_nan = (b & 0x7fff) > 0x7c00, bf16_nan = (b & 0x7fff) > 0x7f80;
+        assert_int_equal(f16_of_float(float_of_f16(h)), f16_nan ? 0x7fff : h);
+        assert_int_equal(bf16_of_float(float_of_bf16(h)), bf16_nan ? 0x7fff : h);
+        assert_true(isnan(float_of_f16(h)) == f16_nan && isnan(float_of_bf16(h)) == bf16_nan);
+    }
+    for (size_t i = 0; i < LENGTH(golden_values); i++)
+        y[i] = float_of_f16(f16_of_float(v[i]));
+    same("float16", y, golden_values_f16, LENGTH(golden_values), 0, 0);
+    for (size_t i = 0; i < LENGTH(golden_values); i++)
+        y[i] = float_of_bf16(bf16_of_float(v[i]));
+    same("bfloat16", y, golden_values_bf16, LENGTH(golden_values), 0, 0);
+}
+
+/* A kernel in 16 bits is the one in float32 on rounded values, rounded once. */
+static void sixteen_bits(void **state)
+{
+    const float *z = IN(z);
+    float y[MOST], rounded[MOST];
+    uint16_t h[MOST], out[MOST];
+    op_args a = { .n = 2, .c = 3, .h = 7, .w = 5, .scale = 1 };
+    (void)state;
+    for (int type = KT_F16; type <= KT_BF16; type++) {
+        for (size_t i = 0; i < 210; i++) {
+            type_put(h, type, i, z[i]);
+            rounded[i] = type_get(h, type, i);
+        }
+        a.x[0] = rounded;
+        a.x_type = a.y_type = KT_F32;
+        run(KERNEL_softmax_fwd, a, y, 210);
+        a.x[0] = h;
+        a.y = out;
+        a.x_type = a.y_type = type;
+        assert_null(kernel_problem(KERNEL_softmax_fwd, &a));
+        assert_int_equal(kernels_cpu[KERNEL_softmax_fwd](&a), 0);
+        for (size_t i = 0; i < 210; i++) {
+            uint16_t want[1];
+            type_put(want, type, 0, y[i]);
+            assert_int_equal(out[i], *want);
+        }
+        a.flags = KF_NCHW;
+        a.y = y;
+        a.y_type = KT_F32;
+        assert_int_equal(kernels_cpu[KERNEL_export_fwd](&a), 0);
+        for (int i = 0; i < 210; i++) /* y: n, c, p; x: n, p, c */
+            assert_true(y[i] == rounded[i / 105 * 105 + i % 35 * 3 + i / 35 % 3]);
+        a.flags = 0;
+    }
 }
 
 static void softmax(void **state)
@@ -183,14 +370,14 @@ static void softmax(void **state)
     float y[MOST];
     double sum = 0;
     (void)state;
-    RUN(softmax_fwd, ((op_args){ .x = { IN(rows) }, .n = 1, .c = 11, .h = 2, .w = 3 }), softmax, 3e-7, 0);
+    RUN(softmax_fwd, ((op_args){ .x = { IN(rows) }, .n = 1, .c = 11, .h = 2, .w = 3, .scale = 1 }), softmax, 3e-7, 0);
     for (int k = 0; k < 11; k++)
         sum += (double)y[k];
     assert_true(fabs(sum - 1) < 11 * (double)FLT_EPSILON);
-    run(KERNEL_softmax_fwd, (op_args){ .x = { (float[]){ -80.0f } }, .n = 1, .c = 1, .h = 1, .w = 1 }, y, 1);
+    run(KERNEL_softmax_fwd, (op_args){ .x = { (float[]){ -80.0f } }, .n = 1, .c = 1, .h = 1, .w = 1, .scale = 1 }, y, 1);
     assert_true(y[0] == 1.0f);
     run(KERNEL_softmax_fwd,
-        (op_args){ .x = { (float[]){ 1e4f, 1e4f, 1e4f, 1e4f } }, .n = 1, .c = 4, .h = 1, .w = 1 }, y, 4);
+        (op_args){ .x = { (float[]){ 1e4f, 1e4f, 1e4f, 1e4f } }, .n = 1, .c = 4, .h = 1, .w = 1, .scale = 1 }, y, 4);
     assert_true(y[0] == 0.25f && y[3] == 0.25f);
 }
 
@@ -217,30 +404,62 @@ static void copies(void **state)
     same("concat", y, golden_concat, LENGTH(golden_concat), 0, 0);
 }
 
+static size_t count_of(int kernel)
+{
+    return kernel == KERNEL_merge_fwd                                              ? 4
+           : kernel == KERNEL_split_heads_fwd                                      ? 3
+           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ? 2
+                                                                                   : 1;
+}
+
 /* One element through every kernel. */
 static void one_element(void **state)
 {
-    float y[MOST], one[3] = { 2.5f, 0.5f, 1.0f };
+    float y[MOST], one[5] = { 2.5f, 0.5f, 1.0f, 7.5f, 0.0f };
     static const unsigned char white = 255;
     static const struct {
         int kernel;
         float want;
     } cases[] = {
         { KERNEL_normalise_fwd, -3.0f }, /* (1 - 2.5) / 0.5 */
-        { KERNEL_relu_fwd, 2.5f },        { KERNEL_relu6_fwd, 2.5f },
+        { KERNEL_relu_fwd, 2.5f },
+        { KERNEL_relu6_fwd, 2.5f },
+        { KERNEL_gelu_fwd, 2.48447585f }, /* 2.5 Phi(2.5) */
+        { KERNEL_silu_fwd, 2.31035471f }, /* 2.5 / (1 + exp(-2.5)) */
+        { KERNEL_sigmoid_fwd, 0.924141824f },
         { KERNEL_scale_shift_fwd, 2.25f }, /* 2.5 * 0.5 + 1 */
-        { KERNEL_add_fwd, 3.0f },         { KERNEL_maxpool_fwd, 2.5f },
-        { KERNEL_avgpool_fwd, 2.5f },     { KERNEL_gap_fwd, 2.5f },
-        { KERNEL_copy_fwd, 2.5f },        { KERNEL_softmax_fwd, 1.0f },
+        { KERNEL_bias_act_fwd, 3.0f },
+        { KERNEL_gate_fwd, 1.25f },
+        { KERNEL_add_fwd, 3.0f },
+        { KERNEL_maxpool_fwd, 2.5f },
+        { KERNEL_avgpool_fwd, 2.5f },
+        { KERNEL_gap_fwd, 2.5f },
+        { KERNEL_copy_fwd, 2.5f },
+        { KERNEL_pad_crop_fwd, 2.5f },
+        { KERNEL_export_fwd, 2.5f },
         { KERNEL_shortcut_a_fwd, 2.5f },
+        { KERNEL_layernorm_fwd, 1.0f }, /* the shift */
+        { KERNEL_groupnorm_fwd, 1.0f },
+        { KERNEL_dwconv_fwd, 2.25f },
+        { KERNEL_embed_fwd, 1.5f }, /* class token 1, its position 0.5 */
+        { KERNEL_token_fwd, 2.5f },
+        { KERNEL_merge_fwd, 2.5f },
+        { KERNEL_unfold_fwd, 2.5f },
+        { KERNEL_split_heads_fwd, 2.5f },
+        { KERNEL_join_heads_fwd, 2.5f },
+        { KERNEL_softmax_fwd, 1.0f },
+        { KERNEL_performer_sum_fwd, 0.153354967f * 1.0f }, /* exp(1.25 - 3.125) v */
+        { KERNEL_performer_join_fwd, 2.5f },
+        { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
     assert_int_equal(LENGTH(cases), KERNEL_COUNT);
     for (size_t i = 0; i < LENGTH(cases); i++) {
         op_args a = { .x = { one, one + 1, one + 2 }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
-                      .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1 };
-        run(cases[i].kernel, a, y, 1);
-        if (y[0] != cases[i].want)
+                      .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
+                      .scale = 1, .eps = 1e-5f };
+        run(cases[i].kernel, a, y, count_of(cases[i].kernel));
+        if (fabsf(y[0] - cases[i].want) > 2e-7f * fabsf(cases[i].want))
             fail_msg("%s: %g, not %g", kernel_names[cases[i].kernel], (double)y[0], (double)cases[i].want);
     }
 }
@@ -276,7 +495,8 @@ static void malformed_arguments_are_named(void **state)
 {
     float v[16] = { 0 };
     const op_args good = { .x = { v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
-                           .h = 4, .w = 4, .oh = 2, .ow = 2, .kernel = 2, .stride = 2, .x_c = 1, .y_c = 1 };
+                           .h = 4, .w = 4, .oh = 2, .ow = 2, .kernel = 2, .stride = 2, .x_c = 1, .y_c = 1,
+                           .groups = 1, .scale = 1 };
     op_args a;
     (void)state;
 #define REFUSED(kernel, change, words)                                                             \
@@ -306,6 +526,32 @@ static void malformed_arguments_are_named(void **state)
     REFUSED(copy_fwd, a.y_at = -1, "slice starts below zero");
     REFUSED(shortcut_a_fwd, a.y_at = 1, "channels leave the output");
     REFUSED(shortcut_a_fwd, a.h = 5, "output size is not half the input's");
+    REFUSED(relu_fwd, a.x_type = 3, "no such type");
+    REFUSED(relu_fwd, a.y_type = KT_F16, "x and y differ in type");
+    REFUSED(copy_fwd, a.x_type = KT_F16; a.y_type = KT_BF16, "two 16-bit types");
+    REFUSED(gap_fwd, a.y_type = KT_F16, "the result is float32");
+    REFUSED(gap_fwd, a.reduce = KR_COUNT, "no such reduction");
+    REFUSED(add_fwd, a.act = KA_COUNT, "no such activation");
+    REFUSED(maxpool_fwd, a.flags = KF_CEIL | KF_ZERO_PAD, "a border of zeros and sizes that round up");
+    REFUSED(token_fwd, a.x_at = 16, "no such token");
+    REFUSED(pad_crop_fwd, a.oh = 0, "empty output");
+    REFUSED(unfold_fwd, a.y_c = 3, "channels leave the output");
+    REFUSED(layernorm_fwd, a.c = 2, "rows narrower than their channels");
+    REFUSED(layernorm_fwd, a.x_c = a.y_c = 8193, "rows beyond 8192 channels");
+    REFUSED(groupnorm_fwd, a.groups = 2, "groups do not divide the channels");
+    REFUSED(softmax_fwd, a.scale = 0, "scale is zero");
+    REFUSED(softmax_fwd, a.window = 1, "rows are not a window's");
+    REFUSED(split_heads_fwd, a.groups = 2, "heads do not divide the channels");
+    REFUSED(split_heads_fwd, a.window = 3, "windows do not divide the map");
+    REFUSED(split_heads_fwd, a.window = 2; a.shift = 2, "shift outside the window");
+    REFUSED(join_heads_fwd, a.shift = 1, "shift without windows");
+    REFUSED(performer_out_fwd, a.groups = 65, "width or features outside 1..64");
+    assert_string_equal(kernel_problem(KERNEL_performer_join_fwd, &good), "sums are not a map");
+    a = good;
+    a.w = 1;
+    assert_null(kernel_problem(KERNEL_performer_join_fwd, &a));
+    a.x_type = KT_F16;
+    assert_string_equal(kernel_problem(KERNEL_performer_join_fwd, &a), "sums are float32");
     assert_string_equal(kernel_problem(-1, &good), "no such kernel");
     assert_string_equal(kernel_problem(KERNEL_COUNT, &good), "no such kernel");
 }
@@ -317,7 +563,10 @@ int main(void)
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
         cmocka_unit_test(one_element),         cmocka_unit_test(ramp_in_closed_form),
-        cmocka_unit_test(malformed_arguments_are_named),
+        cmocka_unit_test(norms),               cmocka_unit_test(depthwise),
+        cmocka_unit_test(tokens),              cmocka_unit_test(window_attention),
+        cmocka_unit_test(performer),           cmocka_unit_test(types),
+        cmocka_unit_test(sixteen_bits),        cmocka_unit_test(malformed_arguments_are_named),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

@@ -205,7 +205,7 @@ static void prepare_shape(int kernel, op_args *a, int variant)
         break;
     case KERNEL_groupnorm_fwd:
         a->eps = 1e-5f;
-        a->groups = variant == 1 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
+        a->groups = variant == 1 && a->c < 64 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
         break;
     case KERNEL_softmax_fwd: set_scores(a, variant); break;
     case KERNEL_split_heads_fwd:
