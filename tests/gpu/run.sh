@@ -115,6 +115,13 @@ bench_one() { # a quick run tells how many images fill SECONDS_EACH
     echo "outpost-gpu $1 graph $2 $r" | tee -a "$OUT/rates.txt"
 }
 
+# Tests that skip without a device would pass here.
+if ! "$build/extract" --version 2>&1 | grep -q '^ *cuda:0 '; then
+    echo 'run.sh: no CUDA device:' >&2
+    "$build/extract" --version >&2
+    exit 5
+fi
+
 for section in $sections; do
     case $section in
     facts)
