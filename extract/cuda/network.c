@@ -1,4 +1,5 @@
 #include "extract/cuda/network.h"
+#include "extract/cuda/tune.h"
 
 #include "common/mem.h"
 
@@ -174,6 +175,7 @@ int network_open(cuda_network **out, cuda_backend *be, const plan *p, const back
     TRY(place_outputs(net));
     TRY(upload_means(net, o->prep));
     TRY(prepare_steps(net));
+    if (tune_wanted()) TRY(tune_graphs(&net->d, net->steps));
     CU(cuda.stream_create(&net->up), "making a CUDA stream");
     CU(cuda.stream_create(&net->down), "making a CUDA stream");
     for (int i = 0; i < NETWORK_SLOTS; i++)

@@ -1,4 +1,5 @@
 #include "extract/cuda/steps.h"
+#include "extract/cuda/tune.h"
 
 #include "common/mem.h"
 
@@ -136,7 +137,7 @@ static int graph_for(device_step *t, device_plan *d, const conv_key *key)
             return 0;
         }
     TRY(mem_grow(&d->graphs, &d->graphs_room, d->n_graphs + 1, sizeof *d->graphs, "network"));
-    TRY(conv_graph_new(&g, &target, key, CONV_WORKSPACE, 1));
+    TRY(conv_graph_new(&g, &target, key, CONV_WORKSPACE, tune_wanted() ? TUNE_CANDIDATES : 1));
     d->graphs[d->n_graphs++] = g;
     t->conv = g;
 done:

@@ -354,6 +354,50 @@ static void batches_of_bytes_overlap(void **state)
     tear_down(&f);
 }
 
+static size_t lines_of(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    size_t n = 0;
+    int c;
+    assert_non_null(f);
+    while ((c = fgetc(f)) != EOF)
+        n += c == '\n';
+    fclose(f);
+    return n;
+}
+
+/* Engines chosen by time are written down, and taken from there the next time. */
+static void chosen_engines_are_remembered(void **state)
+{
+    const recipe *r = *state;
+    char file[] = "/tmp/outpost-tune-XXXXXX", about[192];
+    int fd = mkstemp(file);
+    size_t first;
+    fixture f;
+    float **one, **two;
+    assert_true(fd >= 0);
+    set_up(&f, r);
+    one = new_outputs(&f);
+    two = new_outputs(&f);
+    setenv("OUTPOST_CUDNN_TUNE", file, 1);
+    run_on(&f, &backend_cuda, PRECISION_FP32, BATCH, BATCH, one, about);
+    assert_non_null(strstr(about, " tuned"));
+    first = lines_of(file);
+    assert_int_equal(first, 4); /* of the network's four convolutions */
+    run_on(&f, &backend_cuda, PRECISION_FP32, BATCH, BATCH, two, NULL);
+    assert_int_equal(lines_of(file), first);
+    for (size_t i = 0; i < f.n_requests; i++) {
+        assert_memory_equal(one[i], two[i], f.count[i] * BATCH * sizeof(float));
+        assert_true(relative_l2(one[i], f.truth[i], f.count[i] * BATCH) <= tolerance[PRECISION_FP32]);
+    }
+    unsetenv("OUTPOST_CUDNN_TUNE");
+    close(fd);
+    unlink(file);
+    free_outputs(one);
+    free_outputs(two);
+    tear_down(&f);
+}
+
 /* build/unit/test_cuda_network: the mock beside it, unless another plugin is asked for. */
 static int use_plugin(void)
 {
@@ -371,7 +415,7 @@ static int use_plugin(void)
 int main(void)
 {
     enum { RECIPES = sizeof recipes / sizeof *recipes };
-    struct CMUnitTest tests[RECIPES + 3];
+    struct CMUnitTest tests[RECIPES + 4];
     static char names[RECIPES][64];
     size_t n = 0;
     if (use_plugin() != 0) return 1;
@@ -385,6 +429,8 @@ int main(void)
     tests[n++] = (struct CMUnitTest){ .name = "neighbours do not matter: swin", .test_func = neighbours_do_not_matter,
                                       .initial_state = (void *)(uintptr_t)&recipes[3] };
     tests[n++] = (struct CMUnitTest){ .name = "batches of bytes overlap", .test_func = batches_of_bytes_overlap,
+                                      .initial_state = (void *)(uintptr_t)&recipes[0] };
+    tests[n++] = (struct CMUnitTest){ .name = "chosen engines are remembered", .test_func = chosen_engines_are_remembered,
                                       .initial_state = (void *)(uintptr_t)&recipes[0] };
     return _cmocka_run_group_tests("cuda network", tests, n, NULL, NULL);
 }
