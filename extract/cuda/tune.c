@@ -39,18 +39,19 @@ static int known(FILE *f, const device_plan *d, const conv_graph *g)
         int candidate;
         long long engine;
         if (strncmp(line, begin, strlen(begin)) != 0) continue;
-        if (sscanf(line + strlen(begin), "%d engine %lld", &candidate, &engine) == 2 && candidate >= 0 &&
-            candidate < g->n_plans && g->plans[candidate].engine == engine)
+        if (sscanf(line + strlen(begin), "%d engine %lld", &candidate, &engine) == 2 &&
+            candidate >= 0 && candidate < g->n_plans && g->plans[candidate].engine == engine)
             found = candidate;
     }
     return found;
 }
 
 /* Milliseconds of one run: the least of RUNS, after one to warm up. */
-static int time_plan(conv_graph *g, const device_plan *d, const device_step *t, void *from, void *to, float *best)
+static int time_plan(conv_graph *g, const device_plan *d, const device_step *t, void *from,
+                     void *to, float *best)
 {
     int rc = 0;
-    device_view x = device_view_of(d, t->s->x[0]), y = device_view_of(d, t->s->y), r = { .p = NULL };
+    device_view x = device_view_of(d, t->s->x[0]), y = device_view_of(d, t->s->y), r = {.p = NULL};
     if (t->s->residual >= 0) r = device_view_of(d, t->s->residual);
     for (int i = 0; i <= RUNS; i++) {
         float ms = 0;
@@ -65,7 +66,8 @@ done:
     return rc;
 }
 
-static int choose(conv_graph *g, const device_plan *d, const device_step *t, void *from, void *to, int *chosen)
+static int choose(conv_graph *g, const device_plan *d, const device_step *t, void *from, void *to,
+                  int *chosen)
 {
     int rc = 0;
     float least = 0;
@@ -84,7 +86,8 @@ done:
 }
 
 /* A step that the graph belongs to. */
-static const device_step *step_of(const device_plan *d, const device_step *steps, const conv_graph *g)
+static const device_step *step_of(const device_plan *d, const device_step *steps,
+                                  const conv_graph *g)
 {
     for (size_t i = 0; i < d->p->n_steps; i++)
         if (steps[i].conv == g && steps[i].stage == 0) return &steps[i];
@@ -109,7 +112,8 @@ int tune_graphs(device_plan *d, device_step *steps)
             TRY(choose(g, d, t, from, to, &chosen));
             title(d, g, begin);
             CHECK(fseek(f, 0, SEEK_END) == 0 &&
-                      fprintf(f, "%s%d engine %lld\n", begin, chosen, (long long)g->plans[chosen].engine) > 0 &&
+                      fprintf(f, "%s%d engine %lld\n", begin, chosen,
+                              (long long)g->plans[chosen].engine) > 0 &&
                       fflush(f) == 0,
                   ERR_ENV, "OUTPOST_CUDNN_TUNE=%s: %s", name, strerror(errno));
         }
