@@ -63,6 +63,7 @@ static void store(void *p, size_t i, element e, double value)
 
 static void run_batch(const blas_batch *b)
 {
+#pragma omp parallel for
     for (int i = 0; i < b->count; i++)
         for (int r = 0; r < b->n; r++)
             for (int c = 0; c < b->m; c++) {
@@ -78,17 +79,30 @@ static void run_batch(const blas_batch *b)
             }
 }
 
+static float *as_floats(const void *p, size_t n, element e)
+{
+    float *v = malloc(n * sizeof *v);
+    if (v == NULL) abort(); /* a device does not run out of memory while it computes */
+    for (size_t i = 0; i < n; i++)
+        v[i] = load(p, i, e);
+    return v;
+}
+
 static void run_linear(const lt_shape *s, const lt_operands *o)
 {
-    for (size_t r = 0; r < (size_t)s->rows; r++)
-        for (size_t c = 0; c < (size_t)s->n; c++) {
+    size_t rows = (size_t)s->rows, n = (size_t)s->n, depth = (size_t)s->k;
+    float *x = as_floats(o->x, rows * depth, s->type), *w = as_floats(o->w, n * depth, s->type);
+#pragma omp parallel for
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < n; c++) {
             double sum = s->bias ? (double)load(o->bias, c, s->type) : 0;
-            if (s->residual) sum += (double)load(o->residual, r * (size_t)s->n + c, s->type);
-            for (size_t k = 0; k < (size_t)s->k; k++)
-                sum += (double)load(o->x, r * (size_t)s->k + k, s->type) *
-                       (double)load(o->w, c * (size_t)s->k + k, s->type);
-            store(o->y, r * (size_t)s->n + c, s->type, s->relu && sum < 0 ? 0 : sum);
+            if (s->residual) sum += (double)load(o->residual, r * n + c, s->type);
+            for (size_t k = 0; k < depth; k++)
+                sum += (double)x[r * depth + k] * (double)w[c * depth + k];
+            store(o->y, r * n + c, s->type, s->relu && sum < 0 ? 0 : sum);
         }
+    free(x);
+    free(w);
 }
 
 int host_blas_create(void **handle)
@@ -379,15 +393,6 @@ int host_dnn_execute(void *handle, void *p, void *pack)
     l.conv.workspace = *(void **)(void *)workspace->v;
     if (l.conv.workspace == NULL) return BAD;
     return mock_push(*(void **)handle, &l) != 0 ? 4003 : 0;
-}
-
-static float *as_floats(const void *p, size_t n, element e)
-{
-    float *v = malloc(n * sizeof *v);
-    if (v == NULL) abort(); /* a device does not run out of memory while it computes */
-    for (size_t i = 0; i < n; i++)
-        v[i] = load(p, i, e);
-    return v;
 }
 
 static double conv_at(const mock_conv *c, const float *x_all, const float *w_all, int n, int o,
