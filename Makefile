@@ -44,7 +44,7 @@ EXTRACT_SRC := $(sort $(filter-out extract/main.c extract/cuda/%,$(wildcard extr
 SCORE_SRC   := $(sort $(filter-out score/main.c score/cuda/%,$(wildcard score/*.c score/*/*.c)))
 KERNEL_SRC  := $(sort $(wildcard kernels/*.cu))
 CUDA_SRC    := $(sort $(wildcard extract/cuda/*.c score/cuda/*.c))
-UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_SRC    := $(sort $(filter-out $(if $(WITH_CUDA),,%/test_cuda_plans.c),$(wildcard tests/unit/test_*.c)))
 TOOL_SRC    := $(sort $(wildcard tests/tools/*.c))
 DEMO_SRC    := $(sort $(wildcard datalists/demo/*.c))
 
@@ -111,6 +111,7 @@ $(BUILD)/obj/%_avx512.c.o: EXTRA_CFLAGS = -mavx512f -mavx512bw -mavx512vl -mavx5
 # --- CUDA plugin ---------------------------------------------------------------------------------
 GENCODE := $(foreach s,$(SM),-gencode arch=compute_$(s),code=sm_$(s)) \
            -gencode arch=compute_$(lastword $(SM)),code=compute_$(lastword $(SM))
+CUDA_LIBS := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart
 CUDA_OBJ := $(call obj,$(CUDA_SRC)) $(patsubst %,$(BUILD)/cuda/%.o,$(KERNEL_SRC))
 $(call obj,$(CUDA_SRC)): EXTRA_CFLAGS = -isystem $(CUDA_HOME)/include -fvisibility=hidden
 # -fmad=false: twins round alike, so that what IEEE 754 defines is bit-equal on CPU and GPU.
@@ -121,12 +122,11 @@ $(BUILD)/nvcc-flags: FORCE
 $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/nvcc-flags
 	$(call say,NVCC,$<)mkdir -p $(@D); $(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
-	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -L$(CUDA_HOME)/lib64 \
-	  -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcublasLt -lcusolver -lcudart -ldl -lm
+	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ $(CUDA_LIBS) -ldl -lm
 
 # --- tests ---------------------------------------------------------------------------------------
 # The CUDA backend over a device in host memory whose calls can be made to fail: no toolkit needed.
-MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls.c,$(wildcard extract/cuda/*.c)))
+MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls%,$(wildcard extract/cuda/*.c)))
 $(BUILD)/libcudamock.a: $(MOCK_OBJ)
 $(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
@@ -140,14 +140,18 @@ $(BUILD)/emu/mock.o: tests/mock/cuda.c $(BUILD)/flags
 $(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$(MOCK_OBJ)) $(patsubst %,$(BUILD)/emu/%.o,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
 $(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so)
-$(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a
+$(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
+# With the toolkit only: cuDNN plans for devices that are not here.
+$(BUILD)/unit/test_cuda_plans: $(CUDA_OBJ)
+$(BUILD)/unit/test_cuda_plans: EXTRACT_LIBS += $(CUDA_LIBS)
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
 $(BUILD)/unit/test_nets $(BUILD)/unit/test_hash_golden $(BUILD)/unit/test_plan: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
 $(BUILD)/unit/test_positions $(BUILD)/unit/test_heads: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_keys $(BUILD)/unit/test_weights $(BUILD)/unit/test_heads: $(BUILD)/obj/tests/lib/sparse_checkpoint.c.o
+$(BUILD)/unit/test_cuda_network: $(BUILD)/obj/tests/lib/hash_golden.c.o | $(BUILD)/mock/outpost-cuda.so
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
 $(BUILD)/tools/hash_weights: $(BUILD)/obj/tests/lib/hash_golden.c.o
@@ -175,6 +179,16 @@ regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look
 fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
 	$(Q)tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
+# --- a machine with a GPU (docs/gpu.md) ------------------------------------------------------------
+GPU_TESTS := $(addprefix $(BUILD)/unit/,test_twins test_plugin test_cuda_network test_nets)
+GPU_PARTS := $(PROGRAMS) $(PLUGIN) $(GPU_TESTS) $(BUILD)/tools/hash_weights $(BUILD)/demo-images
+check-gpu: $(GPU_PARTS) ## every kernel, operator and network on the GPU; NETS="..." PRECISIONS="..."
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run memcheck racecheck
+bench-gpu: $(GPU_PARTS) ## images/s of networks on the GPU, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers
+gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and run.sh
+	$(Q)tests/gpu/bundle.sh $(BUILD)
+
 # --- benchmarks: ours against peers, never a test ------------------------------------------------
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
@@ -201,5 +215,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all deps demo test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
+.PHONY: help all deps demo check-gpu bench-gpu gpu-bundle test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -36,9 +36,14 @@ typedef struct backend_def {
     void (*describe)(const void *net, char *text, size_t room);
     size_t (*memory)(const void *net); /* bytes held */
     void (*close)(void **net);
+    /* Of backends that work beside their caller, else NULL.  submit queues a batch and needs nothing of
+     * `in` afterwards; at most depth(net) are under way.  wait gives the outputs of the oldest. */
+    int (*submit)(void *net, const batch_input *in, size_t n);
+    int (*wait)(void *net, float *const *out);
+    size_t (*depth)(const void *net);
 } backend_def;
 
-extern const backend_def backend_cpu, backend_ref;
+extern const backend_def backend_cpu, backend_ref, backend_cuda;
 /* "cpu", "cuda", "cuda:1", "ref" -> backend and device number.  ERR_USAGE for another name,
  * ERR_ENV with the reason when the device is not there. */
 int backend_find(const backend_def **out, int *device, const char *name);

@@ -7,13 +7,14 @@
 #include "common/err.h"
 #include "common/mem.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 typedef struct bench_config {
     const char *model, *weights, *root, *list, *device, *precision, *prep, *positions;
-    int batch, threads, images;
+    int batch, threads, images, digest;
     args_strings words;
 } bench_config;
 
@@ -79,6 +80,61 @@ done:
     return rc;
 }
 
+/* FNV-1a of the outputs' bytes: batches that agree to the bit have the same. */
+static uint64_t digest_of(const plan *p, size_t batch, float *const *out)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t k = 0; k < p->n_outputs; k++) {
+        const unsigned char *v = (const unsigned char *)out[k];
+        for (size_t i = 0; i < p->outputs[k].count * batch * sizeof(float); i++)
+            h = (h ^ v[i]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
+typedef struct noise { /* one batch, again and again */
+    session *s;
+    batch_input in;
+    size_t batch;
+    float *const *out;
+    int digest;      /* whether all batches must come out alike */
+    uint64_t first;
+    size_t finished;
+} noise;
+
+static int finish(noise *n)
+{
+    int rc = 0;
+    uint64_t h;
+    if (n->s->backend->submit != NULL) TRY(n->s->backend->wait(n->s->net, n->out));
+    if (!n->digest) goto done;
+    h = digest_of(n->s->p, n->batch, n->out);
+    if (n->finished++ == 0) n->first = h;
+    CHECK(h == n->first, ERR_INTERNAL, "%s: batch %zu of the same images has other bits than the first",
+          n->s->m->name, n->finished);
+done:
+    return rc;
+}
+
+/* What works beside us always has the next batch already. */
+static int forwards(noise *n, size_t batches)
+{
+    int rc = 0;
+    const backend_def *be = n->s->backend;
+    size_t under_way = 0, depth = be->submit != NULL ? be->depth(n->s->net) : 1;
+    for (size_t i = 0; i < batches; i++) {
+        if (be->submit != NULL) TRY(be->submit(n->s->net, &n->in, n->batch));
+        else TRY(be->forward(n->s->net, &n->in, n->batch, n->out));
+        if (++under_way < depth) continue;
+        TRY(finish(n));
+        under_way--;
+    }
+    for (; under_way > 0; under_way--)
+        TRY(finish(n));
+done:
+    return rc;
+}
+
 /* Network alone, on one batch of noise again and again. */
 static int bench_net(const bench_config *c)
 {
@@ -86,9 +142,10 @@ static int bench_net(const bench_config *c)
     session s = { 0 };
     uint8_t *rgb = NULL;
     float *out[2] = { NULL, NULL };
-    size_t batch = (size_t)c->batch, bytes, done = 0;
+    size_t batch = (size_t)c->batch, bytes, batches = ((size_t)c->images + batch - 1) / batch;
     unsigned long seed = 1;
     stopwatch w;
+    noise n;
     session_options o = { .model = c->model, .checkpoint = c->weights, .device = c->device,
                           .precision = c->precision, .prep = c->prep, .dump = "features,logits",
                           .positions = c->positions, .threads = c->threads, .batch = batch };
@@ -102,12 +159,13 @@ static int bench_net(const bench_config *c)
     }
     for (int k = 0; k < 2; k++)
         TRY(mem_new_aligned(&out[k], s.p->outputs[k].count * batch, sizeof(float), "outputs"));
-    TRY(s.backend->forward(s.net, &(batch_input){ .rgb = rgb }, batch, out)); /* pages and caches are warm now */
+    n = (noise){ .s = &s, .in = { .rgb = rgb }, .batch = batch, .out = out, .digest = c->digest };
+    TRY(forwards(&n, 1)); /* pages and caches are warm now */
     w = start();
-    for (; done < (size_t)c->images; done += batch)
-        TRY(s.backend->forward(s.net, &(batch_input){ .rgb = rgb }, batch, out));
+    TRY(forwards(&n, batches));
+    if (c->digest) printf("digest %016" PRIx64 " of %zu batches\n", n.first, n.finished);
     printf("%s %s, %zu MiB of activations\n", s.m->name, s.about, s.backend->memory(s.net) >> 20);
-    report(w, done);
+    report(w, batches * batch);
 done:
     free(rgb);
     free(out[0]);
@@ -148,6 +206,8 @@ static const opt opts[] = {
       .help = "threads", .def = "1", .min = 1, .max = 1024 },
     { .name = "images", .letter = 'n', .kind = OPT_INT, .at = AT(images), .value = "N",
       .help = "images to time", .def = "64", .min = 1, .max = 100000000 },
+    { .name = "digest", .kind = OPT_FLAG, .at = AT(digest),
+      .help = "net: all batches must have the same bits; prints their digest" },
     { .name = NULL }
 };
 

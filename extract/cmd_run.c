@@ -18,7 +18,7 @@
 #include <time.h>
 
 static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
-enum { RING = 4 };
+enum { RING = 4, UNDER_WAY = 4 };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
@@ -43,6 +43,8 @@ typedef struct run { /* everything of one run under way */
     float **out;      /* [outputs] batch rows */
     uint8_t *status;
     const char **reason;
+    loader_batch *under_way[UNDER_WAY]; /* handed to the backend, oldest first */
+    size_t n_under_way, depth;
     size_t rows, done, bad;
     double began, committed, waited, computed;
 } run;
@@ -183,6 +185,9 @@ static int open_run(run *r, enum feature_state *state)
     TRY(make_buffers(r));
     TRY(open_writer(r, state));
     if (*state == FEATURE_COMPLETE) goto done;
+    r->depth = r->s.backend->submit != NULL ? r->s.backend->depth(r->s.net) : 1;
+    if (r->depth > UNDER_WAY) r->depth = UNDER_WAY;
+    lo.ring += r->depth - 1;
     lo.images = r->images;
     lo.begin = r->done;
     lo.end = r->rows;
@@ -243,11 +248,27 @@ static void mark_bad(run *r, const loader_batch *b)
     }
 }
 
-static int one_batch(run *r, const loader_batch *b)
+/* Hands a batch to the backend: one that works beside us is given the next before this is done. */
+static int start_batch(run *r, loader_batch *b)
 {
     int rc = 0;
     double t = now();
-    TRY(r->s.backend->forward(r->s.net, &(batch_input){ .rgb = b->rgb }, b->n, r->out));
+    const batch_input in = { .rgb = b->rgb };
+    r->under_way[r->n_under_way++] = b;
+    if (r->s.backend->submit != NULL) TRY(r->s.backend->submit(r->s.net, &in, b->n));
+    else TRY(r->s.backend->forward(r->s.net, &in, b->n, r->out));
+    r->computed += now() - t;
+done:
+    return rc;
+}
+
+/* Writes the rows of the oldest batch. */
+static int finish_batch(run *r)
+{
+    int rc = 0;
+    double t = now();
+    loader_batch *b = r->under_way[0];
+    if (r->s.backend->submit != NULL) TRY(r->s.backend->wait(r->s.net, r->out));
     r->computed += now() - t;
     mark_bad(r, b);
     TRY(feature_writer_put(r->writer, b->row, b->n, (const void *const *)r->out, r->status,
@@ -258,6 +279,8 @@ static int one_batch(run *r, const loader_batch *b)
         r->committed = now();
     }
     progress_update(r->progress, r->done, r->bad, r->waited, r->computed);
+    memmove(r->under_way, r->under_way + 1, --r->n_under_way * sizeof *r->under_way);
+    loader_release(r->loader, b);
 done:
     return rc;
 }
@@ -273,22 +296,28 @@ static int all_batches(run *r)
     int rc = 0;
     loader_batch *b = NULL;
     for (;;) {
-        double t = now();
+        double t;
         const char *why = why_stop(r);
         if (why != NULL && r->done < r->rows) {
+            while (r->n_under_way > 0)
+                TRY(finish_batch(r));
             TRY(feature_writer_commit(r->writer));
-            CHECK(0, ERR_INTERRUPTED, "%s: stopped by %s after %zu of %zu images; the same command "
+            CHECK(r->done == r->rows, ERR_INTERRUPTED, "%s: stopped by %s after %zu of %zu images; the same command "
                   "continues", r->c->out, why, r->done, r->rows);
         }
+        t = now();
         TRY(loader_next(r->loader, &b));
         r->waited += now() - t;
         if (b == NULL) break;
-        TRY(one_batch(r, b));
-        loader_release(r->loader, b);
-        b = NULL;
+        TRY(start_batch(r, b));
+        if (r->n_under_way == r->depth) TRY(finish_batch(r));
     }
+    while (r->n_under_way > 0)
+        TRY(finish_batch(r));
 done:
-    if (b != NULL) loader_release(r->loader, b);
+    while (r->n_under_way > 0)
+        loader_release(r->loader, r->under_way[--r->n_under_way]);
+    if (rc < 0) (void)feature_writer_commit(r->writer); /* what is done stays done, whatever failed */
     return rc;
 }
 
@@ -344,7 +373,7 @@ static const opt opts[] = {
     { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
       .value = "NAME", .help = "fp32 (exact), tf32, bf16, fp16", .def = "fp32" },
     { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
-      .help = "images per batch; no value depends on it", .def = "32", .min = 1, .max = 4096 },
+      .help = "images per batch; no value on the CPU depends on it", .def = "32", .min = 1, .max = 4096 },
     { .name = "threads", .letter = 't', .kind = OPT_INT, .at = AT(threads), .value = "N",
       .help = "network threads on the CPU  [all this process may use]", .min = 1, .max = 1024 },
     { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",

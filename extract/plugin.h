@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Raised whenever this header, op_args or the meaning of a kernel changes. */
+/* Raised whenever this header, extract/plan.h, extract/backend.h, op_args or the meaning of a kernel changes. */
 enum { CUDA_PLUGIN_ABI = 2 };
 
 /* What a failed call of the plugin means for the run. */
@@ -22,7 +22,12 @@ typedef enum cuda_fault {
     FAULT_FAILED   /* anything else */
 } cuda_fault;
 
+struct plan; /* extract/plan.h, extract/backend.h */
+struct backend_options;
+struct batch_input;
+
 typedef struct cuda_backend cuda_backend; /* one open device: its stream and library handles */
+typedef struct cuda_network cuda_network; /* a plan compiled for it: extract/cuda/network.h */
 
 /* Unless said otherwise functions return 0 or ERR_*, with the message recorded by err_set() in the
  * calling thread.  A backend serves one thread at a time. */
@@ -51,6 +56,17 @@ typedef struct cuda_plugin {
     /* Queues a kernel of kernels/table.def on device addresses; args->stream is ignored. */
     int (*run)(cuda_backend *be, int kernel, const op_args *args);
     int (*sync)(cuda_backend *be); /* waits; what queued work did wrong shows here */
+    /* Compiles a dense plan for batches of o->batch images and runs it once.  p must outlive the
+     * network; its weights are read here only.  FAULT_MEMORY: a smaller batch may fit. */
+    int (*network_open)(cuda_network **out, cuda_backend *be, const struct plan *p,
+                        const struct backend_options *o);
+    void (*network_close)(cuda_network **net); /* before its device is closed */
+    /* Queues up to o->batch images; `in` is copied.  Two batches may be under way. */
+    int (*network_submit)(cuda_network *net, const struct batch_input *in, size_t n);
+    /* Outputs of the oldest of them: out[i] [n, count of p->outputs[i]]. */
+    int (*network_wait)(cuda_network *net, float *const *out);
+    void (*network_describe)(const cuda_network *net, char *text, size_t room);
+    size_t (*network_memory)(const cuda_network *net); /* bytes of the device */
     /* The kind of this thread's last failure, for callers that can act on it. */
     cuda_fault (*fault)(void);
 } cuda_plugin;

@@ -329,4 +329,4 @@ static int ref_wants_dense(precision p)
 }
 
 const backend_def backend_ref = { "ref", ref_wants_dense, ref_open, ref_forward, ref_describe, ref_memory,
-                                  ref_close };
+                                  ref_close, NULL, NULL, NULL };

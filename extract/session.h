@@ -30,7 +30,7 @@ typedef struct session {
     precision precision;
     positions_how positions;
     void *net;
-    char about[64];          /* what computes: "cpu fma f32" */
+    char about[192];         /* what computes: "cpu fma f32" */
 } session;
 
 /* Everything before the first image: model, checkpoint reconciled, outputs, plan, backend. */

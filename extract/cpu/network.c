@@ -210,4 +210,4 @@ static size_t cpu_memory(const void *n)
 }
 
 const backend_def backend_cpu = { "cpu", cpu_wants_dense, cpu_open, cpu_forward, cpu_describe, cpu_memory,
-                                  cpu_close };
+                                  cpu_close, NULL, NULL, NULL };

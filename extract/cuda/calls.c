@@ -1,5 +1,6 @@
 /* The real table: thin adapters over the CUDA runtime, cuBLAS and cuDNN. */
 #include "extract/cuda/calls.h"
+#include "extract/cuda/calls_blas.h"
 
 #include <cublasLt.h>
 #include <cublas_v2.h>
@@ -13,6 +14,11 @@
     _Static_assert((int)symbol == (number), #symbol " has another number in these headers");
 #include "extract/cuda/errors.def"
 #undef FAULT
+/* So are those of dnn.def. */
+#define DNN(name, value)                                                                           \
+    _Static_assert((int)CUDNN_##name == (value), #name " has another number in these headers");
+#include "extract/cuda/dnn.def"
+#undef DNN
 
 static cudaError_t read_facts(device_facts *out, int device)
 {
@@ -33,6 +39,30 @@ static cudaError_t new_stream(void **out)
     cudaStream_t stream = NULL;
     cudaError_t status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
     *out = stream;
+    return status;
+}
+
+static cudaError_t new_event(void **out, int timed)
+{
+    cudaEvent_t event = NULL;
+    cudaError_t status = cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming);
+    *out = event;
+    return status;
+}
+
+static cudaError_t end_capture(void *stream, void **out)
+{
+    cudaGraph_t graph = NULL;
+    cudaError_t status = cudaStreamEndCapture(stream, &graph);
+    *out = graph;
+    return status;
+}
+
+static cudaError_t make_graph(void **out, void *graph)
+{
+    cudaGraphExec_t ready = NULL;
+    cudaError_t status = cudaGraphInstantiate(&ready, graph, 0);
+    *out = ready;
     return status;
 }
 
@@ -57,6 +87,14 @@ static cudnnStatus_t new_dnn(void **out)
     cudnnHandle_t handle = NULL;
     cudnnStatus_t status = cudnnCreate(&handle);
     *out = handle;
+    return status;
+}
+
+static cudnnStatus_t new_descriptor(void **out, int type)
+{
+    cudnnBackendDescriptor_t d = NULL;
+    cudnnStatus_t status = cudnnBackendCreateDescriptor((cudnnBackendDescriptorType_t)type, &d);
+    *out = d;
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/table.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct device_facts {
     char name[128];
@@ -16,6 +17,36 @@ typedef struct device_facts {
     int processors;    /* streaming multiprocessors */
     size_t memory;     /* bytes, all of it */
 } device_facts;
+
+typedef enum element { ELEMENT_F32, ELEMENT_F16, ELEMENT_BF16 } element; /* of a tensor on the device */
+
+/* c[i] [n,m] = alpha (a[i] or its transpose) (b[i] or its transpose), row-major, i < count; leading
+ * dimensions are those in memory.  Sums are f32, inputs rounded to TF32 when it says so. */
+typedef struct blas_batch {
+    int a_transposed, b_transposed; /* stored [k,n] and [m,k] instead of [n,k] and [k,m] */
+    int n, m, k;
+    int lda, ldb, ldc;
+    float alpha;
+    element in, out;
+    int tf32;
+    int count;
+    const void *const *a, *const *b; /* [count] device addresses in device memory */
+    void *const *c;
+} blas_batch;
+
+/* y [rows,n] = x [rows,k] w [n,k]^T (+ residual) (+ bias [n]), then ReLU when it says so; all of one
+ * type, sums f32. */
+typedef struct lt_shape {
+    int rows, n, k;
+    element type;
+    int tf32, bias, residual, relu;
+} lt_shape;
+
+typedef struct lt_operands {
+    const void *x, *w, *bias, *residual;
+    void *y;
+    void *workspace;
+} lt_operands;
 
 typedef enum cuda_library { LIB_CUDA, LIB_CUBLAS, LIB_CUDNN } cuda_library;
 

@@ -107,19 +107,23 @@ static int open_libraries(cuda_backend *be)
     BLAS(cuda.blas_create(&be->blas), "starting cuBLAS");
     BLAS(cuda.blas_set_stream(be->blas, be->stream), "giving cuBLAS its stream");
     BLAS(cuda.lt_create(&be->lt), "starting cuBLASLt");
-    DNN(cuda.dnn_create(&be->dnn), "starting cuDNN");
-    DNN(cuda.dnn_set_stream(be->dnn, be->stream), "giving cuDNN its stream");
+    DNN_OK(cuda.dnn_create(&be->dnn), "starting cuDNN");
+    DNN_OK(cuda.dnn_set_stream(be->dnn, be->stream), "giving cuDNN its stream");
 done:
     return rc;
 }
 
-/* The driver obeys this variable behind the libraries' backs; precision is asked for with -p. */
+/* The libraries obey these variables behind our back; precision is asked for with -p. */
 static int check_environment(void)
 {
+    static const char *const names[] = { "NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION",
+                                         "CUBLAS_EMULATION_STRATEGY" };
     int rc = 0;
-    const char *tf32 = getenv("NVIDIA_TF32_OVERRIDE");
-    CHECK(tf32 == NULL || tf32[0] == '\0', ERR_ENV,
-          "NVIDIA_TF32_OVERRIDE=%s changes results unseen; unset it and choose with -p", tf32);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *v = getenv(names[i]);
+        CHECK(v == NULL || v[0] == '\0', ERR_ENV, "%s=%s changes results unseen; unset it and choose with -p",
+              names[i], v);
+    }
 done:
     return rc;
 }

@@ -22,6 +22,6 @@ int launched(const char *kernel);
 
 #define CU(call, doing) TRY(cuda_status(LIB_CUDA, (call), (doing)))
 #define BLAS(call, doing) TRY(cuda_status(LIB_CUBLAS, (call), (doing)))
-#define DNN(call, doing) TRY(cuda_status(LIB_CUDNN, (call), (doing)))
+#define DNN_OK(call, doing) TRY(cuda_status(LIB_CUDNN, (call), (doing)))
 
 #endif

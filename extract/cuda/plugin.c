@@ -3,6 +3,7 @@
 #include "extract/plugin.h"
 
 #include "extract/cuda/device.h"
+#include "extract/cuda/network.h"
 
 static const cuda_host *host;
 
@@ -68,6 +69,21 @@ static int sync_device(cuda_backend *be)
     ENTRY(device_sync(be));
 }
 
+static int open_network(cuda_network **net, cuda_backend *be, const plan *p, const backend_options *o)
+{
+    ENTRY(network_open(net, be, p, o));
+}
+
+static int submit(cuda_network *net, const batch_input *in, size_t n)
+{
+    ENTRY(network_submit(net, in, n));
+}
+
+static int wait_network(cuda_network *net, float *const *results)
+{
+    ENTRY(network_wait(net, results));
+}
+
 static const cuda_plugin plugin = {
     .abi = CUDA_PLUGIN_ABI,
     .name = "cuda",
@@ -85,6 +101,12 @@ static const cuda_plugin plugin = {
     .clear = clear,
     .run = run,
     .sync = sync_device,
+    .network_open = open_network,
+    .network_close = network_close,
+    .network_submit = submit,
+    .network_wait = wait_network,
+    .network_describe = network_describe,
+    .network_memory = network_memory,
     .fault = cuda_fault_now,
 };
 

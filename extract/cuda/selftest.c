@@ -94,17 +94,17 @@ done:
 int device_selftest(cuda_backend *be)
 {
     int rc = 0;
-    unsigned char image[IMAGE];
+    unsigned char bytes[IMAGE];
     float got[FLOATS];
     void *u8 = NULL, *k = NULL, *y = NULL;
     for (int p = 0; p < SIDE * SIDE; p++) /* odd factors: each channel holds each byte once */
         for (int c = 0; c < 3; c++)
-            image[3 * p + c] = (unsigned char)((2 * c + 1) * p + 7 * c);
-    TRY(memory_alloc(be, sizeof image, 0, &u8));
+            bytes[3 * p + c] = (unsigned char)((2 * c + 1) * p + 7 * c);
+    TRY(memory_alloc(be, sizeof bytes, 0, &u8));
     TRY(memory_alloc(be, sizeof constants, 0, &k));
     TRY(memory_alloc(be, sizeof got, 0, &y));
     TRY(memory_clear(be, y, sizeof got));
-    TRY(memory_upload(be, u8, image, sizeof image));
+    TRY(memory_upload(be, u8, bytes, sizeof bytes));
     TRY(memory_upload(be, k, constants, sizeof constants));
     TRY(queue(be, u8, k, y));
     TRY(memory_download(be, got, y, sizeof got));

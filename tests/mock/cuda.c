@@ -1,4 +1,5 @@
 #include "tests/mock/cuda.h"
+#include "tests/mock/libraries.h"
 
 #include "kernels/table.h"
 #include "extract/cuda/errors.h"
@@ -11,7 +12,7 @@
 #define MOCK_TWINS kernels_cpu /* build/emu: kernels_cuda, compiled for the CPU */
 #endif
 
-enum { DRIVER_13 = 13000, NOTHING = -1 };
+enum { DRIVER_13 = 13000, NOTHING = -1, FILLED = 4 << 20 };
 
 #define SOUND                                                                                      \
     {                                                                                              \
@@ -37,19 +38,37 @@ static int pending, lost; /* what cudaGetLastError would give */
 static int live;
 static size_t bytes_held;
 
+void mock_made(int difference)
+{
+    live += difference;
+}
+
 typedef struct work {
-    enum { COPY, FILL, RUN } what;
-    void *dst;
+    enum { COPY, FILL, RUN, RECORD, WAIT, GRAPH, LIBRARY } what;
+    void *dst; /* RECORD, WAIT: the event; GRAPH: the graph */
     const void *src;
     int byte, kernel;
-    size_t bytes;
+    size_t bytes;  /* RECORD, WAIT: which record of the event */
     op_args args;
+    mock_library library;
 } work;
 
-typedef struct mock_stream {
-    work *queue;
+typedef struct work_list {
+    work *v;
     size_t n, room;
+} work_list;
+
+typedef struct mock_stream {
+    work_list queue;
+    size_t next;                /* what runs next */
+    work_list *capture;         /* where work goes instead, NULL: nowhere else */
+    struct mock_stream *others; /* all streams */
 } mock_stream;
+
+typedef struct mock_event {
+    mock_stream *stream;
+    size_t recorded, done;
+} mock_event;
 
 typedef struct mock_block { /* before each piece of device memory */
     size_t bytes;
@@ -96,7 +115,9 @@ static int enter(int call)
 static int releases(int call)
 {
     return call == MOCK_device_free || call == MOCK_host_free || call == MOCK_stream_destroy ||
-           call == MOCK_blas_destroy || call == MOCK_lt_destroy || call == MOCK_dnn_destroy;
+           call == MOCK_blas_destroy || call == MOCK_lt_destroy || call == MOCK_dnn_destroy ||
+           call == MOCK_event_destroy || call == MOCK_graph_free || call == MOCK_graph_free_ready ||
+           call == MOCK_lt_plan_free || call == MOCK_dnn_free || call == MOCK_capture_end;
 }
 
 /* ---- the device ---------------------------------------------------------------------------- */
@@ -140,9 +161,9 @@ static int host_memory_info(size_t *unused, size_t *total)
     return 0;
 }
 
-static int new_thing(void **out)
+static int new_thing(void **out, size_t bytes)
 {
-    *out = calloc(1, sizeof(mock_stream));
+    *out = calloc(1, bytes);
     if (*out == NULL) return 2;
     live++;
     return 0;
@@ -155,26 +176,32 @@ static int free_thing(void *thing)
     return 0;
 }
 
-/* One stream at a time is all that the tests need. */
-static mock_stream *the_stream;
+static mock_stream *streams;
 
 static int host_stream_create(void **stream)
 {
-    int status = new_thing(stream);
-    the_stream = *stream;
-    return status;
+    int status = new_thing(stream, sizeof(mock_stream));
+    mock_stream *s = *stream;
+    if (status != 0) return status;
+    s->others = streams;
+    streams = s;
+    return 0;
 }
 
 /* What was queued when waiting failed never happens. */
 static void drop_queues(void)
 {
-    if (the_stream != NULL) the_stream->n = 0;
+    for (mock_stream *s = streams; s != NULL; s = s->others)
+        s->queue.n = s->next = 0;
 }
 
 static int host_stream_destroy(void *stream)
 {
-    the_stream = NULL;
-    free(((mock_stream *)stream)->queue);
+    mock_stream **at = &streams;
+    while (*at != stream)
+        at = &(*at)->others;
+    *at = (*at)->others;
+    free(((mock_stream *)stream)->queue.v);
     return free_thing(stream);
 }
 
@@ -186,36 +213,147 @@ static void flip_lowest_bit(float *v)
     memcpy(v, &bits, sizeof bits);
 }
 
+static void run_until(mock_event *e, size_t ticket);
+
+static void run_work(work *w)
+{
+    work_list *l;
+    switch (w->what) {
+    case COPY: memcpy(w->dst, w->src, w->bytes); break;
+    case FILL: memset(w->dst, w->byte, w->bytes); break;
+    case RUN:
+        (void)MOCK_TWINS[w->kernel](&w->args);
+        if (w->kernel == mock.wrong_kernel) flip_lowest_bit(w->args.y);
+        break;
+    case RECORD: ((mock_event *)w->dst)->done = w->bytes; break;
+    case WAIT: run_until(w->dst, w->bytes); break;
+    case GRAPH:
+        l = w->dst;
+        for (size_t i = 0; i < l->n; i++)
+            run_work(&l->v[i]);
+        break;
+    case LIBRARY: mock_library_run(&w->library); break;
+    }
+}
+
+/* Streams run only as far as somebody waits for: a dependency that was not stated is work not done. */
+static void run_until(mock_event *e, size_t ticket)
+{
+    mock_stream *s = e->stream;
+    while (e->done < ticket && s->next < s->queue.n)
+        run_work(&s->queue.v[s->next++]);
+}
+
 static int host_stream_sync(void *stream)
 {
     mock_stream *s = stream;
-    for (size_t i = 0; i < s->n; i++) {
-        work *w = &s->queue[i];
-        switch (w->what) {
-        case COPY: memcpy(w->dst, w->src, w->bytes); break;
-        case FILL: memset(w->dst, w->byte, w->bytes); break;
-        case RUN:
-            (void)MOCK_TWINS[w->kernel](&w->args);
-            if (w->kernel == mock.wrong_kernel) flip_lowest_bit(w->args.y);
-            break;
-        }
+    while (s->next < s->queue.n)
+        run_work(&s->queue.v[s->next++]);
+    s->queue.n = s->next = 0;
+    return 0;
+}
+
+static int append(work_list *l, const work *w)
+{
+    if (l->n == l->room) {
+        size_t room = l->room * 2 + 8;
+        work *more = realloc(l->v, room * sizeof *more);
+        if (more == NULL) return 2;
+        l->v = more;
+        l->room = room;
     }
-    s->n = 0;
+    l->v[l->n++] = *w;
     return 0;
 }
 
 static int push(void *stream, work w)
 {
     mock_stream *s = stream;
-    if (s->n == s->room) {
-        size_t room = s->room * 2 + 8;
-        work *more = realloc(s->queue, room * sizeof *more);
-        if (more == NULL) return 2;
-        s->queue = more;
-        s->room = room;
-    }
-    s->queue[s->n++] = w;
+    return append(s->capture != NULL ? s->capture : &s->queue, &w);
+}
+
+int mock_push(void *stream, const mock_library *l)
+{
+    return push(stream, (work){ .what = LIBRARY, .library = *l });
+}
+
+/* ---- events and graphs --------------------------------------------------------------------- */
+
+static int host_event_create(void **event, int timed)
+{
+    (void)timed;
+    return new_thing(event, sizeof(mock_event));
+}
+
+static int host_event_destroy(void *event)
+{
+    return free_thing(event);
+}
+
+static int host_event_record(void *event, void *stream)
+{
+    mock_event *e = event;
+    e->stream = stream;
+    return push(stream, (work){ .what = RECORD, .dst = e, .bytes = ++e->recorded });
+}
+
+static int host_event_wait(void *stream, void *event)
+{
+    mock_event *e = event;
+    return e->recorded == 0 ? 0 : push(stream, (work){ .what = WAIT, .dst = e, .bytes = e->recorded });
+}
+
+static int host_event_sync(void *event)
+{
+    mock_event *e = event;
+    if (e->recorded > 0) run_until(e, e->recorded);
     return 0;
+}
+
+/* Some order, so that choosing the fastest has something to choose. */
+static int host_event_elapsed(float *ms, void *from, void *to)
+{
+    *ms = 1.0f + 0.25f * (float)((((mock_event *)from)->recorded + ((mock_event *)to)->recorded) % 7);
+    return 0;
+}
+
+static int host_capture_begin(void *stream)
+{
+    return new_thing((void **)&((mock_stream *)stream)->capture, sizeof(work_list));
+}
+
+static int host_capture_end(void *stream, void **recorded)
+{
+    mock_stream *s = stream;
+    *recorded = s->capture;
+    s->capture = NULL;
+    return 0;
+}
+
+static int host_graph_make(void **ready, void *recorded)
+{
+    const work_list *from = recorded;
+    int status = new_thing(ready, sizeof(work_list));
+    for (size_t i = 0; status == 0 && i < from->n; i++)
+        status = append(*ready, &from->v[i]);
+    return status;
+}
+
+static int host_graph_launch(void *ready, void *stream)
+{
+    return push(stream, (work){ .what = GRAPH, .dst = ready });
+}
+
+static int host_graph_free(void *recorded)
+{
+    if (recorded == NULL) return 0;
+    free(((work_list *)recorded)->v);
+    return free_thing(recorded);
+}
+
+static int host_graph_free_ready(void *ready)
+{
+    return host_graph_free(ready);
 }
 
 static int host_device_alloc(void **mem, size_t bytes)
@@ -226,7 +364,8 @@ static int host_device_alloc(void **mem, size_t bytes)
     if (bytes > mock.memory - bytes_held) return pending = 2;
     b = aligned_alloc(256, whole);
     if (b == NULL) return pending = 2;
-    memset(b, 0xff, whole); /* NaN, as no real device promises anything better */
+    /* NaN, as no real device promises anything better; of large workspaces the beginning, for speed. */
+    memset(b, 0xff, whole < FILLED ? whole : FILLED);
     b->bytes = bytes;
     bytes_held += bytes;
     live++;
@@ -278,53 +417,14 @@ static int host_last_error(void)
     return status;
 }
 
-static int host_blas_create(void **handle)
-{
-    return new_thing(handle);
-}
-
-static int host_blas_destroy(void *handle)
-{
-    return free_thing(handle);
-}
-
-static int host_blas_set_stream(void *handle, void *stream)
-{
-    return handle == NULL || stream == NULL ? 7 : 0;
-}
-
-static int host_lt_create(void **handle)
-{
-    return new_thing(handle);
-}
-
-static int host_lt_destroy(void *handle)
-{
-    return free_thing(handle);
-}
-
-static int host_dnn_create(void **handle)
-{
-    return new_thing(handle);
-}
-
-static int host_dnn_destroy(void *handle)
-{
-    return free_thing(handle);
-}
-
-static int host_dnn_set_stream(void *handle, void *stream)
-{
-    return handle == NULL || stream == NULL ? 2002 : 0;
-}
-
 /* ---- the table ----------------------------------------------------------------------------- */
 
 #define CALL(library, name, parameters, arguments, real)                                           \
     static int mock_##name parameters                                                              \
     {                                                                                              \
         int failed = enter(MOCK_##name), status;                                                   \
-        if (failed != 0 && MOCK_##name == MOCK_stream_sync) drop_queues();                         \
+        if (failed != 0 && (MOCK_##name == MOCK_stream_sync || MOCK_##name == MOCK_event_sync))        \
+            drop_queues();                         \
         if (failed != 0 && !releases(MOCK_##name)) return failed;                                  \
         status = host_##name arguments;                                                            \
         return failed != 0 ? failed : status;                                                      \

@@ -1,15 +1,21 @@
 /* The CUDA backend over a device in host memory (tests/mock/cuda.h): what it does when all is well,
- * and what it says, returns and gives back when any call of CUDA, cuBLAS or cuDNN fails. */
+ * and what it says, returns and gives back when any call of CUDA, cuBLAS or cuDNN fails: over the life of
+ * a device, and over that of a network on it. */
 #include "common/err.h"
 #include "extract/plugin.h"
 #include "tests/mock/cuda.h"
+#include "tests/lib/hash_golden.h"
+#include "extract/backend.h"
 #include "extract/cuda/errors.h"
+#include "extract/model.h"
 
+#include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -108,6 +114,8 @@ static int tolerated(int call)
 {
     return call == MOCK_device_free || call == MOCK_host_free || call == MOCK_stream_destroy ||
            call == MOCK_blas_destroy || call == MOCK_lt_destroy || call == MOCK_dnn_destroy ||
+           call == MOCK_event_destroy || call == MOCK_graph_free || call == MOCK_graph_free_ready ||
+           call == MOCK_dnn_free || call == MOCK_lt_plan_free || call == MOCK_blas_set_workspace ||
            call == MOCK_last_error || call == MOCK_stream_sync || call == MOCK_set_device;
 }
 
@@ -133,35 +141,176 @@ static void check_failure(const outcome *o, int call, int status)
     assert_null(strpbrk(said, "\n\r\t"));
 }
 
-static void every_call_failing_once_and_for_good(void **state)
+/* ---- a network -------------------------------------------------------------------------------- */
+
+enum { SIDE = 4, IMAGES = 2, CLASSES = 3 };
+
+typedef struct tiny { /* a convolution, attention, a linear layer: every library */
+    model m;
+    graph *g;
+    weights *w;
+    plan_request request;
+    float truth[2 * IMAGES * CLASSES]; /* of the two batches that the scenario runs */
+} tiny;
+
+static tiny net;
+
+static void tiny_build(graph *g, const model *m, int classes)
+{
+    int x = g_relu(g, g_conv_bias(g, g_input(g, 3, m->prep.side, m->prep.side), 4, 2, 2, 0, "conv"));
+    x = g_attention(g, g_linear(g, x, 12, "qkv"), 2, 0.5f);
+    x = g_gap(g, x);
+    g_features(g, x);
+    g_logits(g, g_linear(g, x, classes, "fc"));
+}
+
+/* Opens, runs two batches that overlap, closes. */
+static outcome network_scenario(void)
+{
+    static uint8_t rgb[2 * IMAGES * SIDE * SIDE * 3];
+    outcome o = { .rc = 0 };
+    int rc = 0;
+    const prep p = { .out_h = SIDE, .out_w = SIDE, .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f } };
+    const backend_options options = { .batch = IMAGES, .prep = &p };
+    cuda_backend *be = NULL;
+    cuda_network *n = NULL;
+    plan *own = NULL;
+    float got[2][IMAGES * CLASSES], *one = got[0], *two = got[1];
+    for (size_t i = 0; i < sizeof rgb; i++)
+        rgb[i] = (uint8_t)(37 * i);
+    TRY(plan_build(&own, net.g, net.w, &net.request, 1, 1));
+    TRY(plugin->open(&be, 0));
+    TRY(plugin->network_open(&n, be, own, &options));
+    TRY(plugin->network_submit(n, &(batch_input){ .rgb = rgb }, IMAGES));
+    TRY(plugin->network_submit(n, &(batch_input){ .rgb = rgb + sizeof rgb / 2 }, IMAGES));
+    TRY(plugin->network_wait(n, &one));
+    TRY(plugin->network_wait(n, &two));
+    memcpy(o.y, got, sizeof got);
+done:
+    o.rc = rc;
+    o.fault = plugin->fault();
+    if (n != NULL) plugin->network_close(&n);
+    if (be != NULL) plugin->close(&be);
+    plan_free(&own);
+    return o;
+}
+
+static int same_network(const outcome *o)
+{
+    return memcmp(o->y, net.truth, sizeof net.truth) == 0;
+}
+
+/* What may go on after a failure: another engine, or step by step instead of recorded.  Its results are
+ * the same. */
+static int goes_on(int call, cuda_fault kind)
+{
+    if (call == MOCK_dnn_finalise) return kind != FAULT_LOST && kind != FAULT_ABSENT && kind != FAULT_MEMORY;
+    return (call == MOCK_capture_begin || call == MOCK_capture_end || call == MOCK_graph_make ||
+            mock_libraries[call] != LIB_CUDA) && (kind == FAULT_FAILED || kind == FAULT_REFUSED);
+}
+
+static void check_network_failure(const outcome *o, int call, int status)
+{
+    cuda_fault kind = cuda_fault_of(mock_libraries[call], status);
+    if (o->rc == 0) {
+        assert_true(tolerated(call) || goes_on(call, kind));
+        assert_true(same_network(o));
+        return;
+    }
+    if (call == MOCK_dnn_finalise && o->fault == FAULT_CODE) return; /* no engine was left */
+    check_failure(o, call, status);
+}
+
+static void open_tiny(void)
+{
+    char file[] = "/tmp/outpost-faults-XXXXXX";
+    int fd = mkstemp(file);
+    outcome o;
+    net.m = (model){ .name = "tiny", .about = "", .paper = "", .layouts = "test", .build = tiny_build,
+                     .classifier = "fc", .classes = CLASSES, .prep = { .side = SIDE } };
+    assert_true(fd >= 0);
+    assert_int_equal(model_build(&net.g, &net.m, CLASSES), 0);
+    assert_int_equal(hash_write_weights(file, net.g, NULL, 1.0), 0);
+    assert_int_equal(weights_open(&net.w, file), 0);
+    assert_int_equal(weights_bind(net.w, &net.m, net.g), 0);
+    close(fd);
+    unlink(file);
+    net.request = (plan_request){ "logits", graph_logits(net.g), REDUCE_NONE };
+    o = network_scenario();
+    assert_int_equal(o.rc, 0);
+    memcpy(net.truth, o.y, sizeof net.truth);
+    for (int i = 0; i < 2 * IMAGES * CLASSES; i++)
+        assert_true(o.y[i] == o.y[i] && o.y[i] != 0);
+}
+
+static void close_tiny(void)
+{
+    weights_close(&net.w);
+    graph_free(&net.g);
+}
+
+/* ---- every call fails ------------------------------------------------------------------------- */
+
+typedef outcome scenario_function(void);
+typedef void check_function(const outcome *o, int call, int status);
+
+typedef int class_list[3][18];
+/* One of each class: memory, lost, failed, refused. */
+static const class_list classes = { [LIB_CUDA] = { 2, 719, 801, 1 },
+                                    [LIB_CUBLAS] = { 3, 13, 15, 7 },
+                                    [LIB_CUDNN] = { 4004, 5000, 3000, 2000 } };
+
+/* Runs it with the nth use of each call failing, in every class, once and for good; at most about `most`
+ * uses of a call. */
+static void fail_everywhere(scenario_function *run, check_function *check, const class_list list, unsigned most)
 {
     unsigned calls[MOCK_CALLS], runs = 0, failed = 0;
-    outcome clean = scenario();
-    (void)state;
+    setup(NULL);
+    assert_int_equal(run().rc, 0);
     for (int c = 0; c < MOCK_CALLS; c++)
         calls[c] = mock_count(c);
-    is_relu(&clean);
     for (int c = 0; c < MOCK_CALLS; c++)
-        for (unsigned nth = 1; nth <= calls[c]; nth++)
-            for (int s = 0; s < 18 && statuses[mock_libraries[c]][s] != 0; s++)
+        for (unsigned nth = 1; nth <= calls[c]; nth += calls[c] > most && nth > 4 ? calls[c] / most : 1)
+            for (int s = 0; s < 18 && list[mock_libraries[c]][s] != 0; s++)
                 for (int lost = 0; lost < 2; lost++) {
                     outcome o;
                     setup(NULL);
                     mock.fail_call = c;
                     mock.fail_at = nth;
-                    mock.fail_status = statuses[mock_libraries[c]][s];
+                    mock.fail_status = list[mock_libraries[c]][s];
                     mock.lost = lost;
-                    o = scenario();
-                    check_failure(&o, c, mock.fail_status);
+                    o = run();
+                    check(&o, c, mock.fail_status);
                     assert_int_equal(mock_live(), 0);
                     runs++;
                     failed += o.rc != 0;
                 }
     print_message("# %u runs with one failing call, %u of them failed as they must\n", runs, failed);
     assert_true(runs > 1000 && failed > runs / 2);
+}
+
+static void every_call_failing_once_and_for_good(void **state)
+{
+    outcome clean;
+    (void)state;
+    fail_everywhere(scenario, check_failure, statuses, 1000);
     setup(NULL);
     clean = scenario();
     is_relu(&clean);
+}
+
+static void every_call_of_a_network_failing(void **state)
+{
+    outcome clean;
+    (void)state;
+    open_tiny();
+    if (getenv("OUTPOST_LONG") != NULL) fail_everywhere(network_scenario, check_network_failure, statuses, 1000);
+    else fail_everywhere(network_scenario, check_network_failure, classes, 5);
+    setup(NULL);
+    clean = network_scenario();
+    assert_int_equal(clean.rc, 0);
+    assert_true(same_network(&clean));
+    close_tiny();
 }
 
 /* The calls that the clean run does not make are made by its failures. */
@@ -353,6 +502,18 @@ static void the_description_names_versions_and_devices(void **state)
     assert_int_equal(said_count, 0);
 }
 
+static void emulated_precision_is_refused(void **state)
+{
+    cuda_backend *be = NULL;
+    (void)state;
+    setenv("CUBLAS_EMULATE_SINGLE_PRECISION", "1", 1);
+    assert_int_equal(plugin->open(&be, 0), ERR_ENV);
+    assert_string_equal(said, "CUBLAS_EMULATE_SINGLE_PRECISION=1 changes results unseen; unset it and choose with -p");
+    unsetenv("CUBLAS_EMULATE_SINGLE_PRECISION");
+    assert_int_equal(plugin->open(&be, 0), 0);
+    plugin->close(&be);
+}
+
 static void another_build_is_refused(void **state)
 {
     (void)state;
@@ -368,6 +529,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_run_without_faults, setup),
         cmocka_unit_test_setup(every_call_failing_once_and_for_good, setup),
+        cmocka_unit_test_setup(every_call_of_a_network_failing, setup),
         cmocka_unit_test_setup(calls_of_the_failure_paths_failing_too, setup),
         cmocka_unit_test_setup(refusals_say_what_is_wrong, setup),
         cmocka_unit_test_setup(out_of_memory_leaves_the_device_usable, setup),
@@ -375,7 +537,9 @@ int main(void)
         cmocka_unit_test_setup(a_wrong_bit_is_found_at_the_start, setup),
         cmocka_unit_test_setup(malformed_calls_are_refused, setup),
         cmocka_unit_test_setup(the_description_names_versions_and_devices, setup),
+        cmocka_unit_test_setup(emulated_precision_is_refused, setup),
         cmocka_unit_test_setup(another_build_is_refused, setup),
     };
+    omp_set_num_threads(1); /* thousands of runs of a few operations */
     return cmocka_run_group_tests_name("cuda faults", tests, NULL, NULL);
 }
