@@ -12,9 +12,9 @@ typedef struct jpeg_range {
     int x0, x1, y0, y1;
 } jpeg_range;
 
-/* Decodes the scan into the components' planes.  clean has scan_bytes + JPEG_SCAN_PAD bytes.
+/* Decodes the scan into the components' planes.  clean has scan->bytes + JPEG_SCAN_PAD bytes.
  * 1: every MCU was there and the end marker follows; 0: something else. */
-int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range *wanted,
-                     uint8_t *clean);
+int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_scan *scan,
+                     const jpeg_range *wanted, uint8_t *clean);
 
 #endif
