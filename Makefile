@@ -173,7 +173,7 @@ asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in bu
 
 regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look at the diff)
 	$(Q)REGEN=1 OUTPOST_BUILD=$(BUILD) tests/cli/30_score.t
-fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
+fuzz: $(BUILD)/demo-images $(BUILD)/unit/test_jpeg_entropy ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
 	$(Q)tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
 # --- benchmarks: ours against peers, never a test ------------------------------------------------

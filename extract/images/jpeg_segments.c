@@ -105,7 +105,7 @@ static int frame(jpeg_reader *r, unsigned marker, const uint8_t *s, size_t n)
 static int application(jpeg_reader *r, unsigned marker, const uint8_t *s, size_t n)
 {
     if (marker == 0xe0 && n >= 4 && memcmp(s, "JFIF", 4) == 0) {
-        if (n < 14 || s[4] != 0) return 0;
+        if (n < 14 || s[4] != 0 || s[5] != 1) return 0; /* version 1.x */
         r->f->jfif = 1;
     }
     if (marker == 0xee && n >= 5 && memcmp(s, "Adobe", 5) == 0) {
@@ -154,6 +154,13 @@ static int tables_of_scan(jpeg_reader *r, const jpeg_scan *s)
     return 1;
 }
 
+/* Adobe's transform byte, where libjpeg looks at it. */
+static int known_colour(const jpeg_frame *f)
+{
+    if (f->n == 3 && !f->jfif) return f->adobe <= 1;
+    return f->n != 4 || f->adobe <= 0 || f->adobe == 2;
+}
+
 static int scan(jpeg_reader *r, jpeg_scan *s, const uint8_t *b, size_t n)
 {
     int mcu = 0;
@@ -175,8 +182,8 @@ static int scan(jpeg_reader *r, jpeg_scan *s, const uint8_t *b, size_t n)
     s->ah = b[2] >> 4;
     s->al = b[2] & 15;
     s->restart = r->restart;
-    return (s->n == 1 || mcu <= 10) && ++r->scans <= JPEG_SCANS_MAX && band(r->f, s) &&
-           in_order(r, s) && tables_of_scan(r, s);
+    return (s->n == 1 || mcu <= 10) && ++r->scans <= JPEG_SCANS_MAX && known_colour(r->f) &&
+           band(r->f, s) && in_order(r, s) && tables_of_scan(r, s);
 }
 
 static int complete(const jpeg_reader *r)
