@@ -2,6 +2,7 @@
 #include "extract/images/jpeg_entropy.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "extract/images/jpeg_lanes.h"
 
 #include <stdlib.h>
 
@@ -33,7 +34,9 @@ int jpeg_coefficients_read(jpeg_coefficients *k, const uint8_t *bytes, size_t n,
     TRY(mem_grow(&k->blocks, &k->blocks_room, jpeg_blocks_room(&k->f), sizeof *k->blocks, name));
     TRY(mem_grow(&k->clean, &k->clean_room, s.bytes + JPEG_CLEAN_PAD, 1, name));
     jpeg_place_blocks(&k->f, k->blocks);
-    rc = jpeg_entropy_decode(&r, &s, k->clean);
+    if (jpeg_is_single(&k->f, &s))
+        TRY(mem_grow(&k->lanes, &k->lanes_room, jpeg_lanes_room(&k->f, &s), sizeof *k->lanes, name));
+    rc = jpeg_entropy_decode(&r, &s, k->clean, k->plain ? NULL : k->lanes);
 done:
     return rc;
 }
@@ -42,5 +45,6 @@ void jpeg_coefficients_clear(jpeg_coefficients *k)
 {
     free(k->blocks);
     free(k->clean);
+    free(k->lanes);
     *k = (jpeg_coefficients){.blocks = NULL};
 }

@@ -110,9 +110,16 @@ void jpeg_place_blocks(jpeg_frame *f, int16_t *memory);
 /* Whether this processor has what the decoder needs. */
 int jpeg_entropy_present(void);
 
-/* Reads all scans from *s on into the blocks, which need not be zeroed.  clean: scratch of
- * s->bytes + JPEG_CLEAN_PAD bytes.  1: the picture is complete; 0: not one for us. */
-int jpeg_entropy_decode(jpeg_reader *r, jpeg_scan *s, uint8_t *clean);
+/* One sequential scan of all components without restarts: what jpeg_lanes.h is for. */
+static inline int jpeg_is_single(const jpeg_frame *f, const jpeg_scan *s)
+{
+    return !f->progressive && s->n == f->n && s->restart == 0;
+}
+
+/* Reads all scans from *s on into the blocks, which need not be zeroed.  Scratch: clean,
+ * s->bytes + JPEG_CLEAN_PAD bytes; lanes, for a single scan jpeg_lanes_room int16_t's, or NULL: one
+ * block after the other.  1: the picture is complete; 0: not one for us. */
+int jpeg_entropy_decode(jpeg_reader *r, jpeg_scan *s, uint8_t *clean, int16_t *lanes);
 
 /* Copies up to the first marker, without the zeros stuffed behind each ff.  *bytes of it; the
  * marker's address, or NULL when the file ends first.  out has room for n bytes. */
@@ -127,6 +134,9 @@ typedef struct jpeg_coefficients {
     size_t blocks_room;
     uint8_t *clean;
     size_t clean_room;
+    int16_t *lanes;
+    size_t lanes_room;
+    int plain; /* 1: one block after the other, for comparison */
 } jpeg_coefficients;
 
 /* 1: k->f and its blocks are the file's; 0: not one for us; negative: no memory.  A zeroed *k to

@@ -2,6 +2,7 @@
  * interval.  Each interval is copied without its stuffed zeros, which finds its end, and must end
  * within its last byte.  Pixels are made elsewhere. */
 #include "extract/images/jpeg_entropy.h"
+#include "extract/images/jpeg_lanes.h"
 
 #if defined(__AVX2__)
 #include "extract/images/jpeg_bits.h"
@@ -319,10 +320,49 @@ int jpeg_entropy_present(void)
            __builtin_cpu_supports("bmi2");
 }
 
-int jpeg_entropy_decode(jpeg_reader *r, jpeg_scan *s, uint8_t *clean)
+/* Blocks of the lanes to their places. */
+typedef struct keeper {
+    const jpeg_frame *f;
+    jpeg_mcu mcu;
+    int dc[JPEG_COMPONENTS];
+} keeper;
+
+static int keep(void *ctx, int y, int x, int count, int16_t *block)
+{
+    keeper *k = ctx;
+    unsigned bad = 0;
+    for (int end = x + count; x < end; x++)
+        for (int i = 0; i < k->mcu.slots; i++, block += 64) {
+            int id = k->mcu.slot[i].component, dc = k->dc[id] += block[0];
+            const jpeg_component *c = &k->f->c[id];
+            int16_t *to = c->block + ((size_t)(y * c->v + k->mcu.slot[i].y) * c->across +
+                                      (size_t)(x * c->h + k->mcu.slot[i].x)) * 64;
+            bad |= (unsigned)(dc + 32768) & ~65535u; /* libjpeg keeps 16 bits of it */
+            memcpy(to, block, 128);
+            to[0] = (int16_t)dc;
+        }
+    return bad == 0;
+}
+
+static int by_lanes(jpeg_reader *r, const jpeg_scan *s, uint8_t *clean, int16_t *scratch)
+{
+    keeper k;
+    size_t n;
+    memset(&k, 0, sizeof k);
+    k.f = r->f;
+    jpeg_mcu_of(&k.mcu, r->f, r->t, s);
+    r->at = jpeg_unstuff(s->data, s->bytes, clean, &n);
+    if (r->at == NULL) return 0;
+    memset(clean + n, 0, JPEG_CLEAN_PAD);
+    return jpeg_lanes_decode(r->f, &k.mcu, clean, n, scratch, keep, &k);
+}
+
+int jpeg_entropy_decode(jpeg_reader *r, jpeg_scan *s, uint8_t *clean, int16_t *scratch)
 {
     jpeg_frame *f = r->f;
     int found = JPEG_SCAN;
+    if (scratch != NULL && jpeg_is_single(f, s))
+        return by_lanes(r, s, clean, scratch) && jpeg_read_next(r, s) == JPEG_END;
     /* One sequential scan of all components writes every block whole. */
     if (f->progressive || s->n != f->n)
         memset(f->c[0].block, 0, jpeg_blocks_room(f) * sizeof(int16_t));
@@ -339,9 +379,9 @@ int jpeg_entropy_present(void)
     return 0;
 }
 
-int jpeg_entropy_decode(jpeg_reader *r, jpeg_scan *s, uint8_t *clean)
+int jpeg_entropy_decode(jpeg_reader *r, jpeg_scan *s, uint8_t *clean, int16_t *scratch)
 {
-    (void)r, (void)s, (void)clean;
+    (void)r, (void)s, (void)clean, (void)scratch;
     return 0;
 }
 #endif

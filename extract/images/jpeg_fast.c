@@ -4,6 +4,7 @@
 #include "extract/images/jpeg_fast.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "extract/images/jpeg_lanes.h"
 #include "extract/images/jpeg_scan.h"
 
 #include <stdlib.h>
@@ -16,8 +17,8 @@ enum {
     MARGIN = 4             /* pixels that upsampling may look beyond the window */
 };
 
-/* Scratch in image.work: tables, rows of upsampled chroma, planes, coefficients unless the file is
- * a single scan, the scan without stuffing. */
+/* Scratch in image.work: tables, rows of upsampled chroma, planes, blocks, the scan without
+ * stuffing. */
 typedef struct layout {
     jpeg_tables *tables;
     uint8_t *up[2];
@@ -34,9 +35,9 @@ static uint8_t *part(uint8_t *base, size_t *at, size_t bytes)
 }
 
 /* Places everything; called once with base NULL for the size, once for good. */
-static void place(layout *l, jpeg_frame *f, size_t scan_bytes, int single, uint8_t *base)
+static void place(layout *l, jpeg_frame *f, const jpeg_scan *s, int single, uint8_t *base)
 {
-    size_t at = 0;
+    size_t at = 0, blocks;
     l->tables = (jpeg_tables *)(void *)part(base, &at, sizeof *l->tables);
     for (int i = 0; i < 2; i++)
         l->up[i] = part(base, &at, (size_t)f->mcus_x * (size_t)f->hmax * 8 + 64);
@@ -46,10 +47,9 @@ static void place(layout *l, jpeg_frame *f, size_t scan_bytes, int single, uint8
         c->stride = ((size_t)c->blocks_wide * 8 + 2 * JPEG_PLANE_PAD + 63) / 64 * 64;
         c->plane = part(base, &at, rows * c->stride + 64) + JPEG_PLANE_PAD;
     }
-    l->blocks = NULL;
-    if (!single)
-        l->blocks = (int16_t *)(void *)part(base, &at, jpeg_blocks_room(f) * sizeof(int16_t));
-    l->clean = part(base, &at, scan_bytes + JPEG_SCAN_PAD);
+    blocks = single ? jpeg_lanes_room(f, s) : jpeg_blocks_room(f);
+    l->blocks = (int16_t *)(void *)part(base, &at, blocks * sizeof(int16_t));
+    l->clean = part(base, &at, s->bytes + JPEG_CLEAN_PAD);
     l->bytes = at;
 }
 
@@ -130,7 +130,7 @@ static int samples_of_blocks(const jpeg_frame *f, const jpeg_range *r)
                     q.stride[k] = inside ? c->stride : 8;
                     q.dst[k] =
                         inside ? c->plane + ((size_t)y * c->stride + (size_t)(x + k)) * 8 : spare;
-                    if (inside) memcpy(q.block[k].v, c->block + at * 64, 128);
+                    q.block[k] = c->block + (inside ? at * 64 : 0);
                 }
                 idct(&q, &bad);
             }
@@ -175,20 +175,20 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
         JPEG_SCAN)
         return 0;
     if (f.w != head->w || f.h != head->h || !has_pixels(&f)) return 0;
-    single = !f.progressive && scan.n == f.n && scan.restart == 0;
-    place(&l, &f, scan.bytes, single, im->work);
+    single = jpeg_is_single(&f, &scan);
+    place(&l, &f, &scan, single, im->work);
     TRY(mem_grow(&im->work, &im->work_room, l.bytes, 1, name));
-    place(&l, &f, scan.bytes, single, im->work);
+    place(&l, &f, &scan, single, im->work);
     reader.t = l.tables;
     TRY(image_reserve(im, (size_t)f.w, (size_t)f.h, name));
     w = (image_window){0, f.w, 0, f.h};
     if (wish != NULL) wish->window(wish->ctx, f.w, f.h, &w);
     mcus_of(&f, &w, &r);
     if (single) {
-        if (!jpeg_scan_decode(&f, l.tables, &scan, &r, l.clean)) goto done;
+        if (!jpeg_scan_decode(&f, l.tables, &scan, &r, l.clean, l.blocks)) goto done;
     } else {
         jpeg_place_blocks(&f, l.blocks);
-        if (!jpeg_entropy_decode(&reader, &scan, l.clean) || !samples_of_blocks(&f, &r)) goto done;
+        if (!jpeg_entropy_decode(&reader, &scan, l.clean, NULL) || !samples_of_blocks(&f, &r)) goto done;
     }
     make_rows(&f, &l, &w, im);
     rc = 1;

@@ -21,17 +21,13 @@ enum { JPEG_PLANE_PAD = 32 }; /* bytes left and right of each plane row */
 extern const uint8_t jpeg_natural[64];
 
 /* Vector code (jpeg_fast_avx2.c), all exact.
- * A batch of blocks, coefficients in natural order -> 8x8 samples each; the coefficients are
- * zeroed. *bad is set when a dequantised value was outside -8192 .. 8191: no encoder writes one,
- * and within it no 16-bit sum of the first pass overflows. */
+ * A batch of blocks, coefficients in natural order -> 8x8 samples each.  *bad is set when a
+ * dequantised value was outside -8192 .. 8191: no encoder writes one, and within it no 16-bit sum of
+ * the first pass overflows. */
 enum { JPEG_BATCH = 4 };
 
-typedef struct jpeg_block {
-    _Alignas(64) int16_t v[64 + 32]; /* behind the coefficients: a place for what belongs nowhere */
-} jpeg_block;
-
 typedef struct jpeg_batch {
-    jpeg_block block[JPEG_BATCH];
+    const int16_t *block[JPEG_BATCH];
     const int16_t *quant[JPEG_BATCH]; /* natural order, 32-byte aligned */
     uint8_t *dst[JPEG_BATCH];
     size_t stride[JPEG_BATCH];
