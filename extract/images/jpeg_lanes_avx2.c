@@ -50,7 +50,7 @@ size_t jpeg_lanes_room(const jpeg_frame *f, const jpeg_scan *s)
 #include "extract/images/jpeg_bits.h"
 
 enum {
-    TWO_LANES_FROM = 4096, /* bytes of a scan; below, one lane is done before the other is in step */
+    TWO_LANES_FROM = 512, /* bytes of a scan; below, one lane is done before the other is in step */
     NEAR_END = 512,        /* bits: a lane that stumbles there has read all there was */
     FEW = 8                /* MCUs between looks for the second lane's */
 };

@@ -109,9 +109,21 @@ static made draw_file(int i, unsigned side)
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
+/* One block after the other gives what reading from two places does. */
+static int same_frames(const jpeg_frame *a, const jpeg_frame *b)
+{
+    int same = a->n == b->n && a->w == b->w && a->h == b->h;
+    for (int i = 0; same && i < a->n; i++)
+        for (int y = 0; same && y < a->c[i].blocks_high; y++)
+            same = memcmp(a->c[i].block + (size_t)y * a->c[i].across * 64,
+                          b->c[i].block + (size_t)y * b->c[i].across * 64,
+                          (size_t)a->c[i].blocks_wide * 128) == 0;
+    return same;
+}
+
 static void test_coefficients(void **state)
 {
-    static jpeg_coefficients k;
+    static jpeg_coefficients k, plain = {.plain = 1};
     int kinds[2] = {0, 0};
     (void)state;
     for (int i = 0; i < 1500; i++) {
@@ -127,6 +139,8 @@ static void test_coefficients(void **state)
         if (what != NULL)
             fail_msg("file %d, %d x %d, %d channels, progressive %d: %s", i, m.w, m.h, m.channels,
                      m.progressive, what);
+        assert_int_equal(jpeg_coefficients_read(&plain, m.bytes, m.n, "made"), 1);
+        assert_true(same_frames(&k.f, &plain.f));
         kinds[k.f.progressive]++;
         reference_close(&r);
         free(m.bytes);
@@ -134,13 +148,14 @@ static void test_coefficients(void **state)
     printf("# %d sequential and %d progressive files, the same coefficients\n", kinds[0], kinds[1]);
     assert_true(kinds[0] > 100 && kinds[1] > 100);
     jpeg_coefficients_clear(&k);
+    jpeg_coefficients_clear(&plain);
 }
 
 /* Whatever ours takes of damaged files, libjpeg reads without a warning, with the same result. */
 static void test_damage(void **state)
 {
-    static jpeg_coefficients k;
-    int tried = 0, taken = 0;
+    static jpeg_coefficients k, plain = {.plain = 1};
+    int tried = 0, taken = 0, ours;
     (void)state;
     for (int i = 0; i < 24; i++) {
         made m = draw_file(i, 40);
@@ -152,7 +167,9 @@ static void test_damage(void **state)
                 reference r;
                 m.bytes[at] = (uint8_t)(v == 0 ? was ^ 1 << draw(8) : (int)draw(256));
                 tried++;
-                if (jpeg_coefficients_read(&k, m.bytes, m.n, "made") == 1) {
+                ours = jpeg_coefficients_read(&k, m.bytes, m.n, "made");
+                assert_int_equal(jpeg_coefficients_read(&plain, m.bytes, m.n, "made"), ours);
+                if (ours == 1) {
                     taken++;
                     what = !reference_read(&r, m.bytes, m.n) ? "libjpeg refuses"
                            : r.err.num_warnings != 0         ? "libjpeg warns"
@@ -169,6 +186,7 @@ static void test_damage(void **state)
     printf("# %d damaged files, %d taken by our decoder, the same coefficients\n", tried, taken);
     assert_true(taken > 0 && taken < tried);
     jpeg_coefficients_clear(&k);
+    jpeg_coefficients_clear(&plain);
 }
 
 /* Files cut short anywhere are not taken. */
