@@ -180,7 +180,7 @@ fuzz: $(BUILD)/demo-images $(BUILD)/unit/test_jpeg_entropy ## libFuzzer over eve
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/entropy_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 install: all ## install under $(DESTDIR)$(PREFIX)
