@@ -35,7 +35,7 @@ int jpeg_coefficients_read(jpeg_coefficients *k, const uint8_t *bytes, size_t n,
     TRY(mem_grow(&k->clean, &k->clean_room, s.bytes + JPEG_CLEAN_PAD, 1, name));
     jpeg_place_blocks(&k->f, k->blocks);
     if (jpeg_is_single(&k->f, &s))
-        TRY(mem_grow(&k->lanes, &k->lanes_room, jpeg_lanes_room(&k->f, &s), sizeof *k->lanes, name));
+        TRY(mem_grow(&k->lanes, &k->lanes_room, jpeg_lanes_room(&k->f), sizeof *k->lanes, name));
     rc = jpeg_entropy_decode(&r, &s, k->clean, k->plain ? NULL : k->lanes);
 done:
     return rc;

@@ -11,10 +11,11 @@
 
 enum {
     JPEG_COMPONENTS = 4,
-    JPEG_LOOK = 11,         /* bits of a look-up */
-    JPEG_SCANS_MAX = 64,    /* more are left to libjpeg */
-    JPEG_PIXELS_MAX = 32 << 20, /* likewise; pixels of the picture, and of all planes together by 4 */
-    JPEG_CLEAN_PAD = 4096   /* zero bytes behind a scan: what an MCU of damaged data reads too far */
+    JPEG_LOOK = 11,      /* bits of a look-up */
+    JPEG_SCANS_MAX = 64, /* more are left to libjpeg */
+    JPEG_PIXELS_MAX =
+        32 << 20,         /* likewise; pixels of the picture, and of all planes together by 4 */
+    JPEG_CLEAN_PAD = 4096 /* zero bytes behind a scan: what an MCU of damaged data reads too far */
 };
 
 /* ---- Huffman tables (jpeg_huffman.c) --------------------------------------------------------- */
@@ -55,14 +56,14 @@ int jpeg_huffman_make(jpeg_huffman *t, jpeg_kind kind);
 /* ---- headers (jpeg_segments.c) --------------------------------------------------------------- */
 
 typedef struct jpeg_component {
-    int id, h, v;                /* sampling factors */
-    int quant;                   /* table */
+    int id, h, v;                 /* sampling factors */
+    int quant;                    /* table */
     int blocks_wide, blocks_high; /* of whole MCUs */
-    int real_wide, real_high;    /* blocks with samples of the picture: a scan of its own has these */
-    int width, height;           /* real samples */
-    int16_t *block;              /* [blocks_high][across][64], natural order */
-    size_t across;               /* blocks_wide and one to spare */
-    uint8_t *plane;              /* sample 0,0 */
+    int real_wide, real_high; /* blocks with samples of the picture: a scan of its own has these */
+    int width, height;        /* real samples */
+    int16_t *block;           /* [blocks_high][across][64], natural order */
+    size_t across;            /* blocks_wide and one to spare */
+    uint8_t *plane;           /* sample 0,0 */
     size_t stride;
 } jpeg_component;
 
@@ -75,12 +76,12 @@ typedef struct jpeg_frame {
 } jpeg_frame;
 
 typedef struct jpeg_scan {
-    int n, c[JPEG_COMPONENTS];                      /* components */
-    int dc[JPEG_COMPONENTS], ac[JPEG_COMPONENTS];   /* their tables */
-    int ss, se, ah, al;                             /* band, bits before and after */
-    int restart;                                    /* MCUs an interval, 0: no restarts */
-    const uint8_t *data; /* first byte of entropy-coded data */
-    size_t bytes;        /* to the end of the file */
+    int n, c[JPEG_COMPONENTS];                    /* components */
+    int dc[JPEG_COMPONENTS], ac[JPEG_COMPONENTS]; /* their tables */
+    int ss, se, ah, al;                           /* band, bits before and after */
+    int restart;                                  /* MCUs an interval, 0: no restarts */
+    const uint8_t *data;                          /* first byte of entropy-coded data */
+    size_t bytes;                                 /* to the end of the file */
 } jpeg_scan;
 
 typedef struct jpeg_reader {

@@ -174,8 +174,8 @@ FAST void correct(bits *b, int16_t *c, int one)
 
 FAST int no_ac(const int16_t *block)
 {
-    const __m256i not_dc = _mm256_setr_epi16(0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                                             -1, -1);
+    const __m256i not_dc =
+        _mm256_setr_epi16(0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     const __m256i *v = (const __m256i *)(const void *)block;
     __m256i some = _mm256_or_si256(
         _mm256_or_si256(_mm256_and_si256(_mm256_loadu_si256(v), not_dc), _mm256_loadu_si256(v + 1)),
@@ -255,9 +255,9 @@ static void aim(state *s, const jpeg_reader *r, const jpeg_scan *scan, int x, in
         int h = scan->n == 1 ? 1 : c->h, v = scan->n == 1 ? 1 : c->v;
         for (int k = 0; k < h * v; k++) {
             size_t row = (size_t)(y * v + k / h), column = (size_t)(x * h + k % h);
-            s->slot[s->slots++] = (slot){c->block + (row * c->across + column) * 64, (size_t)h * 64,
-                                         &r->t->dc[scan->dc[i]], &r->t->ac[scan->ac[i]],
-                                         &s->last_dc[i]};
+            s->slot[s->slots++] =
+                (slot){c->block + (row * c->across + column) * 64, (size_t)h * 64,
+                       &r->t->dc[scan->dc[i]], &r->t->ac[scan->ac[i]], &s->last_dc[i]};
         }
     }
 }
@@ -298,8 +298,8 @@ static int one_scan(jpeg_reader *r, const jpeg_scan *scan, uint8_t *clean)
     s.al = scan->al;
     r->at = scan->data;
     for (int64_t done = 0; done < total;) {
-        int64_t count = scan->restart > 0 && scan->restart < total - done ? scan->restart
-                                                                          : total - done;
+        int64_t count =
+            scan->restart > 0 && scan->restart < total - done ? scan->restart : total - done;
         size_t n;
         if (done > 0) {
             if (r->at[1] != 0xd0 + restarts++ % 8) return 0;
@@ -336,7 +336,8 @@ static int keep(void *ctx, int y, int x, int count, int16_t *block)
             int id = k->mcu.slot[i].component, dc = k->dc[id] += block[0];
             const jpeg_component *c = &k->f->c[id];
             int16_t *to = c->block + ((size_t)(y * c->v + k->mcu.slot[i].y) * c->across +
-                                      (size_t)(x * c->h + k->mcu.slot[i].x)) * 64;
+                                      (size_t)(x * c->h + k->mcu.slot[i].x)) *
+                                         64;
             bad |= (unsigned)(dc + 32768) & ~65535u; /* libjpeg keeps 16 bits of it */
             memcpy(to, block, 128);
             to[0] = (int16_t)dc;

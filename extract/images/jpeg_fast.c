@@ -13,8 +13,8 @@
 #if defined(__x86_64__)
 
 enum {
-    WORK_KEPT = 64 << 20,  /* scratch above this is not kept for the next image */
-    MARGIN = 4             /* pixels that upsampling may look beyond the window */
+    WORK_KEPT = 64 << 20, /* scratch above this is not kept for the next image */
+    MARGIN = 4            /* pixels that upsampling may look beyond the window */
 };
 
 /* Scratch in image.work: tables, rows of upsampled chroma, planes, blocks, the scan without
@@ -47,7 +47,7 @@ static void place(layout *l, jpeg_frame *f, const jpeg_scan *s, int single, uint
         c->stride = ((size_t)c->blocks_wide * 8 + 2 * JPEG_PLANE_PAD + 63) / 64 * 64;
         c->plane = part(base, &at, rows * c->stride + 64) + JPEG_PLANE_PAD;
     }
-    blocks = single ? jpeg_lanes_room(f, s) : jpeg_blocks_room(f);
+    blocks = single ? jpeg_lanes_room(f) : jpeg_blocks_room(f);
     l->blocks = (int16_t *)(void *)part(base, &at, blocks * sizeof(int16_t));
     l->clean = part(base, &at, s->bytes + JPEG_CLEAN_PAD);
     l->bytes = at;
@@ -150,8 +150,8 @@ static int is_ycbcr(const jpeg_frame *f)
 static int has_pixels(const jpeg_frame *f)
 {
     const jpeg_component *c = f->c;
-    if (f->n == 3 && (c[0].h > 2 || c[0].v > 2 || c[1].h != 1 || c[1].v != 1 || c[2].h != 1 ||
-                      c[2].v != 1))
+    if (f->n == 3 &&
+        (c[0].h > 2 || c[0].v > 2 || c[1].h != 1 || c[1].v != 1 || c[2].h != 1 || c[2].v != 1))
         return 0;
     return f->n != 4 && f->w >= 16 && f->h >= 8 && is_ycbcr(f);
 }
@@ -171,8 +171,7 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
         TRY(mem_grow(&im->work, &im->work_room, sizeof(jpeg_tables), 1, name));
         memset(im->work, 0, sizeof(jpeg_tables));
     }
-    if (jpeg_read_start(&reader, &f, (jpeg_tables *)(void *)im->work, bytes, n, &scan) !=
-        JPEG_SCAN)
+    if (jpeg_read_start(&reader, &f, (jpeg_tables *)(void *)im->work, bytes, n, &scan) != JPEG_SCAN)
         return 0;
     if (f.w != head->w || f.h != head->h || !has_pixels(&f)) return 0;
     single = jpeg_is_single(&f, &scan);
@@ -188,7 +187,8 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
         if (!jpeg_scan_decode(&f, l.tables, &scan, &r, l.clean, l.blocks)) goto done;
     } else {
         jpeg_place_blocks(&f, l.blocks);
-        if (!jpeg_entropy_decode(&reader, &scan, l.clean, NULL) || !samples_of_blocks(&f, &r)) goto done;
+        if (!jpeg_entropy_decode(&reader, &scan, l.clean, NULL) || !samples_of_blocks(&f, &r))
+            goto done;
     }
     make_rows(&f, &l, &w, im);
     rc = 1;

@@ -158,8 +158,8 @@ static inline void put_colour(const uint8_t *ys, const uint8_t *cbs, const uint8
       cr = _mm256_sub_epi16(widen(crs), centre);
     v r = product(cr, two, pair(26345, 16384), none);  /* 91881 = 65536 + 26345 */
     v b = product(cb, two, pair(-14942, 16384), none); /* 116130 = 131072 - 14942 */
-    v g = product(cb, cr, pair(-22554, 18734),
-                  _mm256_set1_epi32(32768)); /* -46802 = 18734 - 65536 */
+    v g =
+        product(cb, cr, pair(-22554, 18734), _mm256_set1_epi32(32768)); /* -46802 = 18734 - 65536 */
     r = _mm256_add_epi16(_mm256_add_epi16(y, cr), r);
     g = _mm256_add_epi16(_mm256_sub_epi16(y, cr), g);
     b = _mm256_add_epi16(_mm256_add_epi16(y, _mm256_add_epi16(cb, cb)), b);

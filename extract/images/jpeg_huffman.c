@@ -58,7 +58,8 @@ int jpeg_huffman_make(jpeg_huffman *t, jpeg_kind kind)
         t->max[length] = count > 0 ? code + count - 1 : -1;
         if (code + count >= 1 << length) return 0; /* the code of ones is reserved */
         for (int i = 0; i < count; i++, k++, code++) {
-            if (kind == JPEG_DC && t->symbol[k] > 11) return 0; /* more than 8-bit data ever needs */
+            if (kind == JPEG_DC && t->symbol[k] > 11)
+                return 0; /* more than 8-bit data ever needs */
             if (length <= JPEG_LOOK) fill_look(t, kind, code, length, t->symbol[k]);
         }
         code <<= 1;

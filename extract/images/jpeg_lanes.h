@@ -21,7 +21,7 @@ typedef struct jpeg_mcu {
 void jpeg_mcu_of(jpeg_mcu *m, const jpeg_frame *f, const jpeg_tables *t, const jpeg_scan *s);
 
 /* int16_t's of scratch. */
-size_t jpeg_lanes_room(const jpeg_frame *f, const jpeg_scan *s);
+size_t jpeg_lanes_room(const jpeg_frame *f);
 
 /* clean: n bytes of the scan without stuffing and JPEG_CLEAN_PAD zeros behind.  1: every MCU was
  * there, the sink has had all in order, and less than a byte is left. */

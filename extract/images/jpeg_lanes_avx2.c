@@ -2,11 +2,11 @@
  *
  * One symbol takes a look-up and two shifts, each waiting for the one before: some eight cycles in
  * which the processor could do four times as much.  So a second lane starts in the middle of the
- * data, at a guess: it takes the bit there for the first of an MCU.  Huffman codes fall into step
+ * data, or STRIDE ahead, at a guess: it takes the bit there for the first of an MCU.  Huffman codes fall into step
  * soon (after a few dozen MCUs, mostly); where the first lane comes to an MCU that begins at the
  * very bit where an MCU of the second began, all that the second has read from there on is right,
  * as the state between MCUs is the position alone.  Nothing is believed before that: should it
- * never happen, the first lane reads to the end.  DC coefficients are kept as differences, so that
+ * not happen, the first lane has read all itself.  DC coefficients are kept as differences, so that
  * the second lane need not know what came before it.
  *
  * libjpeg forgives much; a file that needs forgiving is given up here (return 0). */
@@ -27,7 +27,10 @@ void jpeg_mcu_of(jpeg_mcu *m, const jpeg_frame *f, const jpeg_tables *t, const j
     }
 }
 
-enum { LINE = 64 }; /* bytes; blocks lie on whole lines of the cache */
+enum {
+    LINE = 64,   /* bytes; blocks lie on whole lines of the cache */
+    AHEAD = 8192 /* blocks that the second lane may be ahead */
+};
 
 static size_t slots_of(const jpeg_frame *f)
 {
@@ -37,13 +40,19 @@ static size_t slots_of(const jpeg_frame *f)
     return slots;
 }
 
-/* A row of MCUs for the first lane and all for the second, each with a block to spare; then where
- * each MCU began. */
-size_t jpeg_lanes_room(const jpeg_frame *f, const jpeg_scan *s)
+/* MCUs that the second lane may be ahead. */
+static size_t most_ahead(const jpeg_frame *f)
 {
-    size_t row = (size_t)f->mcus_x, all = row * (size_t)f->mcus_y;
-    (void)s;
-    return ((row + all) * slots_of(f) + 2) * 64 + (row + all + 4) * 2 + LINE / sizeof(int16_t);
+    size_t all = (size_t)f->mcus_x * (size_t)f->mcus_y, most = AHEAD / slots_of(f);
+    return all < most ? all : most;
+}
+
+/* A row of MCUs for the first lane and those of the second, each with a block to spare; then where
+ * each MCU began. */
+size_t jpeg_lanes_room(const jpeg_frame *f)
+{
+    size_t mcus = (size_t)f->mcus_x + most_ahead(f);
+    return (mcus * slots_of(f) + 2) * 64 + (mcus + 4) * 2 + LINE / sizeof(int16_t);
 }
 
 #if defined(__AVX2__)
@@ -51,19 +60,21 @@ size_t jpeg_lanes_room(const jpeg_frame *f, const jpeg_scan *s)
 
 enum {
     TWO_LANES_FROM = 512, /* bytes of a scan; below, one lane is done before the other is in step */
-    NEAR_END = 512,        /* bits: a lane that stumbles there has read all there was */
-    FEW = 8                /* MCUs between looks for the second lane's */
+    STRIDE = 65536,       /* bytes from one lane to the other, at most: within AHEAD mostly */
+    NEAR_END = 512,       /* bits: a lane that stumbles there has read all there was */
+    FEW = 8               /* MCUs between looks for the second lane's */
 };
 
 typedef struct lane {
     uint64_t hold; /* next bit on top; at least 57 bits after a refill */
     uint64_t at;   /* its place in the data, bits */
+    uint64_t end;  /* behind it the lane pauses */
     const jpeg_huffman *ac;
     int16_t *block, *stop; /* the block being read; where to pause */
     unsigned k;            /* its next coefficient */
     int slot;              /* its place in the MCU */
     unsigned bad;
-    uint32_t *begins;      /* where the next MCU begins; filled in turn */
+    uint32_t *begins; /* where the next MCU begins; filled in turn */
 } lane;
 
 typedef struct source {
@@ -135,12 +146,13 @@ FAST void open_block(lane *l, const source *s)
 FAST int close_block(lane *l, const source *s)
 {
     if (l->k > 64 && l->k <= JPEG_EOB_RUN) l->bad = 1;
+    if (l->bad != 0) return 0; /* this MCU does not count */
     l->block += 64;
     if (++l->slot == s->mcu->slots) {
         l->slot = 0;
         *l->begins++ = (uint32_t)l->at;
     }
-    if (l->block == l->stop || l->at > s->bits || l->bad != 0) return 0;
+    if (l->block == l->stop || l->at > l->end) return 0;
     open_block(l, s);
     return 1;
 }
@@ -227,6 +239,7 @@ typedef struct work {
     void *ctx;
     size_t per;                  /* int16_t's of an MCU */
     int64_t done, total;         /* MCUs handed on */
+    size_t most;                 /* MCUs that ahead holds */
     int16_t *row, *ahead;        /* blocks of the first lane's MCUs, of the second's */
     uint32_t *row_at, *ahead_at; /* where they begin, and behind the last where the next does */
     int two;                     /* the second lane is under way */
@@ -246,16 +259,18 @@ JPEG_BMI static void begin(lane *l, const source *s, uint64_t at, int16_t *block
     open_block(l, s);
 }
 
-static void begin_second(work *w, uint64_t at)
+static void begin_second(work *w, uint64_t at, uint64_t end)
 {
-    begin(&w->b, &w->s, at, w->ahead, (size_t)w->total * w->per, w->ahead_at);
+    w->b.end = end;
+    w->two = 1;
+    begin(&w->b, &w->s, at, w->ahead, w->most * w->per, w->ahead_at);
 }
 
-/* The second lane has stopped: it goes on a bit later, or has come to the end of the data. */
+/* The second lane has stopped: it goes on a bit later, or has come to its end. */
 static void second_stopped(work *w)
 {
-    if (w->b.bad == 0 || w->b.at + NEAR_END > w->s.bits) w->two = 0;
-    else begin_second(w, w->b.at + 1);
+    if (w->b.bad == 0 || w->b.at + NEAR_END > w->b.end) w->two = 0;
+    else begin_second(w, w->b.at + 1, w->b.end);
 }
 
 /* The first lane's next `count` MCUs into row. */
@@ -266,7 +281,7 @@ static int read_row(work *w, uint64_t at, int64_t count)
     while (a->block != a->stop && a->bad == 0 && a->at <= w->s.bits) {
         if (w->two) go_both(a, &w->b, &w->s);
         else go_one(a, &w->s);
-        if (w->two && (w->b.block == w->b.stop || w->b.bad != 0 || w->b.at > w->s.bits))
+        if (w->two && (w->b.block == w->b.stop || w->b.bad != 0 || w->b.at > w->b.end))
             second_stopped(w);
     }
     return a->block == a->stop && a->bad == 0 && a->at <= w->s.bits;
@@ -310,21 +325,32 @@ static int take_over(work *w, int64_t j, uint64_t *at)
     return hand_on(w, w->ahead + (size_t)j * w->per, use);
 }
 
+/* Sends the second lane off from half of what is left, or STRIDE ahead of `at`; *middle: where. */
+static int send_ahead(work *w, uint64_t at, uint64_t *middle)
+{
+    uint64_t half = (w->s.bits - at) / 2;
+    if (at > w->s.bits || half < TWO_LANES_FROM * 4) return 0;
+    if (half > STRIDE * 8) half = STRIDE * 8;
+    *middle = at + half;
+    begin_second(w, *middle, *middle + half);
+    return 1;
+}
+
 static int run(work *w)
 {
-    uint64_t at = 0, middle = w->s.bits / 2;
-    int waiting = w->two;
-    if (w->two) begin_second(w, middle);
+    uint64_t at = 0, middle = 0;
+    int waiting = send_ahead(w, at, &middle);
     while (w->done < w->total) {
         int64_t count = w->f->mcus_x - w->done % w->f->mcus_x, i, j;
         if (waiting && at >= middle && count > FEW) count = FEW;
         if (!read_row(w, at, count)) return 0;
         at = w->row_at[count];
         if (waiting && at >= middle && in_step(w, count, &i, &j)) {
-            waiting = 0;
             if (!hand_on(w, w->row, i) || !take_over(w, j, &at)) return 0;
-        } else if (!hand_on(w, w->row, count)) {
-            return 0;
+            waiting = send_ahead(w, at, &middle);
+        } else {
+            if (!hand_on(w, w->row, count)) return 0;
+            if (waiting && !w->two && at >= w->b.at) waiting = send_ahead(w, at, &middle);
         }
     }
     return at <= w->s.bits && w->s.bits - at < 8;
@@ -345,9 +371,10 @@ int jpeg_lanes_decode(const jpeg_frame *f, const jpeg_mcu *m, const uint8_t *cle
     w.total = (int64_t)all;
     w.row = scratch + (LINE - (uintptr_t)scratch % LINE) % LINE / sizeof(int16_t);
     w.ahead = w.row + row * w.per + 64;
-    w.row_at = (uint32_t *)(void *)(w.ahead + all * w.per + 64);
+    w.most = most_ahead(f);
+    w.row_at = (uint32_t *)(void *)(w.ahead + w.most * w.per + 64);
     w.ahead_at = w.row_at + row + 2;
-    w.two = n >= TWO_LANES_FROM;
+    w.a.end = w.s.bits;
     return run(&w);
 }
 #endif

@@ -60,7 +60,8 @@ static inline const char *reference_differs(reference *r, const jpeg_frame *f)
     for (int i = 0; i < f->n; i++) {
         const jpeg_component *c = &f->c[i];
         const jpeg_component_info *info = &r->c.comp_info[i];
-        if ((int)info->width_in_blocks != c->real_wide || (int)info->height_in_blocks != c->real_high)
+        if ((int)info->width_in_blocks != c->real_wide ||
+            (int)info->height_in_blocks != c->real_high)
             return "blocks of a component";
         for (int k = 0; k < 64; k++)
             if (info->quant_table->quantval[k] != (uint16_t)f->quant[c->quant][k])
@@ -73,8 +74,8 @@ static inline const char *reference_differs(reference *r, const jpeg_frame *f)
                 for (int k = 0; k < 64; k++)
                     if (rows[0][x][k] != ours[k]) {
                         snprintf(text, sizeof text,
-                                 "component %d, block %d,%d, coefficient %d: libjpeg %d, ours %d", i,
-                                 x, y, k, rows[0][x][k], ours[k]);
+                                 "component %d, block %d,%d, coefficient %d: libjpeg %d, ours %d",
+                                 i, x, y, k, rows[0][x][k], ours[k]);
                         return text;
                     }
             }

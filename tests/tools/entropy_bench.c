@@ -76,9 +76,10 @@ static int same(int n)
         reference_close(&r);
     }
     jpeg_coefficients_clear(&k);
-    printf("JPEG files %d: coefficients of %d are libjpeg's (%d progressive), %d sound ones left to "
-           "libjpeg, differences %d\n",
-           n, taken - differ, progressive, left, differ);
+    printf(
+        "JPEG files %d: coefficients of %d are libjpeg's (%d progressive), %d sound ones left to "
+        "libjpeg, differences %d\n",
+        n, taken - differ, progressive, left, differ);
     return n == 0 || taken == 0 || differ != 0;
 }
 
