@@ -176,7 +176,7 @@ asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in bu
 
 regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look at the diff)
 	$(Q)REGEN=1 OUTPOST_BUILD=$(BUILD) tests/cli/30_score.t
-fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
+fuzz: $(BUILD)/demo-images $(BUILD)/unit/test_jpeg_entropy ## libFuzzer over every reader of untrusted bytes; SECONDS_EACH=60
 	$(Q)tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
 # --- a machine with a GPU (docs/gpu.md) ------------------------------------------------------------
@@ -193,7 +193,7 @@ gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/entropy_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 install: all ## install under $(DESTDIR)$(PREFIX)

@@ -1,7 +1,10 @@
-/* The driver of our own baseline decoder: scratch, the walk over MCUs, the rows of the window. */
+/* The driver of our own decoder: scratch, which way a file goes, the rows of the window.  A single
+ * baseline scan is transformed block by block as it is read; everything else becomes coefficients
+ * first, of which the window's are transformed. */
 #include "extract/images/jpeg_fast.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "extract/images/jpeg_lanes.h"
 #include "extract/images/jpeg_scan.h"
 
 #include <stdlib.h>
@@ -10,15 +13,16 @@
 #if defined(__x86_64__)
 
 enum {
-    WORK_KEPT = 64 << 20,  /* scratch above this is not kept for the next image */
-    PIXELS_MAX = 32 << 20, /* larger images go to libjpeg, which needs no planes */
-    MARGIN = 4             /* pixels that upsampling may look beyond the window */
+    WORK_KEPT = 64 << 20, /* scratch above this is not kept for the next image */
+    MARGIN = 4            /* pixels that upsampling may look beyond the window */
 };
 
-/* Scratch in image.work: tables, rows of upsampled chroma, planes, the scan without stuffing. */
+/* Scratch in image.work: tables, rows of upsampled chroma, planes, blocks, the scan without
+ * stuffing. */
 typedef struct layout {
     jpeg_tables *tables;
     uint8_t *up[2];
+    int16_t *blocks;
     uint8_t *clean;
     size_t bytes;
 } layout;
@@ -31,9 +35,9 @@ static uint8_t *part(uint8_t *base, size_t *at, size_t bytes)
 }
 
 /* Places everything; called once with base NULL for the size, once for good. */
-static void place(layout *l, jpeg_frame *f, uint8_t *base)
+static void place(layout *l, jpeg_frame *f, const jpeg_scan *s, int single, uint8_t *base)
 {
-    size_t at = 0;
+    size_t at = 0, blocks;
     l->tables = (jpeg_tables *)(void *)part(base, &at, sizeof *l->tables);
     for (int i = 0; i < 2; i++)
         l->up[i] = part(base, &at, (size_t)f->mcus_x * (size_t)f->hmax * 8 + 64);
@@ -43,20 +47,10 @@ static void place(layout *l, jpeg_frame *f, uint8_t *base)
         c->stride = ((size_t)c->blocks_wide * 8 + 2 * JPEG_PLANE_PAD + 63) / 64 * 64;
         c->plane = part(base, &at, rows * c->stride + 64) + JPEG_PLANE_PAD;
     }
-    l->clean = part(base, &at, f->scan_bytes + JPEG_SCAN_PAD);
+    blocks = single ? jpeg_lanes_room(f) : jpeg_blocks_room(f);
+    l->blocks = (int16_t *)(void *)part(base, &at, blocks * sizeof(int16_t));
+    l->clean = part(base, &at, s->bytes + JPEG_CLEAN_PAD);
     l->bytes = at;
-}
-
-static void measure(jpeg_frame *f)
-{
-    f->mcus_x = (f->w + 8 * f->hmax - 1) / (8 * f->hmax);
-    f->mcus_y = (f->h + 8 * f->vmax - 1) / (8 * f->vmax);
-    for (int i = 0; i < f->n; i++) {
-        jpeg_component *c = &f->c[i];
-        c->blocks_wide = f->mcus_x * c->h;
-        c->width = (f->w * c->h + f->hmax - 1) / f->hmax;
-        c->height = (f->h * c->v + f->vmax - 1) / f->vmax;
-    }
 }
 
 /* Which MCUs have pixels in or near the window. */
@@ -116,32 +110,86 @@ static void make_rows(const jpeg_frame *f, const layout *l, const image_window *
     }
 }
 
+/* Samples of the wanted MCUs from their coefficients; 0 when a value is out of range. */
+static int samples_of_blocks(const jpeg_frame *f, const jpeg_range *r)
+{
+    void (*idct)(jpeg_batch *, unsigned *) =
+        __builtin_cpu_supports("avx512bw") ? jpeg_idct_avx512 : jpeg_idct_avx2;
+    unsigned bad = 0;
+    uint8_t spare[64];
+    jpeg_batch q;
+    memset(&q, 0, sizeof q);
+    for (int i = 0; i < f->n; i++) {
+        const jpeg_component *c = &f->c[i];
+        for (int y = r->y0 * c->v; y < r->y1 * c->v; y++)
+            for (int x = r->x0 * c->h; x < r->x1 * c->h; x += JPEG_BATCH) {
+                for (int k = 0; k < JPEG_BATCH; k++) {
+                    int inside = x + k < r->x1 * c->h;
+                    size_t at = (size_t)y * c->across + (size_t)(x + k);
+                    q.quant[k] = f->quant[c->quant];
+                    q.stride[k] = inside ? c->stride : 8;
+                    q.dst[k] =
+                        inside ? c->plane + ((size_t)y * c->stride + (size_t)(x + k)) * 8 : spare;
+                    q.block[k] = c->block + (inside ? at * 64 : 0);
+                }
+                idct(&q, &bad);
+            }
+    }
+    return bad == 0;
+}
+
+/* Colour as libjpeg guesses it: JFIF or Adobe's transform 1, else component numbers 1 2 3. */
+static int is_ycbcr(const jpeg_frame *f)
+{
+    const jpeg_component *c = f->c;
+    if (f->n == 1 || f->jfif || f->adobe == 1) return 1;
+    return f->adobe < 0 && c[0].id == 1 && c[1].id == 2 && c[2].id == 3;
+}
+
+/* Whether the pixel code here knows the sampling and the colour. */
+static int has_pixels(const jpeg_frame *f)
+{
+    const jpeg_component *c = f->c;
+    if (f->n == 3 &&
+        (c[0].h > 2 || c[0].v > 2 || c[1].h != 1 || c[1].v != 1 || c[2].h != 1 || c[2].v != 1))
+        return 0;
+    return f->n != 4 && f->w >= 16 && f->h >= 8 && is_ycbcr(f);
+}
+
 int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head,
                      const image_wish *wish, const char *name)
 {
-    int rc = 0;
+    int rc = 0, single;
     jpeg_frame f;
+    jpeg_reader reader;
+    jpeg_scan scan;
     layout l;
     image_window w;
     jpeg_range r;
-    size_t room = im->work_room;
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) return 0;
-    if (head->layers == 4 || (size_t)head->w * (size_t)head->h > PIXELS_MAX) return 0;
-    if (room < sizeof(jpeg_tables)) {
+    if (!jpeg_entropy_present() || head->layers == 4) return 0;
+    if (im->work_room < sizeof(jpeg_tables)) {
         TRY(mem_grow(&im->work, &im->work_room, sizeof(jpeg_tables), 1, name));
         memset(im->work, 0, sizeof(jpeg_tables));
     }
-    if (!jpeg_fast_head(&f, (jpeg_tables *)(void *)im->work, bytes, n)) return 0;
-    if (f.w != head->w || f.h != head->h) return 0;
-    measure(&f);
-    place(&l, &f, im->work);
+    if (jpeg_read_start(&reader, &f, (jpeg_tables *)(void *)im->work, bytes, n, &scan) != JPEG_SCAN)
+        return 0;
+    if (f.w != head->w || f.h != head->h || !has_pixels(&f)) return 0;
+    single = jpeg_is_single(&f, &scan);
+    place(&l, &f, &scan, single, im->work);
     TRY(mem_grow(&im->work, &im->work_room, l.bytes, 1, name));
-    place(&l, &f, im->work);
+    place(&l, &f, &scan, single, im->work);
+    reader.t = l.tables;
     TRY(image_reserve(im, (size_t)f.w, (size_t)f.h, name));
     w = (image_window){0, f.w, 0, f.h};
     if (wish != NULL) wish->window(wish->ctx, f.w, f.h, &w);
     mcus_of(&f, &w, &r);
-    if (!jpeg_scan_decode(&f, l.tables, &r, l.clean)) goto done;
+    if (single) {
+        if (!jpeg_scan_decode(&f, l.tables, &scan, &r, l.clean, l.blocks)) goto done;
+    } else {
+        jpeg_place_blocks(&f, l.blocks);
+        if (!jpeg_entropy_decode(&reader, &scan, l.clean, NULL) || !samples_of_blocks(&f, &r))
+            goto done;
+    }
     make_rows(&f, &l, &w, im);
     rc = 1;
 done:

@@ -17,8 +17,8 @@ typedef __m256i v;
 
 static inline v two_rows(const int16_t *a, const int16_t *b)
 {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128((const __m128i *)a)),
-                                   _mm_load_si128((const __m128i *)b), 1);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)a)),
+                                   _mm_loadu_si128((const __m128i *)b), 1);
 }
 
 static inline void put_rows(__m128i two, uint8_t *dst, size_t stride)
@@ -30,16 +30,12 @@ static inline void put_rows(__m128i two, uint8_t *dst, size_t stride)
 static void two_blocks(jpeg_batch *q, int at, unsigned *bad)
 {
     const v centre = _mm256_set1_epi8((char)0x80), bias = _mm256_set1_epi16(8192);
-    jpeg_block *block = q->block + at;
+    const int16_t *const *block = q->block + at;
     v x[8], seen = ZERO;
     for (int i = 0; i < 8; i++) {
-        x[i] = _mm256_mullo_epi16(two_rows(block[0].v + 8 * i, block[1].v + 8 * i),
+        x[i] = _mm256_mullo_epi16(two_rows(block[0] + 8 * i, block[1] + 8 * i),
                                   two_rows(q->quant[at] + 8 * i, q->quant[at + 1] + 8 * i));
         seen = _mm256_or_si256(seen, _mm256_add_epi16(x[i], bias));
-    }
-    for (int i = 0; i < 64; i += 16) {
-        _mm256_store_si256((v *)(block[0].v + i), ZERO);
-        _mm256_store_si256((v *)(block[1].v + i), ZERO);
     }
     if (!_mm256_testz_si256(seen, _mm256_set1_epi16((short)0xc000))) *bad = ~0u;
     idct(x);
@@ -162,8 +158,8 @@ static inline void put_colour(const uint8_t *ys, const uint8_t *cbs, const uint8
       cr = _mm256_sub_epi16(widen(crs), centre);
     v r = product(cr, two, pair(26345, 16384), none);  /* 91881 = 65536 + 26345 */
     v b = product(cb, two, pair(-14942, 16384), none); /* 116130 = 131072 - 14942 */
-    v g = product(cb, cr, pair(-22554, 18734),
-                  _mm256_set1_epi32(32768)); /* -46802 = 18734 - 65536 */
+    v g =
+        product(cb, cr, pair(-22554, 18734), _mm256_set1_epi32(32768)); /* -46802 = 18734 - 65536 */
     r = _mm256_add_epi16(_mm256_add_epi16(y, cr), r);
     g = _mm256_add_epi16(_mm256_sub_epi16(y, cr), g);
     b = _mm256_add_epi16(_mm256_add_epi16(y, _mm256_add_epi16(cb, cb)), b);

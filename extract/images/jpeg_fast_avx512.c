@@ -12,10 +12,12 @@ typedef __m512i v;
 /* 128 bits of each of four blocks */
 static inline v four_rows(const int16_t *a, const int16_t *b, const int16_t *c, const int16_t *d)
 {
-    __m256i ab = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128((const __m128i *)a)),
-                                         _mm_load_si128((const __m128i *)b), 1);
-    __m256i cd = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128((const __m128i *)c)),
-                                         _mm_load_si128((const __m128i *)d), 1);
+    __m256i ab =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)a)),
+                                _mm_loadu_si128((const __m128i *)b), 1);
+    __m256i cd =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)c)),
+                                _mm_loadu_si128((const __m128i *)d), 1);
     return _mm512_inserti64x4(_mm512_castsi256_si512(ab), cd, 1);
 }
 
@@ -28,19 +30,14 @@ static inline void put_rows(__m128i two, uint8_t *dst, size_t stride)
 static void four_blocks(jpeg_batch *q, int at, unsigned *bad)
 {
     const v centre = _mm512_set1_epi8((char)0x80), bias = _mm512_set1_epi16(8192);
-    jpeg_block *block = q->block + at;
+    const int16_t *const *block = q->block + at;
     const int16_t *const *t = q->quant + at;
     v x[8], seen = ZERO;
     for (int i = 0; i < 8; i++) {
-        x[i] =
-            _mm512_mullo_epi16(four_rows(block[0].v + 8 * i, block[1].v + 8 * i, block[2].v + 8 * i,
-                                         block[3].v + 8 * i),
-                               four_rows(t[0] + 8 * i, t[1] + 8 * i, t[2] + 8 * i, t[3] + 8 * i));
+        x[i] = _mm512_mullo_epi16(
+            four_rows(block[0] + 8 * i, block[1] + 8 * i, block[2] + 8 * i, block[3] + 8 * i),
+            four_rows(t[0] + 8 * i, t[1] + 8 * i, t[2] + 8 * i, t[3] + 8 * i));
         seen = _mm512_or_si512(seen, _mm512_add_epi16(x[i], bias));
-    }
-    for (int i = 0; i < 4; i++) {
-        _mm512_store_si512(block[i].v, ZERO);
-        _mm512_store_si512(block[i].v + 32, ZERO);
     }
     if (_mm512_test_epi16_mask(seen, _mm512_set1_epi16((short)0xc000)) != 0) *bad = ~0u;
     idct(x);

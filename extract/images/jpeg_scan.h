@@ -1,20 +1,18 @@
-/* Entropy-coded data of a baseline scan (jpeg_scan_avx2.c). */
+/* A single baseline scan straight to samples (jpeg_scan_avx2.c). */
 #ifndef OUTPOST_JPEG_SCAN_H
 #define OUTPOST_JPEG_SCAN_H
 
 #include "extract/images/jpeg_fast.h"
-
-/* Zero bytes behind the scan: what a few MCUs of damaged data can read too far. */
-enum { JPEG_SCAN_PAD = 16384 };
 
 /* MCUs whose samples are wanted. */
 typedef struct jpeg_range {
     int x0, x1, y0, y1;
 } jpeg_range;
 
-/* Decodes the scan into the components' planes.  clean has scan_bytes + JPEG_SCAN_PAD bytes.
- * 1: every MCU was there and the end marker follows; 0: something else. */
-int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_range *wanted,
-                     uint8_t *clean);
+/* Decodes the scan into the components' planes.  clean has scan->bytes + JPEG_CLEAN_PAD bytes,
+ * blocks jpeg_lanes_room int16_t's.  1: every MCU was there and the end marker follows; 0:
+ * something else. */
+int jpeg_scan_decode(const jpeg_frame *f, const jpeg_tables *t, const jpeg_scan *scan,
+                     const jpeg_range *wanted, uint8_t *clean, int16_t *blocks);
 
 #endif

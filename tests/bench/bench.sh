@@ -2,7 +2,7 @@
 # make bench: ours against the peers, interleaved in one run.  Prints a table and keeps it in
 # outputs/bench.txt.  It reports and never judges: exit 0 whatever the goals (docs/performance.md).
 #
-#   bench.sh [BUILD] [SECTION...]     sections: decode net-f32 ort net-bf16 nets nets-bf16 score startup
+#   bench.sh [BUILD] [SECTION...]     sections: decode entropy net-f32 ort net-bf16 nets nets-bf16 score startup
 #
 # OUTPOST_PEERS  environment made by setup_peers.sh   OUTPOST_DATA   images and checkpoints
 # ROUNDS         runs of each command [3]             CORE           first core to pin to [0]
@@ -14,7 +14,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_NUM_THREADS
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:-build}
 [ $# -gt 0 ] && shift
-sections=${*:-decode net-f32 ort net-bf16 nets nets-bf16 score startup}
+sections=${*:-decode entropy net-f32 ort net-bf16 nets nets-bf16 score startup}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 peers=${OUTPOST_PEERS:-$cache/outpost-peers}
 data=${OUTPOST_DATA:-$cache/outpost-data}
@@ -98,6 +98,16 @@ decode() {
     compare "decode, 2 threads" cpu,wall ours,pillow "" -- "$two" -- \
         "$extract bench decode -l $work/many.txt -r $root --prep torchvision -t 2" \
         "$py $here/peers/pil.py -l $list -r $root --repeat 3 -t 2"
+}
+
+# entropy: the JPEG decoder alone beside libjpeg-turbo, one program, by turns.
+entropy() {
+    say ""
+    say "JPEG, one thread, CPU time; ratios to libjpeg-turbo, goals: coefficients 1.5x, pixels of the crop 2x"
+    need entropy "$list" "$build/tools/entropy_bench" || return
+    awk -v root="$root" '/^[^#]/ { sub(/[ \t].*/, ""); print root "/" $0 }' "$list" >"$work/jpegs.txt"
+    [ -n "$two" ] && pin="taskset -c $core" || pin=
+    $pin "$build/tools/entropy_bench" time "$work/jpegs.txt" "$((rounds * 3))"
 }
 
 weights_of() {
@@ -226,6 +236,7 @@ print("peers: " + ", ".join(n + " " + v(n) for n in
     for section in $sections; do
         case $section in
         decode) decode ;;
+        entropy) entropy ;;
         net-f32) net_f32 ;;
         ort) ort ;;
         net-bf16) net_bf16 ;;

@@ -36,6 +36,18 @@ if [ -d "$data/hostile/jpeg" ] && [ -d "$data/images" ]; then
 else
     skip "our JPEG decoder against libjpeg-turbo: no $data/hostile and $data/images"
 fi
+if [ -x "$build/tools/entropy_bench" ] && [ -d "$data/hostile/jpeg" ] && [ -d "$data/images" ]; then
+    list=$(mktemp)
+    find "$data/hostile/jpeg" "$data/images" -type f ! -name '*.png' >"$list"
+    out=$("$build/tools/entropy_bench" same "$list")
+    rc=$?
+    rm -f "$list"
+    echo "$out" | tail -1 | sed 's/^/# /'
+    what="JPEG files: our coefficients equal jpeg_read_coefficients"
+    if [ $rc -eq 0 ]; then ok "$what"; else not_ok "$what"; fi
+else
+    skip "our JPEG coefficients against libjpeg-turbo: no entropy_bench, $data/hostile or $data/images"
+fi
 for where in hostile images; do
     if [ -d "$data/$where" ]; then
         list=$(mktemp)
@@ -66,7 +78,7 @@ else
     done
 fi
 if [ -n "$version" ] && [ -f "$data/hostile/pillow_rgb.tsv" ]; then
-    for kind in png jpeg; do
+    for kind in png jpeg progressive; do
         out=$("$python" "$here/pillow_mutations.py" "$tool" "$data" --kind $kind --count 1500 --seed 11)
         rc=$?
         echo "$out" | tail -5 | sed 's/^/# /'

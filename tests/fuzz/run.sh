@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds and runs the libFuzzer targets of every reader of untrusted bytes: run.sh [SECONDS [TARGET...]]
-# Targets: arrays pickle list journal image.  Needs clang (CLANG=clang-14).  Corpus and findings stay in
+# Targets: arrays pickle list journal image entropy.  Needs clang (CLANG=clang-14).  Corpus and findings stay in
 # build/fuzz; exit 1 when something was found.
 set -u
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- arrays pickle list journal image
+[ $# -gt 0 ] || set -- arrays pickle list journal image entropy
 clang=${CLANG:-clang-14}
 out=build/fuzz
 hdf5=$(pkg-config --cflags hdf5-serial 2>/dev/null)
@@ -35,6 +35,8 @@ for t in "$@"; do
         [ -d "$out/images" ] || build/demo-images "$out/images" --scale 0.02
         find "$out/images" -name '*.jpg' -size -4k -o -name '*.png' -size -4k | head -n 40 |
             while read -r f; do cp "$f" "$out/$t.seeds/$(basename "$(dirname "$f")")-$(basename "$f")"; done ;;
+    entropy) extra=$(ls extract/images/*.c); max=4000
+        build/unit/test_jpeg_entropy "$out/$t.seeds" || exit 1 ;;
     journal) max=4096 ;;
     *) printf 'a b.jpg 1 2\nc.png 3 4\r\n' > "$out/$t.seeds/mos"; printf 'a/b.png 7\n' > "$out/$t.seeds/gen"; max=512 ;;
     esac

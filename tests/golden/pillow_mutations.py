@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """Damages good images at random and compares verdict and pixels of decode_check with Pillow's.
 
-usage: pillow_mutations.py DECODE_CHECK DATA [--seed S] [--count N] [--kind png|jpeg]
+usage: pillow_mutations.py DECODE_CHECK DATA [--seed S] [--count N] [--kind png|jpeg|progressive]
 
-Seeds are the small PNG and JPEG files of DATA/hostile that Pillow decodes, and PNG files built here
-with chunks and sequences that real files rarely have.  A PNG's checksums are repaired half of the
+Seeds are the small PNG and JPEG files of DATA/hostile that Pillow decodes, PNG files built here
+with chunks and sequences that real files rarely have, and progressive JPEG files that Pillow writes
+here from the small images of DATA.  A PNG's checksums are repaired half of the
 time, so that damage gets past them.  Prints one line a difference and a summary; exit 1 on any."""
 import argparse
 import hashlib
+import io
 import os
 import random
 import struct
@@ -169,6 +171,21 @@ def seeds(data, kind):
     return out
 
 
+def progressive(r, start):
+    """Progressive files of pictures that others decode to, grey or colour, every subsampling."""
+    out = []
+    for data in start:
+        with Image.open(io.BytesIO(data)) as f:
+            im = f.convert(r.choice(["RGB", "RGB", "RGB", "L", "CMYK"]))
+        if r.random() < 0.5:
+            im = im.resize((r.randrange(1, 90), r.randrange(1, 90)))
+        buffer = io.BytesIO()
+        im.save(buffer, "JPEG", progressive=True, quality=r.randrange(5, 100), subsampling=r.randrange(3),
+                optimize=r.random() < 0.5)
+        out.append(buffer.getvalue())
+    return out
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("tool")
@@ -179,7 +196,9 @@ def main():
     a.add_argument("--keep", default="")
     a = a.parse_args()
     r = random.Random(a.seed)
-    start = seeds(a.data, a.kind)
+    start = seeds(a.data, "jpeg" if a.kind == "progressive" else a.kind)
+    if a.kind == "progressive":
+        start = progressive(r, start)
     same = accepted = bad = 0
     with tempfile.TemporaryDirectory() as d:
         paths = []
