@@ -75,7 +75,7 @@ all: $(PROGRAMS) $(PLUGIN) ## build extract, score and, with the toolkit, outpos
 
 $(BUILD)/extract: $(call obj,extract/main.c) $(BUILD)/libextract.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(EXTRACT_LIBS)
-$(BUILD)/score: $(call obj,score/main.c) $(BUILD)/libscore.a $(BUILD)/libcommon.a
+$(BUILD)/score: $(call obj,score/main.c extract/plugin.c) $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SCORE_LIBS)
 $(BUILD)/libcommon.a: $(COMMON_OBJ)
 $(BUILD)/libextract.a: $(EXTRACT_OBJ)
@@ -126,7 +126,7 @@ $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
 
 # --- tests ---------------------------------------------------------------------------------------
 # The CUDA backend over a device in host memory whose calls can be made to fail: no toolkit needed.
-MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls%,$(wildcard extract/cuda/*.c)))
+MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls% score/cuda/calls%,$(CUDA_SRC)))
 $(BUILD)/libcudamock.a: $(MOCK_OBJ)
 $(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm

@@ -408,5 +408,6 @@ void mock_library_run(const mock_library *l)
     case MOCK_BATCH: run_batch(&l->batch); break;
     case MOCK_LINEAR: run_linear(&l->shape, &l->operands); break;
     case MOCK_CONV: run_conv(&l->conv); break;
+    case MOCK_LINALG: mock_linalg_run(&l->linalg); break;
     }
 }
