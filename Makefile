@@ -141,6 +141,7 @@ $(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$
 	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
 $(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so)
 $(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a $(BUILD)/obj/tests/lib/hash_golden.c.o
+$(BUILD)/unit/test_linalg_cuda: $(BUILD)/libcudamock.a
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
 # With the toolkit only: cuDNN plans for devices that are not here.
 $(BUILD)/unit/test_cuda_plans: $(CUDA_OBJ)

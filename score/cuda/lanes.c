@@ -31,10 +31,22 @@ void device_drop(linalg_device *la, size_t bytes, void **mem)
     la->used -= bytes;
 }
 
+/* Releasing waits, and cannot say when waiting fails: nothing may be under way on either lane then. */
+static int finish_all(linalg_device *la, lane *l)
+{
+    int rc = 0, busy = l->busy;
+    for (int i = 0; i < LANES_OPEN; i++)
+        TRY(lane_finish(la, &la->lane[i]));
+    l->busy = busy;
+done:
+    return rc;
+}
+
 int lane_need(linalg_device *la, lane *l, enum lane_buffer which, size_t bytes)
 {
     int rc = 0;
     if (l->room[which] >= bytes) goto done;
+    if (l->buffer[which] != NULL) TRY(finish_all(la, l));
     if (which < ROWS) {
         if (l->buffer[which] != NULL) memory_release(la->be, &l->buffer[which]);
         la->pinned -= l->room[which];
@@ -71,6 +83,12 @@ void lane_abandon(linalg_device *la, lane *l)
     (void)cuda.stream_sync(l->stream); /* queued copies may still use the pinned buffers */
     (void)cuda.last_error();
     l->busy = 0;
+}
+
+void lanes_wait(linalg_device *la)
+{
+    for (int i = 0; i < LANES_OPEN; i++)
+        if (la->lane[i].busy) (void)cuda.stream_sync(la->lane[i].stream);
 }
 
 int lane_run(lane *l, int kernel, op_args *args)

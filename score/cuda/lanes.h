@@ -62,6 +62,8 @@ int lane_need(linalg_device *la, lane *l, enum lane_buffer which, size_t bytes);
 int lane_finish(linalg_device *la, lane *l);
 /* After a failure: waits, forgets. */
 void lane_abandon(linalg_device *la, lane *l);
+/* Before memory goes that queued work may use; what fails here fails again in lane_finish. */
+void lanes_wait(linalg_device *la);
 int lane_run(lane *l, int kernel, op_args *args);
 
 /* rows.c, moments.c, eigen.c: linalg_ops */

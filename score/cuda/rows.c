@@ -63,8 +63,7 @@ void rows_drop(linalg *base, linalg_matrix **out)
     linalg_device *la = (linalg_device *)base;
     linalg_matrix *m = *out;
     if (m == NULL) return;
-    for (int i = 0; i < LANES_OPEN; i++)
-        lane_abandon(la, &la->lane[i]);
+    lanes_wait(la);
     device_drop(la, m->n * m->k * sizeof *m->f32, (void **)&m->f32);
     device_drop(la, m->n * m->k * sizeof *m->f64, (void **)&m->f64);
     free(m);
