@@ -15,11 +15,11 @@ typedef struct cuda_net {
     cuda_backend *be;
     cuda_network *net;
     const plan *p;
-    size_t asked, batch;   /* images of a call, and of the device's network */
-    size_t image;          /* bytes, and values, of one input */
-    size_t queued[DEPTH];  /* images of the batches under way, oldest first */
+    size_t asked, batch;  /* images of a call, and of the device's network */
+    size_t image;         /* bytes, and values, of one input */
+    size_t queued[DEPTH]; /* images of the batches under way, oldest first */
     size_t n_queued;
-    float **out;           /* [outputs] where a part's rows begin */
+    float **out; /* [outputs] where a part's rows begin */
 } cuda_net;
 
 static void net_close(void **out)
@@ -84,8 +84,8 @@ static int net_submit(void *net, const batch_input *in, size_t images)
     CHECK(n->n_queued < net_depth(n), ERR_INTERNAL, "%zu batches are under way", n->n_queued);
     for (size_t at = 0; at < images; at += n->batch) {
         size_t take = images - at < n->batch ? images - at : n->batch;
-        const batch_input part = { .rgb = in->rgb != NULL ? in->rgb + at * n->image : NULL,
-                                   .values = in->rgb == NULL ? in->values + at * n->image : NULL };
+        const batch_input part = {.rgb = in->rgb != NULL ? in->rgb + at * n->image : NULL,
+                                  .values = in->rgb == NULL ? in->values + at * n->image : NULL};
         TRY(n->plugin->network_submit(n->net, &part, take));
     }
     n->queued[n->n_queued++] = images;
@@ -134,5 +134,5 @@ static int wants_dense(precision p)
     return 1;
 }
 
-const backend_def backend_cuda = { "cuda", wants_dense, net_open, net_forward, net_describe, net_memory,
-                                   net_close, net_submit, net_wait, net_depth };
+const backend_def backend_cuda = {"cuda",     wants_dense, net_open,   net_forward, net_describe,
+                                  net_memory, net_close,   net_submit, net_wait,    net_depth};

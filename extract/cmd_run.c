@@ -373,7 +373,7 @@ static const opt opts[] = {
     { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
       .value = "NAME", .help = "fp32 (exact), tf32, bf16, fp16", .def = "fp32" },
     { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
-      .help = "images per batch; no value depends on it", .def = "32", .min = 1, .max = 4096 },
+      .help = "images per batch; no value on the CPU depends on it", .def = "32", .min = 1, .max = 4096 },
     { .name = "threads", .letter = 't', .kind = OPT_INT, .at = AT(threads), .value = "N",
       .help = "network threads on the CPU  [all this process may use]", .min = 1, .max = 1024 },
     { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",

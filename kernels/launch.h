@@ -10,7 +10,10 @@
 
 #include <cuda_runtime_api.h>
 
-enum { BLOCK = 256, WARP = 32, WARPS = BLOCK / WARP, BLOCKS_MAX = 1 << 16 };
+enum { BLOCK = 256, WARP = 32, WARPS = BLOCK / WARP };
+#ifndef OUTPOST_EMU_CUDA_H
+enum { BLOCKS_MAX = 1 << 16 };
+#endif
 
 /* Threads stride over the work, so any grid is right; 65536 blocks fill every GPU there is. */
 static inline unsigned grid_of(size_t blocks)

@@ -8,7 +8,8 @@
  *   Rows may be wider than c: x_c and y_c elements apart (0: c); y is 0 from c on, so that a product over
  *   whole rows is right.
  * Scores of attention in windows: n = images x windows, h = heads, w = queries, c = keys, then also
- *   x1 table: f32 [(2 window - 1)^2, h] or NULL      window, shift; oh, ow: the map (kernels/windows.h)
+ *   x1 table: f32 [(2 window - 1)^2, h], or NULL where nothing is added (then no shift, either)
+ *   window, shift; oh, ow: the map (kernels/windows.h)
  * Compiled twice: as C11 (the CPU twin) and by nvcc (the CUDA twin). */
 #include "kernels/table.h"
 #include "kernels/windows.h"

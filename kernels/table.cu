@@ -114,6 +114,7 @@ static const char *softmax_problem(const op_args *a)
     if (!(a->scale < 0.0f || a->scale > 0.0f)) return "scale is zero";
     if (a->window == 0) return NULL;
     if (a->window > 8192 || a->w != a->window * a->window || a->c != a->w) return "rows are not a window's";
+    if (a->shift > 0 && a->x[1] == NULL) return "shift without a bias table";
     return a->n % (a->oh / a->window * (a->ow / a->window)) == 0 ? NULL : "not whole maps of windows";
 }
 

@@ -30,7 +30,7 @@ ALWAYS vec exponential(vec x)
 }
 
 /* x Phi(x).  With a = |x|, log2 Phi(-a) is a polynomial that makes a Phi(-a) right to 6.8e-8; beyond
- * a = 12.9 Phi(-a) is 0. */
+ * a = 12.9 Phi(-a) is 0.  Of all floats the worst is off by 1.8e-7 max(1,|x|). */
 ALWAYS vec gelu(vec x)
 {
     const vec a = MIN(MAX(x, -x), SET1(13.0f)), a2 = a * a, a4 = a2 * a2;

@@ -16,7 +16,7 @@ typedef struct attention_layout { /* in elements */
 
 typedef struct attention_shape {
     int sequences, t, heads, d;
-    int together;         /* sequences of an image, which no part divides unless it has one only */
+    int together;   /* sequences of an image, which no part divides unless it has one only */
     size_t q, k, v; /* first element of each in qkv */
     attention_layout x, y;
     float scale;
@@ -38,7 +38,8 @@ typedef struct attention_part {
 typedef int attention_softmax(void *context, const attention_part *p);
 
 int attention_new(attention **out, const attention_shape *s);
-int attention_row(const attention *a); /* elements from one row of scores or weights to the next: t and some */
+int attention_row(
+    const attention *a); /* elements from one row of scores or weights to the next: t and some */
 size_t attention_scratch(const attention *a); /* bytes, of scores and weights */
 /* Fixes the addresses: uploads the lists of operands. */
 int attention_bind(attention *a, cuda_backend *be, const void *qkv, void *y, void *scratch);

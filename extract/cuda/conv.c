@@ -10,9 +10,9 @@ enum { ID_X = 1, ID_W, ID_Y, ID_BIAS, ID_RESIDUAL, ID_VIRTUAL = 11 };
 
 void conv_key_text(const conv_key *k, char *text, size_t room)
 {
-    static const char *const precisions[] = { "fp32", "tf32", "bf16", "fp16" };
-    snprintf(text, room, "conv %dx%dx%dx%d %dx%d/%d p%d g%d -> %d%s%s %s", k->n, k->h, k->w, k->c, k->kernel,
-             k->kernel, k->stride, k->pad, k->groups, k->k, k->residual ? " + sum" : "",
+    static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16"};
+    snprintf(text, room, "conv %dx%dx%dx%d %dx%d/%d p%d g%d -> %d%s%s %s", k->n, k->h, k->w, k->c,
+             k->kernel, k->kernel, k->stride, k->pad, k->groups, k->k, k->residual ? " + sum" : "",
              k->act == ACT_RELU ? " relu" : "", precisions[k->precision]);
 }
 
@@ -20,11 +20,12 @@ static int add_conv(conv_graph *g, void *x, void *w, void *y, void **out)
 {
     int rc = 0;
     const conv_key *k = &g->key;
-    int64_t two = 2, stride[2] = { k->stride, k->stride }, pad[2] = { k->pad, k->pad }, one[2] = { 1, 1 };
+    int64_t two = 2, stride[2] = {k->stride, k->stride}, pad[2] = {k->pad, k->pad}, one[2] = {1, 1};
     void *how = NULL;
     TRY(dnn_add(&g->list, DNN_BACKEND_CONVOLUTION_DESCRIPTOR, &how));
     TRY(dnn_set_number(how, DNN_ATTR_CONVOLUTION_COMP_TYPE, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT));
-    TRY(dnn_set_number(how, DNN_ATTR_CONVOLUTION_CONV_MODE, DNN_TYPE_CONVOLUTION_MODE, DNN_CROSS_CORRELATION));
+    TRY(dnn_set_number(how, DNN_ATTR_CONVOLUTION_CONV_MODE, DNN_TYPE_CONVOLUTION_MODE,
+                       DNN_CROSS_CORRELATION));
     TRY(dnn_set_ints(how, DNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 1, &two));
     TRY(dnn_set_ints(how, DNN_ATTR_CONVOLUTION_FILTER_STRIDES, 2, stride));
     TRY(dnn_set_ints(how, DNN_ATTR_CONVOLUTION_PRE_PADDINGS, 2, pad));
@@ -68,9 +69,10 @@ static int build(conv_graph *g, void **ops, int *n_ops)
     int rc = 0, n = 0, total = 2 + (g->key.residual != 0) + (g->key.act != ACT_NONE);
     const conv_key *k = &g->key;
     element e = element_of(k->precision);
-    const int64_t x_dim[4] = { k->n, k->c, k->h, k->w }, y_dim[4] = { k->n, k->k, k->oh, k->ow };
-    const int64_t w_dim[4] = { k->k, k->c / k->groups, k->kernel, k->kernel }, b_dim[4] = { 1, k->k, 1, 1 };
-    void *x = NULL, *w = NULL, *y = NULL, *bias = NULL, *residual = NULL, *part[4] = { NULL };
+    const int64_t x_dim[4] = {k->n, k->c, k->h, k->w}, y_dim[4] = {k->n, k->k, k->oh, k->ow};
+    const int64_t w_dim[4] = {k->k, k->c / k->groups, k->kernel, k->kernel},
+                  b_dim[4] = {1, k->k, 1, 1};
+    void *x = NULL, *w = NULL, *y = NULL, *bias = NULL, *residual = NULL, *part[4] = {NULL};
     TRY(dnn_tensor(&g->list, ID_X, e, x_dim, NULL, 0, &x));
     TRY(dnn_tensor(&g->list, ID_W, e, w_dim, NULL, 0, &w));
     TRY(dnn_tensor(&g->list, ID_Y, e, y_dim, NULL, 0, &y));
@@ -96,12 +98,13 @@ done:
 }
 
 /* Plans for exactly this key; none is no error. */
-static int find(conv_graph **out, const dnn_target *t, const conv_key *key, size_t workspace, int room)
+static int find(conv_graph **out, const dnn_target *t, const conv_key *key, size_t workspace,
+                int room)
 {
     int rc = 0, n_ops = 0;
     conv_graph *g = NULL;
     void *ops[4];
-    const dnn_rule rule = { .precision = key->precision, .workspace = workspace };
+    const dnn_rule rule = {.precision = key->precision, .workspace = workspace};
     TRY(mem_new(&g, 1, sizeof *g, "convolution"));
     g->key = *key;
     TRY(mem_new(&g->plans, (size_t)room, sizeof *g->plans, "convolution"));
@@ -115,13 +118,15 @@ done:
     return rc;
 }
 
-int conv_graph_new(conv_graph **out, const dnn_target *t, const conv_key *asked, size_t workspace, int room)
+int conv_graph_new(conv_graph **out, const dnn_target *t, const conv_key *asked, size_t workspace,
+                   int room)
 {
     int rc = 0;
     conv_key key = *asked;
     char text[128];
     conv_graph *g = NULL;
-    if (key.act != ACT_RELU) key.act = ACT_NONE; /* bounds above and curves have slow engines or none */
+    if (key.act != ACT_RELU)
+        key.act = ACT_NONE; /* bounds above and curves have slow engines or none */
     TRY(find(&g, t, &key, workspace, room));
     if (g == NULL && key.residual) {
         key.residual = 0;
@@ -163,11 +168,14 @@ size_t conv_graph_workspace(const conv_graph *g)
     return most;
 }
 
-int conv_graph_run(const conv_graph *g, void *handle, const void *x, const void *w, const void *bias,
-                   const void *residual, void *y, void *workspace)
+int conv_graph_run(const conv_graph *g, void *handle, const void *x, const void *w,
+                   const void *bias, const void *residual, void *y, void *workspace)
 {
-    static const int64_t ids[] = { ID_X, ID_W, ID_Y, ID_BIAS, ID_RESIDUAL };
-    union { const void *in; void *out; } p[4] = { { x }, { w }, { bias }, { residual } };
-    void *pointers[5] = { p[0].out, p[1].out, y, p[2].out, p[3].out }; /* cuDNN knows no const */
+    static const int64_t ids[] = {ID_X, ID_W, ID_Y, ID_BIAS, ID_RESIDUAL};
+    union {
+        const void *in;
+        void *out;
+    } p[4] = {{x}, {w}, {bias}, {residual}};
+    void *pointers[5] = {p[0].out, p[1].out, y, p[2].out, p[3].out}; /* cuDNN knows no const */
     return dnn_run(&g->plans[g->chosen], handle, g->key.residual ? 5 : 4, ids, pointers, workspace);
 }

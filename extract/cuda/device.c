@@ -113,13 +113,17 @@ done:
     return rc;
 }
 
-/* The driver obeys this variable behind the libraries' backs; precision is asked for with -p. */
+/* The libraries obey these variables behind our back; precision is asked for with -p. */
 static int check_environment(void)
 {
+    static const char *const names[] = { "NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION",
+                                         "CUBLAS_EMULATION_STRATEGY" };
     int rc = 0;
-    const char *tf32 = getenv("NVIDIA_TF32_OVERRIDE");
-    CHECK(tf32 == NULL || tf32[0] == '\0', ERR_ENV,
-          "NVIDIA_TF32_OVERRIDE=%s changes results unseen; unset it and choose with -p", tf32);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *v = getenv(names[i]);
+        CHECK(v == NULL || v[0] == '\0', ERR_ENV, "%s=%s changes results unseen; unset it and choose with -p",
+              names[i], v);
+    }
 done:
     return rc;
 }

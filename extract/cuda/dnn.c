@@ -21,7 +21,9 @@ element element_of(precision p)
 
 static int data_type(element e)
 {
-    return e == ELEMENT_F16 ? DNN_DATA_HALF : e == ELEMENT_BF16 ? DNN_DATA_BFLOAT16 : DNN_DATA_FLOAT;
+    return e == ELEMENT_F16    ? DNN_DATA_HALF
+           : e == ELEMENT_BF16 ? DNN_DATA_BFLOAT16
+                               : DNN_DATA_FLOAT;
 }
 
 /* ---- descriptors ------------------------------------------------------------------------------- */
@@ -51,7 +53,8 @@ void dnn_list_free(dnn_list *l)
 
 static int set(void *d, int attribute, int type, int64_t n, const void *v)
 {
-    return cuda_status(LIB_CUDNN, cuda.dnn_set(d, attribute, type, n, v), "describing work to cuDNN");
+    return cuda_status(LIB_CUDNN, cuda.dnn_set(d, attribute, type, n, v),
+                       "describing work to cuDNN");
 }
 
 int dnn_set_ints(void *d, int attribute, int64_t n, const int64_t *v)
@@ -78,7 +81,8 @@ int dnn_device(dnn_list *l, const char *json, void **out)
 {
     int rc = 0;
     TRY(dnn_add(l, DNN_BACKEND_DEVICEPROP_DESCRIPTOR, out));
-    TRY(set(*out, DNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, DNN_TYPE_CHAR, (int64_t)strlen(json), json));
+    TRY(set(*out, DNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, DNN_TYPE_CHAR, (int64_t)strlen(json),
+            json));
     TRY(dnn_finish(*out, "describing a device to cuDNN"));
 done:
     return rc;
@@ -88,7 +92,7 @@ int dnn_tensor(dnn_list *l, int64_t id, element e, const int64_t dim[4], const i
                int is_virtual, void **out)
 {
     int rc = 0;
-    int64_t dense[4] = { dim[1] * dim[2] * dim[3], 1, dim[1] * dim[3], dim[1] }, align = ALIGN;
+    int64_t dense[4] = {dim[1] * dim[2] * dim[3], 1, dim[1] * dim[3], dim[1]}, align = ALIGN;
     bool yes = true;
     TRY(dnn_add(l, DNN_BACKEND_TENSOR_DESCRIPTOR, out));
     TRY(dnn_set_number(*out, DNN_ATTR_TENSOR_DATA_TYPE, DNN_TYPE_DATA_TYPE, data_type(e)));
@@ -108,7 +112,8 @@ static int may_use(const dnn_rule *rule, const int *notes, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         if (notes[i] == DNN_NUMERICAL_NOTE_STRICT_NAN_PROP) continue;
-        if (notes[i] == DNN_NUMERICAL_NOTE_TENSOR_CORE && rule->precision != PRECISION_FP32) continue;
+        if (notes[i] == DNN_NUMERICAL_NOTE_TENSOR_CORE && rule->precision != PRECISION_FP32)
+            continue;
         return 0; /* lower precision inside, transforms, or sums in no fixed order */
     }
     return 1;
@@ -120,12 +125,14 @@ static int judge(const dnn_rule *rule, void *engine, int *fits, int64_t *number)
     int rc = 0, notes[NOTES_MAX], behaviour[NOTES_MAX];
     int64_t n = 0, m = 0, got = 0;
     *fits = 0;
-    DNN_OK(cuda.dnn_get(engine, DNN_ATTR_ENGINE_NUMERICAL_NOTE, DNN_TYPE_NUMERICAL_NOTE, NOTES_MAX, &n, notes),
-        "reading an engine of cuDNN");
-    DNN_OK(cuda.dnn_get(engine, DNN_ATTR_ENGINE_BEHAVIOR_NOTE, DNN_TYPE_BEHAVIOR_NOTE, NOTES_MAX, &m, behaviour),
-        "reading an engine of cuDNN");
+    DNN_OK(cuda.dnn_get(engine, DNN_ATTR_ENGINE_NUMERICAL_NOTE, DNN_TYPE_NUMERICAL_NOTE, NOTES_MAX,
+                        &n, notes),
+           "reading an engine of cuDNN");
+    DNN_OK(cuda.dnn_get(engine, DNN_ATTR_ENGINE_BEHAVIOR_NOTE, DNN_TYPE_BEHAVIOR_NOTE, NOTES_MAX,
+                        &m, behaviour),
+           "reading an engine of cuDNN");
     DNN_OK(cuda.dnn_get(engine, DNN_ATTR_ENGINE_GLOBAL_INDEX, DNN_TYPE_INT64, 1, &got, number),
-        "reading an engine of cuDNN");
+           "reading an engine of cuDNN");
     *fits = n <= NOTES_MAX && m <= NOTES_MAX && may_use(rule, notes, n);
     for (int64_t i = 0; *fits && i < m; i++)
         if (behaviour[i] == DNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION && !rule->may_compile) *fits = 0;
@@ -141,7 +148,8 @@ static int is_fatal(int status)
 }
 
 /* Makes a plan of `config`; *good stays 0 where the engine cannot do it after all. */
-static int make_plan(const dnn_target *t, const dnn_rule *rule, void *config, dnn_plan *p, int *good)
+static int make_plan(const dnn_target *t, const dnn_rule *rule, void *config, dnn_plan *p,
+                     int *good)
 {
     int rc = 0, status;
     int64_t got = 0, bytes = 0;
@@ -154,8 +162,9 @@ static int make_plan(const dnn_target *t, const dnn_rule *rule, void *config, dn
     status = cuda.dnn_finalise(p->plan);
     if (is_fatal(status)) DNN_OK(status, "planning a cuDNN graph");
     if (status != 0) goto done;
-    DNN_OK(cuda.dnn_get(p->plan, DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, DNN_TYPE_INT64, 1, &got, &bytes),
-        "reading a plan of cuDNN");
+    DNN_OK(cuda.dnn_get(p->plan, DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, DNN_TYPE_INT64, 1, &got,
+                        &bytes),
+           "reading a plan of cuDNN");
     p->workspace = (size_t)bytes;
     *good = bytes >= 0 && (size_t)bytes <= rule->workspace;
 done:
@@ -163,14 +172,16 @@ done:
 }
 
 /* A plan of `*config`, which it takes over, where the engine suits. */
-static int consider(const dnn_target *t, const dnn_rule *rule, void **config, dnn_plan *plans, int *n)
+static int consider(const dnn_target *t, const dnn_rule *rule, void **config, dnn_plan *plans,
+                    int *n)
 {
     int rc = 0, fits = 0, good = 0;
     int64_t one = 0;
     void *engine = NULL;
-    dnn_plan p = { .plan = NULL };
+    dnn_plan p = {.plan = NULL};
     DNN_OK(cuda.dnn_new(&engine, DNN_BACKEND_ENGINE_DESCRIPTOR), "making a cuDNN descriptor");
-    DNN_OK(cuda.dnn_get(*config, DNN_ATTR_ENGINECFG_ENGINE, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &one, &engine),
+    DNN_OK(cuda.dnn_get(*config, DNN_ATTR_ENGINECFG_ENGINE, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &one,
+                        &engine),
            "reading an engine of cuDNN");
     TRY(judge(rule, engine, &fits, &p.engine));
     if (!fits) goto done;
@@ -179,7 +190,7 @@ static int consider(const dnn_target *t, const dnn_rule *rule, void **config, dn
     TRY(make_plan(t, rule, p.list.d[0], &p, &good));
     if (!good) goto done;
     plans[(*n)++] = p;
-    p = (dnn_plan){ .plan = NULL };
+    p = (dnn_plan){.plan = NULL};
 done:
     dnn_plan_free(&p);
     if (engine != NULL) (void)cuda.dnn_free(engine);
@@ -187,25 +198,30 @@ done:
 }
 
 /* The plans that one kind of heuristic leads to. */
-static int ask(const dnn_target *t, const dnn_rule *rule, void *operations, int mode, dnn_plan *plans, int room, int *n)
+static int ask(const dnn_target *t, const dnn_rule *rule, void *operations, int mode,
+               dnn_plan *plans, int room, int *n)
 {
     int rc = 0, status;
     int64_t count = 0, got = 0;
-    dnn_list own = { .n = 0 };
+    dnn_list own = {.n = 0};
     void *heuristic = NULL, **configs = NULL;
     TRY(dnn_add(&own, DNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristic));
     TRY(dnn_set_parts(heuristic, DNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 1, &operations));
     TRY(dnn_set_number(heuristic, DNN_ATTR_ENGINEHEUR_MODE, DNN_TYPE_HEUR_MODE, mode));
-    if (t->handle == NULL) TRY(dnn_set_parts(heuristic, DNN_ATTR_ENGINEHEUR_DEVICEPROP, 1, &t->properties));
+    if (t->handle == NULL)
+        TRY(dnn_set_parts(heuristic, DNN_ATTR_ENGINEHEUR_DEVICEPROP, 1, &t->properties));
     status = cuda.dnn_finalise(heuristic);
     if (is_fatal(status)) DNN_OK(status, "asking cuDNN for engines");
     if (status != 0) goto done; /* this heuristic knows nothing of the graph */
-    DNN_OK(cuda.dnn_get(heuristic, DNN_ATTR_ENGINEHEUR_RESULTS, DNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, NULL),
+    DNN_OK(cuda.dnn_get(heuristic, DNN_ATTR_ENGINEHEUR_RESULTS, DNN_TYPE_BACKEND_DESCRIPTOR, 0,
+                        &count, NULL),
            "asking cuDNN for engines");
     TRY(mem_new(&configs, (size_t)count, sizeof *configs, "cuDNN engines"));
     for (int64_t i = 0; i < count; i++)
-        DNN_OK(cuda.dnn_new(&configs[i], DNN_BACKEND_ENGINECFG_DESCRIPTOR), "making a cuDNN descriptor");
-    DNN_OK(cuda.dnn_get(heuristic, DNN_ATTR_ENGINEHEUR_RESULTS, DNN_TYPE_BACKEND_DESCRIPTOR, count, &got, configs),
+        DNN_OK(cuda.dnn_new(&configs[i], DNN_BACKEND_ENGINECFG_DESCRIPTOR),
+               "making a cuDNN descriptor");
+    DNN_OK(cuda.dnn_get(heuristic, DNN_ATTR_ENGINEHEUR_RESULTS, DNN_TYPE_BACKEND_DESCRIPTOR, count,
+                        &got, configs),
            "asking cuDNN for engines");
     for (int64_t i = 0; i < got && i < count && *n < room; i++)
         TRY(consider(t, rule, &configs[i], plans, n));
@@ -225,7 +241,8 @@ int dnn_plans(const dnn_target *t, const dnn_rule *rule, dnn_list *l, void *cons
     *n = 0;
     TRY(dnn_add(l, DNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &operations));
     TRY(dnn_set_parts(operations, DNN_ATTR_OPERATIONGRAPH_OPS, n_ops, ops));
-    if (t->handle != NULL) TRY(set(operations, DNN_ATTR_OPERATIONGRAPH_HANDLE, DNN_TYPE_HANDLE, 1, &t->handle));
+    if (t->handle != NULL)
+        TRY(set(operations, DNN_ATTR_OPERATIONGRAPH_HANDLE, DNN_TYPE_HANDLE, 1, &t->handle));
     status = cuda.dnn_finalise(operations);
     if (is_fatal(status)) DNN_OK(status, "making a cuDNN graph");
     if (status != 0) goto done; /* not a graph that this cuDNN knows: no plan */
@@ -244,7 +261,8 @@ void dnn_plan_free(dnn_plan *p)
     p->plan = NULL;
 }
 
-int dnn_run(const dnn_plan *p, void *handle, int n, const int64_t *ids, void *const *pointers, void *workspace)
+int dnn_run(const dnn_plan *p, void *handle, int n, const int64_t *ids, void *const *pointers,
+            void *workspace)
 {
     int rc = 0;
     void *pack = NULL;

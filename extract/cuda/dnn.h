@@ -36,10 +36,10 @@ typedef struct dnn_list {
 
 /* A plan that can run: what is freed is freed by dnn_plan_free. */
 typedef struct dnn_plan {
-    dnn_list list;      /* everything below it */
+    dnn_list list; /* everything below it */
     void *plan;
-    size_t workspace;   /* bytes */
-    int64_t engine;     /* cuDNN's number */
+    size_t workspace; /* bytes */
+    int64_t engine;   /* cuDNN's number */
 } dnn_plan;
 
 /* A new descriptor, in the list. */
@@ -54,13 +54,14 @@ int dnn_set_parts(void *d, int attribute, int64_t n, void *const *v); /* descrip
 /* Describes a device from cuDNN's JSON (development aid: the keys are no documented interface). */
 int dnn_device(dnn_list *l, const char *json, void **out);
 /* Dense channels-last when strides is NULL.  id > 0; a virtual tensor exists inside a graph only. */
-int dnn_tensor(dnn_list *l, int64_t id, element e, const int64_t dim[4], const int64_t *strides, int is_virtual, void **out);
+int dnn_tensor(dnn_list *l, int64_t id, element e, const int64_t dim[4], const int64_t *strides,
+               int is_virtual, void **out);
 
 /* Which engines a precision may use. */
 typedef struct dnn_rule {
     precision precision;
-    size_t workspace;   /* most bytes */
-    int may_compile;    /* engines that are compiled at run time */
+    size_t workspace; /* most bytes */
+    int may_compile;  /* engines that are compiled at run time */
 } dnn_rule;
 
 /* Plans for `ops`, best first as cuDNN ranks them: as many as `room`, *n of them; 0 is no error.
@@ -69,6 +70,7 @@ int dnn_plans(const dnn_target *t, const dnn_rule *rule, dnn_list *l, void *cons
               dnn_plan *plans, int room, int *n);
 void dnn_plan_free(dnn_plan *p);
 /* Queues the plan on the handle's stream: pointers of the tensors with these ids. */
-int dnn_run(const dnn_plan *p, void *handle, int n, const int64_t *ids, void *const *pointers, void *workspace);
+int dnn_run(const dnn_plan *p, void *handle, int n, const int64_t *ids, void *const *pointers,
+            void *workspace);
 
 #endif

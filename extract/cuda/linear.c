@@ -28,5 +28,6 @@ void linear_free(linear **out)
 
 int linear_run(const linear *l, cuda_backend *be, const lt_operands *o)
 {
-    return cuda_status(LIB_CUBLAS, cuda.lt_run(be->lt, l->plan, o, be->stream), "queueing a linear layer");
+    return cuda_status(LIB_CUBLAS, cuda.lt_run(be->lt, l->plan, o, be->stream),
+                       "queueing a linear layer");
 }

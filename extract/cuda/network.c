@@ -1,4 +1,5 @@
 #include "extract/cuda/network.h"
+#include "extract/cuda/tune.h"
 
 #include "common/mem.h"
 
@@ -124,7 +125,8 @@ static int record(cuda_network *net, network_slot *s)
     int rc = 0, queued;
     CU(cuda.capture_begin(net->be->stream), "recording the network");
     queued = queue_forward(net, s, 0);
-    rc = cuda_status(LIB_CUDA, cuda.capture_end(net->be->stream, &s->graph), "recording the network");
+    rc = cuda_status(LIB_CUDA, cuda.capture_end(net->be->stream, &s->graph),
+                     "recording the network");
     if (queued < 0) rc = queued;
     if (rc < 0) goto done;
     CU(cuda.graph_make(&s->ready, s->graph), "making the recorded network ready");
@@ -170,10 +172,12 @@ int network_open(cuda_network **out, cuda_backend *be, const plan *p, const back
     TRY(take(net, arena, &net->d.arena));
     TRY(memory_clear(be, net->d.arena, arena));
     TRY(take(net, LINEAR_WORKSPACE, &net->d.blas_workspace));
-    BLAS(cuda.blas_set_workspace(be->blas, net->d.blas_workspace, LINEAR_WORKSPACE), "giving cuBLAS its workspace");
+    BLAS(cuda.blas_set_workspace(be->blas, net->d.blas_workspace, LINEAR_WORKSPACE),
+         "giving cuBLAS its workspace");
     TRY(place_outputs(net));
     TRY(upload_means(net, o->prep));
     TRY(prepare_steps(net));
+    if (tune_wanted()) TRY(tune_graphs(&net->d, net->steps));
     CU(cuda.stream_create(&net->up), "making a CUDA stream");
     CU(cuda.stream_create(&net->down), "making a CUDA stream");
     for (int i = 0; i < NETWORK_SLOTS; i++)
@@ -260,7 +264,8 @@ static int submit_values(cuda_network *net, network_slot *s, const float *values
     TRY(device_sync(net->be)); /* one staging for both slots */
     memcpy(net->values, values, used * sizeof(float));
     memset(net->values + used, 0, (all - used) * sizeof(float));
-    CU(cuda.copy_in(net->d_values, net->values, all * sizeof(float), net->be->stream), "copying values to the GPU");
+    CU(cuda.copy_in(net->d_values, net->values, all * sizeof(float), net->be->stream),
+       "copying values to the GPU");
     TRY(queue_forward(net, s, 1));
 done:
     return rc;
@@ -272,7 +277,8 @@ int network_submit(cuda_network *net, const batch_input *in, size_t n)
     const plan *p = net->d.p;
     network_slot *s = &net->slot[net->next];
     CHECK(s->n == 0, ERR_INTERNAL, "more than %d batches under way", NETWORK_SLOTS);
-    CHECK(n > 0 && n <= net->d.batch, ERR_INTERNAL, "a batch of %zu images, made for %zu", n, net->d.batch);
+    CHECK(n > 0 && n <= net->d.batch, ERR_INTERNAL, "a batch of %zu images, made for %zu", n,
+          net->d.batch);
     TRY(device_use(net->be));
     if (in->rgb != NULL) TRY(submit_images(net, s, in->rgb, n));
     else TRY(submit_values(net, s, in->values, n));
@@ -280,7 +286,8 @@ int network_submit(cuda_network *net, const batch_input *in, size_t n)
     CU(cuda.event_wait(net->down, s->computed), "running the network");
     for (size_t i = 0; i < p->n_outputs; i++)
         CU(cuda.copy_out(s->out + net->out_at[i], (float *)s->d_out + net->out_at[i],
-                         n * p->outputs[i].count * sizeof(float), net->down), "copying outputs from the GPU");
+                         n * p->outputs[i].count * sizeof(float), net->down),
+           "copying outputs from the GPU");
     CU(cuda.event_record(s->downloaded, net->down), "copying outputs from the GPU");
     s->n = n;
     net->next = (net->next + 1) % NETWORK_SLOTS;
@@ -306,11 +313,12 @@ done:
 
 void network_describe(const cuda_network *net, char *text, size_t room)
 {
-    static const char *const types[] = { "f32", "tf32", "bf16", "f16" };
+    static const char *const types[] = {"f32", "tf32", "bf16", "f16"};
     size_t dnn = cuda.dnn_version(), lt = cuda.lt_version();
-    snprintf(text, room, "cuda %s %s b%zu cudnn %zu.%zu.%zu cublas %zu.%zu.%zu%s", net->be->facts.name,
-             types[net->d.precision], net->d.batch, dnn / 10000, dnn / 100 % 100, dnn % 100, lt / 10000,
-             lt / 100 % 100, lt % 100, net->d.tuned ? " tuned" : "");
+    snprintf(text, room, "cuda %s %s b%zu cudnn %zu.%zu.%zu cublas %zu.%zu.%zu%s",
+             net->be->facts.name, types[net->d.precision], net->d.batch, dnn / 10000,
+             dnn / 100 % 100, dnn % 100, lt / 10000, lt / 100 % 100, lt % 100,
+             net->d.tuned ? " tuned" : "");
 }
 
 size_t network_memory(const cuda_network *net)

@@ -11,30 +11,30 @@
 enum { NETWORK_SLOTS = 2 };
 
 typedef struct network_slot {
-    uint8_t *rgb;       /* pinned [batch,h,w,3] */
+    uint8_t *rgb; /* pinned [batch,h,w,3] */
     void *d_rgb;
-    float *out;         /* pinned, the outputs one behind another: [batch,count] each */
+    float *out; /* pinned, the outputs one behind another: [batch,count] each */
     void *d_out;
     void *uploaded, *computed, *downloaded; /* events */
     void *graph, *ready; /* recorded, and made ready to launch; NULL: run step by step */
-    size_t n;           /* images under way; 0: free */
+    size_t n;            /* images under way; 0: free */
 } network_slot;
 
 struct cuda_network {
     cuda_backend *be;
     device_plan d;
-    device_step *steps;     /* [plan steps] */
-    void *means;            /* mean and std [3] each, f32 */
+    device_step *steps; /* [plan steps] */
+    void *means;        /* mean and std [3] each, f32 */
     size_t image_bytes, image_values;
-    size_t *out_at;         /* [outputs] first float of each in a slot's outputs */
+    size_t *out_at; /* [outputs] first float of each in a slot's outputs */
     size_t out_floats;
-    void *up, *down;        /* streams of the copies */
+    void *up, *down; /* streams of the copies */
     network_slot slot[NETWORK_SLOTS];
-    int next, oldest;       /* slots to fill and to wait for */
-    float *values;          /* pinned [batch,3,h,w], for inputs that are no images; made when needed */
+    int next, oldest; /* slots to fill and to wait for */
+    float *values;    /* pinned [batch,3,h,w], for inputs that are no images; made when needed */
     void *d_values;
-    size_t bytes;           /* device memory held */
-    int records;            /* graphs are used */
+    size_t bytes; /* device memory held */
+    int records;  /* graphs are used */
 };
 
 /* Compiles p and runs it once.  Weights of p are read, not kept.  Failing for want of memory leaves

@@ -1,4 +1,5 @@
 #include "extract/cuda/steps.h"
+#include "extract/cuda/tune.h"
 
 #include "common/mem.h"
 
@@ -27,21 +28,24 @@ static int pads_input(const device_plan *d)
     return takers > 0 && tensor >= 0 && p->tensors[tensor].s.c == 3 && p->tensors[tensor].s.h > 1;
 }
 
-int device_plan_init(device_plan *d, cuda_backend *be, const plan *p, precision wanted, size_t batch)
+int device_plan_init(device_plan *d, cuda_backend *be, const plan *p, precision wanted,
+                     size_t batch)
 {
     int rc = 0, capability = be->facts.major * 10 + be->facts.minor;
     size_t bytes;
-    static const char *const names[] = { "fp32", "tf32", "bf16", "fp16" };
-    *d = (device_plan){ .be = be, .p = p, .precision = wanted, .type = element_of(wanted), .batch = batch };
+    static const char *const names[] = {"fp32", "tf32", "bf16", "fp16"};
+    *d = (device_plan){
+        .be = be, .p = p, .precision = wanted, .type = element_of(wanted), .batch = batch};
     CHECK(capability >= 80 || (wanted != PRECISION_TF32 && wanted != PRECISION_BF16), ERR_USAGE,
-          "-p %s needs compute capability 8.0; %s has %d.%d (fp32 and fp16 are there)", names[wanted],
-          be->facts.name, be->facts.major, be->facts.minor);
+          "-p %s needs compute capability 8.0; %s has %d.%d (fp32 and fp16 are there)",
+          names[wanted], be->facts.name, be->facts.major, be->facts.minor);
     TRY(mem_product(&bytes, batch, DEVICE_UNIT * sizeof(float), "activations"));
     d->unit = (bytes + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
     if (pads_input(d)) {
         const plan_tensor *t = &p->tensors[p->steps[0].y];
         d->input_channels = 8;
-        TRY(mem_product(&bytes, batch * 8 * element_bytes(d->type), (size_t)(t->s.h * t->s.w), "activations"));
+        TRY(mem_product(&bytes, batch * 8 * element_bytes(d->type), (size_t)(t->s.h * t->s.w),
+                        "activations"));
         TRY(memory_alloc(be, bytes, 0, &d->input));
         TRY(memory_clear(be, d->input, bytes)); /* import writes the real channels only */
     }
@@ -60,8 +64,11 @@ void device_plan_clear(device_plan *d)
 device_view device_view_of(const device_plan *d, int tensor)
 {
     const plan_tensor *t = &d->p->tensors[tensor];
-    device_view v = { .n = (int)d->batch, .c = t->s.c, .h = t->s.h, .w = t->s.w,
-                      .type = t->s.h * t->s.w > 1 ? d->type : ELEMENT_F32 };
+    device_view v = {.n = (int)d->batch,
+                     .c = t->s.c,
+                     .h = t->s.h,
+                     .w = t->s.w,
+                     .type = t->s.h * t->s.w > 1 ? d->type : ELEMENT_F32};
     if (d->input != NULL && tensor == d->p->steps[0].y) {
         v.p = d->input;
         v.c = d->input_channels;
@@ -85,7 +92,8 @@ done:
 }
 
 /* n floats as elements of a type. */
-static int upload_as(device_step *t, device_plan *d, const float *v, size_t n, element type, void **out)
+static int upload_as(device_step *t, device_plan *d, const float *v, size_t n, element type,
+                     void **out)
 {
     int rc = 0;
     uint16_t *half = NULL;
@@ -100,7 +108,8 @@ done:
 }
 
 /* OIHW -> OHWI with `stored` >= i input channels, the rest zero. */
-static int upload_filters(device_step *t, device_plan *d, size_t o, size_t i, size_t stored, size_t kernel, element type)
+static int upload_filters(device_step *t, device_plan *d, size_t o, size_t i, size_t stored,
+                          size_t kernel, element type)
 {
     int rc = 0;
     size_t area = kernel * kernel, n;
@@ -128,7 +137,7 @@ static int is_depthwise(const plan_step *s, const device_view *x, const device_v
 static int graph_for(device_step *t, device_plan *d, const conv_key *key)
 {
     int rc = 0;
-    const dnn_target target = { .handle = d->be->dnn };
+    const dnn_target target = {.handle = d->be->dnn};
     conv_graph *g = NULL;
     for (size_t i = 0; i < d->n_graphs; i++)
         if (memcmp(&d->graphs[i]->asked, key, sizeof *key) == 0) {
@@ -136,7 +145,7 @@ static int graph_for(device_step *t, device_plan *d, const conv_key *key)
             return 0;
         }
     TRY(mem_grow(&d->graphs, &d->graphs_room, d->n_graphs + 1, sizeof *d->graphs, "network"));
-    TRY(conv_graph_new(&g, &target, key, CONV_WORKSPACE, 1));
+    TRY(conv_graph_new(&g, &target, key, CONV_WORKSPACE, tune_wanted() ? TUNE_CANDIDATES : 1));
     d->graphs[d->n_graphs++] = g;
     t->conv = g;
 done:
@@ -165,22 +174,27 @@ static int prepare_conv(device_step *t, device_plan *d, const device_view *x, co
     key.act = s->act;
     key.precision = d->precision;
     TRY(graph_for(t, d, &key));
-    TRY(upload_filters(t, d, (size_t)y->c, (size_t)filters, (size_t)(s->groups > 1 ? filters : x->c),
-                       (size_t)s->kernel, x->type));
+    TRY(upload_filters(t, d, (size_t)y->c, (size_t)filters,
+                       (size_t)(s->groups > 1 ? filters : x->c), (size_t)s->kernel, x->type));
     TRY(upload_as(t, d, s->b, (size_t)y->c, x->type, &t->b));
     t->scratch = conv_graph_workspace(t->conv);
 done:
     return rc;
 }
 
-static int prepare_linear(device_step *t, device_plan *d, const device_view *x, const device_view *y)
+static int prepare_linear(device_step *t, device_plan *d, const device_view *x,
+                          const device_view *y)
 {
     int rc = 0;
     const plan_step *s = t->s;
-    const lt_shape l = { .rows = x->n * x->h * x->w, .n = y->c, .k = x->c, .type = x->type,
-                             .tf32 = d->precision == PRECISION_TF32 && x->h * x->w > 1,
-                             .bias = s->act == ACT_NONE || s->act == ACT_RELU, /* else with the curve */
-                             .residual = s->residual >= 0, .relu = s->act == ACT_RELU };
+    const lt_shape l = {.rows = x->n * x->h * x->w,
+                        .n = y->c,
+                        .k = x->c,
+                        .type = x->type,
+                        .tf32 = d->precision == PRECISION_TF32 && x->h * x->w > 1,
+                        .bias = s->act == ACT_NONE || s->act == ACT_RELU, /* else with the curve */
+                        .residual = s->residual >= 0,
+                        .relu = s->act == ACT_RELU};
     TRY(linear_new(&t->linear, d->be, &l));
     TRY(upload_as(t, d, s->w, s->w_count, x->type, &t->w));
     TRY(upload_as(t, d, s->b, (size_t)y->c, l.bias ? x->type : ELEMENT_F32, &t->b));
@@ -206,7 +220,8 @@ done:
     return rc;
 }
 
-static int prepare_product(device_step *t, device_plan *d, const device_view *x, const device_view *y)
+static int prepare_product(device_step *t, device_plan *d, const device_view *x,
+                           const device_view *y)
 {
     if (t->s->op == OP_linear || x->h * x->w == 1) return prepare_linear(t, d, x, y);
     if (is_depthwise(t->s, x, y)) return prepare_depthwise(t, d, y);
@@ -222,7 +237,9 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
     size_t c = (size_t)y->c;
     switch (s->op) {
     case OP_conv:
-    case OP_linear: TRY(prepare_product(t, d, x, y)); break;
+    case OP_linear:
+        TRY(prepare_product(t, d, x, y));
+        break;
     case OP_batchnorm:
     case OP_scale:
     case OP_groupnorm:
@@ -234,9 +251,14 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
         TRY(step_upload(t, d, s->w, (size_t)y->h * c * sizeof(float), &t->w));
         TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
         break;
-    case OP_attention: TRY(step_attention_prepare(t, d, x)); break;
-    case OP_performer: TRY(step_performer_prepare(t, d, x, y)); break;
-    default: break;
+    case OP_attention:
+        TRY(step_attention_prepare(t, d, x));
+        break;
+    case OP_performer:
+        TRY(step_performer_prepare(t, d, x, y));
+        break;
+    default:
+        break;
     }
 done:
     return rc;
@@ -254,11 +276,13 @@ int step_prepare(device_step *t, device_plan *d, const plan_step *s)
     device_view y = device_view_of(d, s->y), x = s->n_x > 0 ? device_view_of(d, s->x[0]) : y;
     t->s = s;
     TRY(prepare(t, d, &x, &y));
-    if (s->op == OP_input) t->scratch = (size_t)y.n * (size_t)y.h * (size_t)y.w * 3 * sizeof(float); /* import */
+    if (s->op == OP_input)
+        t->scratch = (size_t)y.n * (size_t)y.h * (size_t)y.w * 3 * sizeof(float); /* import */
     if (x.type != y.type && !converts(s->op)) {
         CHECK(s->residual < 0, ERR_INTERNAL, "%s: a sum of maps and vectors", s->name);
         t->stage = (t->scratch + DEVICE_ALIGN) / DEVICE_ALIGN * DEVICE_ALIGN;
-        t->scratch = t->stage + (size_t)y.n * (size_t)y.c * (size_t)y.h * (size_t)y.w * sizeof(float);
+        t->scratch =
+            t->stage + (size_t)y.n * (size_t)y.c * (size_t)y.h * (size_t)y.w * sizeof(float);
     }
 done:
     return rc;
@@ -275,226 +299,4 @@ void step_clear(device_step *t, device_plan *d)
     attention_free(&t->attention);
     memory_release(d->be, &t->w);
     memory_release(d->be, &t->b);
-}
-
-/* ---- running ----------------------------------------------------------------------------------- */
-
-op_args step_args(const device_view *x, const device_view *y)
-{
-    return (op_args){ .x = { x->p }, .y = y->p, .x_type = (int)x->type, .y_type = (int)y->type, .n = x->n, .c = x->c,
-                      .h = x->h, .w = x->w, .oh = y->h, .ow = y->w };
-}
-
-static int run_curve(const device_plan *d, activation act, const device_view *x, const device_view *y)
-{
-    static const int kernels[] = { [ACT_RELU] = KERNEL_relu_fwd, [ACT_RELU6] = KERNEL_relu6_fwd,
-                                   [ACT_GELU] = KERNEL_gelu_fwd, [ACT_SILU] = KERNEL_silu_fwd,
-                                   [ACT_SIGMOID] = KERNEL_sigmoid_fwd };
-    op_args a = step_args(x, y);
-    return device_run(d->be, kernels[act], &a);
-}
-
-static int run_sum(const device_plan *d, const device_view *x, const device_view *r, activation act, const device_view *y)
-{
-    op_args a = step_args(x, y);
-    a.x[1] = r->p;
-    a.act = (int)act;
-    return device_run(d->be, KERNEL_add_fwd, &a);
-}
-
-/* The graph, then what it leaves to kernels. */
-static int run_conv(const device_step *t, const device_plan *d, const device_view *x, const device_view *y)
-{
-    int rc = 0;
-    const plan_step *s = t->s;
-    const conv_key *key = &t->conv->key;
-    device_view r = { .p = NULL };
-    if (s->residual >= 0) r = device_view_of(d, s->residual);
-    TRY(conv_graph_run(t->conv, d->be->dnn, x->p, t->w, t->b, r.p, y->p, d->workspace));
-    if (s->residual >= 0 && !key->residual) TRY(run_sum(d, y, &r, s->act, y));
-    else if (s->act != key->act) TRY(run_curve(d, s->act, y, y));
-done:
-    return rc;
-}
-
-static int run_linear(const device_step *t, const device_plan *d, const device_view *x, const device_view *y)
-{
-    int rc = 0;
-    const plan_step *s = t->s;
-    op_args a;
-    lt_operands o = { .x = x->p, .w = t->w, .bias = t->b, .y = y->p, .workspace = d->workspace };
-    if (s->residual >= 0) o.residual = device_view_of(d, s->residual).p;
-    TRY(linear_run(t->linear, d->be, &o));
-    if (s->act == ACT_NONE || s->act == ACT_RELU) goto done;
-    a = step_args(y, y);
-    a.x[1] = t->b;
-    a.act = (int)s->act;
-    TRY(device_run(d->be, KERNEL_bias_act_fwd, &a));
-done:
-    return rc;
-}
-
-static int run_depthwise(const device_step *t, const device_plan *d, const device_view *x, const device_view *y)
-{
-    int rc = 0;
-    const plan_step *s = t->s;
-    op_args a = step_args(x, y);
-    a.x[1] = t->w;
-    a.x[2] = t->b;
-    a.kernel = s->kernel;
-    a.stride = s->stride;
-    a.pad = s->pad;
-    a.act = (int)(s->residual < 0 ? s->act : ACT_NONE);
-    TRY(device_run(d->be, KERNEL_dwconv_fwd, &a));
-    if (s->residual >= 0) {
-        device_view r = device_view_of(d, s->residual);
-        TRY(run_sum(d, y, &r, s->act, y));
-    }
-done:
-    return rc;
-}
-
-/* Channels [x_at, x_at + c) of x to those from y_at of y. */
-static int run_copy(const device_plan *d, const device_view *x, int x_at, int c, const device_view *y, int y_at)
-{
-    op_args a = step_args(x, y);
-    a.c = c;
-    a.x_c = x->c;
-    a.x_at = x_at;
-    a.y_c = y->c;
-    a.y_at = y_at;
-    return device_run(d->be, KERNEL_copy_fwd, &a);
-}
-
-static int run_concat(const device_plan *d, const plan_step *s, const device_view *y)
-{
-    int rc = 0, at = 0;
-    for (int k = 0; k < s->n_x; k++) {
-        device_view x = device_view_of(d, s->x[k]);
-        TRY(run_copy(d, &x, 0, x.c, y, at));
-        at += x.c;
-    }
-done:
-    return rc;
-}
-
-/* One kernel, its arguments from the node. */
-static int run_kernel(const device_step *t, const device_plan *d, const device_view *x, const device_view *y)
-{
-    static const int kernels[OP_COUNT] = {
-        [OP_batchnorm] = KERNEL_scale_shift_fwd, [OP_scale] = KERNEL_scale_shift_fwd,
-        [OP_groupnorm] = KERNEL_groupnorm_fwd, [OP_layernorm] = KERNEL_layernorm_fwd,
-        [OP_maxpool] = KERNEL_maxpool_fwd, [OP_avgpool] = KERNEL_avgpool_fwd, [OP_gap] = KERNEL_gap_fwd,
-        [OP_gate] = KERNEL_gate_fwd, [OP_pad] = KERNEL_pad_crop_fwd, [OP_crop] = KERNEL_pad_crop_fwd,
-        [OP_embed] = KERNEL_embed_fwd, [OP_token] = KERNEL_token_fwd, [OP_unfold] = KERNEL_unfold_fwd,
-        [OP_merge] = KERNEL_merge_fwd, [OP_shortcut_a] = KERNEL_shortcut_a_fwd
-    };
-    const plan_step *s = t->s;
-    op_args a = step_args(x, y);
-    a.x[1] = t->w;
-    a.x[2] = t->b;
-    if (s->op == OP_gate) a.x[1] = device_view_of(d, s->x[1]).p;
-    a.kernel = s->kernel;
-    a.stride = s->stride;
-    a.pad = s->pad;
-    a.groups = s->groups;
-    a.eps = s->v->eps;
-    a.act = (int)s->act;
-    if (s->op == OP_token) a.x_at = s->v->offset;
-    if (s->op == OP_shortcut_a) {
-        a.y_c = y->c;
-        a.y_at = (y->c - x->c) / 2;
-    }
-    if (s->v->ceil_mode) a.flags |= KF_CEIL;
-    if (s->v->zero_pad) a.flags |= KF_ZERO_PAD;
-    return device_run(d->be, kernels[s->op], &a);
-}
-
-static int run_op(const device_step *t, const device_plan *d, const device_view *x, const device_view *y)
-{
-    const plan_step *s = t->s;
-    device_view second;
-    switch (s->op) {
-    case OP_conv:
-    case OP_linear:
-        if (t->conv != NULL) return run_conv(t, d, x, y);
-        return t->linear != NULL ? run_linear(t, d, x, y) : run_depthwise(t, d, x, y);
-    case OP_relu:
-    case OP_relu6:
-    case OP_gelu:
-    case OP_silu:
-    case OP_sigmoid: return run_curve(d, s->act, x, y);
-    case OP_add:
-        second = device_view_of(d, s->x[1]);
-        return run_sum(d, x, &second, s->act, y);
-    case OP_concat: return run_concat(d, s, y);
-    case OP_slice: return run_copy(d, x, s->v->offset, y->c, y, 0);
-    case OP_attention: return step_attention_run(t, d, x, y);
-    case OP_performer: return step_performer_run(t, d, x, y);
-    default: return run_kernel(t, d, x, y);
-    }
-}
-
-int step_run(const device_step *t, const device_plan *d)
-{
-    int rc = 0;
-    device_view y = device_view_of(d, t->s->y), x = device_view_of(d, t->s->x[0]), staged = y;
-    if (t->stage == 0) return run_op(t, d, &x, &y);
-    staged.p = (char *)d->workspace + t->stage;
-    staged.type = x.type;
-    TRY(run_op(t, d, &x, &staged));
-    TRY(run_copy(d, &staged, 0, y.c, &y, 0));
-done:
-    return rc;
-}
-
-/* ---- the two ends ------------------------------------------------------------------------------ */
-
-int step_normalise(const device_step *t, const device_plan *d, const void *rgb, const float *mean, const float *std)
-{
-    device_view y = device_view_of(d, t->s->y);
-    op_args a = step_args(&y, &y);
-    a.c = d->p->tensors[t->s->y].s.c;
-    a.y_c = y.c;
-    a.u8 = rgb;
-    a.x[0] = mean;
-    a.x[1] = std;
-    a.x_type = ELEMENT_F32;
-    return device_run(d->be, KERNEL_normalise_fwd, &a);
-}
-
-/* Values [n,c,h,w] are a map of c pixels with h w channels, turned round; then to y's type and width. */
-int step_import(const device_step *t, const device_plan *d, const float *values)
-{
-    int rc = 0, c = d->p->tensors[t->s->y].s.c;
-    device_view y = device_view_of(d, t->s->y), turned = { .n = y.n, .c = c, .h = y.h, .w = y.w };
-    op_args a = step_args(&turned, &turned);
-    int direct = y.type == ELEMENT_F32 && y.c == c;
-    turned.p = direct ? y.p : d->workspace;
-    a.x[0] = values;
-    a.y = turned.p;
-    a.c = y.h * y.w;
-    a.h = c;
-    a.w = 1;
-    a.flags = KF_NCHW;
-    TRY(device_run(d->be, KERNEL_export_fwd, &a));
-    if (!direct) TRY(run_copy(d, &turned, 0, c, &y, 0));
-done:
-    return rc;
-}
-
-int step_export(const device_plan *d, const plan_output *o, float *out)
-{
-    device_view x = device_view_of(d, o->tensor), y = x;
-    op_args a;
-    y.p = out;
-    y.type = ELEMENT_F32;
-    a = step_args(&x, &y);
-    if (o->reduce != REDUCE_NONE) {
-        a.oh = a.ow = 1;
-        a.reduce = (int)o->reduce;
-        return device_run(d->be, KERNEL_gap_fwd, &a);
-    }
-    if (o->layout == TAP_CHW) a.flags = KF_NCHW;
-    return device_run(d->be, KERNEL_export_fwd, &a);
 }

@@ -16,15 +16,15 @@ typedef struct device_plan {
     cuda_backend *be;
     const plan *p;
     precision precision;
-    element type;          /* of maps */
+    element type; /* of maps */
     size_t batch;
-    size_t unit;           /* bytes that DEVICE_UNIT elements of a batch take: a multiple of 256 */
+    size_t unit; /* bytes that DEVICE_UNIT elements of a batch take: a multiple of 256 */
     void *arena, *workspace, *blas_workspace;
-    void *input;           /* the first map where its channels are padded, else NULL: in the arena */
-    int input_channels;    /* as stored; 0: not padded */
-    conv_graph **graphs;   /* one per kind of convolution */
+    void *input;         /* the first map where its channels are padded, else NULL: in the arena */
+    int input_channels;  /* as stored; 0: not padded */
+    conv_graph **graphs; /* one per kind of convolution */
     size_t n_graphs, graphs_room;
-    int tuned;             /* engines were chosen by time: tune.h */
+    int tuned; /* engines were chosen by time: tune.h */
 } device_plan;
 
 typedef struct device_step {
@@ -32,10 +32,10 @@ typedef struct device_step {
     const conv_graph *conv;
     linear *linear;
     attention *attention;
-    void *w, *b;           /* on the device */
-    size_t scratch;        /* bytes of the workspace */
-    size_t stage;          /* where in it y is written in x's type first; 0: written in place */
-    size_t bytes;          /* device memory held */
+    void *w, *b;    /* on the device */
+    size_t scratch; /* bytes of the workspace */
+    size_t stage;   /* where in it y is written in x's type first; 0: written in place */
+    size_t bytes;   /* device memory held */
 } device_step;
 
 typedef struct device_view { /* a tensor of a batch, dense channels-last */
@@ -44,7 +44,8 @@ typedef struct device_view { /* a tensor of a batch, dense channels-last */
     element type;
 } device_view;
 
-int device_plan_init(device_plan *d, cuda_backend *be, const plan *p, precision wanted, size_t batch);
+int device_plan_init(device_plan *d, cuda_backend *be, const plan *p, precision wanted,
+                     size_t batch);
 void device_plan_clear(device_plan *d);
 device_view device_view_of(const device_plan *d, int tensor);
 
@@ -63,12 +64,16 @@ op_args step_args(const device_view *x, const device_view *y);
 /* steps_attention.c */
 int step_attention_prepare(device_step *t, device_plan *d, const device_view *x);
 int step_attention_bind(device_step *t, device_plan *d);
-int step_attention_run(const device_step *t, const device_plan *d, const device_view *x, const device_view *y);
-int step_performer_prepare(device_step *t, device_plan *d, const device_view *x, const device_view *y);
-int step_performer_run(const device_step *t, const device_plan *d, const device_view *x, const device_view *y);
+int step_attention_run(const device_step *t, const device_plan *d, const device_view *x,
+                       const device_view *y);
+int step_performer_prepare(device_step *t, device_plan *d, const device_view *x,
+                           const device_view *y);
+int step_performer_run(const device_step *t, const device_plan *d, const device_view *x,
+                       const device_view *y);
 
 /* The input step, from bytes [batch,h,w,3] or from values [batch,3,h,w]. */
-int step_normalise(const device_step *t, const device_plan *d, const void *rgb, const float *mean, const float *std);
+int step_normalise(const device_step *t, const device_plan *d, const void *rgb, const float *mean,
+                   const float *std);
 int step_import(const device_step *t, const device_plan *d, const float *values);
 /* An output, as the file has it: f32 [batch,count]. */
 int step_export(const device_plan *d, const plan_output *o, float *out);

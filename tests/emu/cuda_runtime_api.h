@@ -5,8 +5,9 @@
  *
  * Kernels whose threads meet run each thread of a block as a context of its own.  A thread that reaches a
  * barrier waits for all threads of its block, one that reaches a shuffle for those of its warp; threads
- * that can go on take turns, in the opposite order each time, so that a missing barrier changes the
- * result.  Where none can go on, part of a block or warp has gone past a meeting: that aborts. */
+ * that can go on take turns, forwards or backwards and not all warps, as a coin falls, so that a missing
+ * barrier changes the result.  Where none can go on, part of a block or warp has gone past a meeting: that aborts.
+ * Grids are a few blocks, so that blocks come round again. */
 #ifndef OUTPOST_EMU_CUDA_H
 #define OUTPOST_EMU_CUDA_H
 
@@ -51,6 +52,7 @@ static unsigned shuffles[THREADS];
 static void (*body)(void *);
 static void *body_args;
 static bool joined;
+static unsigned coin = 1;
 
 /* A context is entered once by ucontext; after that jumps do, which cost no system call.  The address
  * sanitizer follows ucontext only. */
@@ -112,15 +114,27 @@ static bool release(unsigned first, unsigned end, state meeting)
     return any;
 }
 
-static bool run_ready(bool back)
+static bool toss()
 {
-    bool any = false;
-    for (unsigned i = 0; i < blockDim.x; i++) {
-        unsigned t = back ? blockDim.x - 1 - i : i;
-        if (states[t] != READY) continue;
-        any = true;
-        threadIdx.x = t;
-        enter(t);
+    coin = coin * 1103515245u + 12345u;
+    return coin >> 16 & 1;
+}
+
+/* One turn of the threads that can go on, of some warps; false when there was none. */
+static bool run_ready()
+{
+    bool any = false, back = toss();
+    for (unsigned i = 0; i < blockDim.x; i += LANES) {
+        unsigned first = back ? blockDim.x - LANES - i : i;
+        bool now = toss();
+        for (unsigned k = 0; k < LANES; k++) {
+            unsigned t = back ? first + LANES - 1 - k : first + k;
+            if (states[t] != READY) continue;
+            any = true;
+            if (!now) break;
+            threadIdx.x = t;
+            enter(t);
+        }
     }
     return any;
 }
@@ -137,13 +151,13 @@ static void run_joined(char *stacks)
         entered[t] = false;
         shuffles[t] = 0;
     }
-    for (bool back = false; !ended; back = !back) {
-        any = run_ready(back);
+    while (!ended) {
+        any = run_ready();
         ended = true;
         for (unsigned t = 0; t < blockDim.x; t++)
             ended &= states[t] == ENDED;
         for (unsigned t = 0; t < blockDim.x; t += LANES)
-            any |= release(t, t + LANES < blockDim.x ? t + LANES : blockDim.x, AT_SHUFFLE);
+            any |= release(t, t + LANES, AT_SHUFFLE);
         any |= release(0, blockDim.x, AT_BARRIER);
         if (!any && !ended) {
             fprintf(stderr, "emu: threads of a block wait for each other for ever\n");
@@ -160,7 +174,7 @@ template <typename Call> static void call(void *c)
 template <typename Call> static void blocks(bool meet, unsigned grid, unsigned block, Call &bound)
 {
     char *stacks = meet ? (char *)malloc((size_t)block * STACK) : nullptr;
-    if ((meet && stacks == nullptr) || grid == 0 || block > THREADS) abort();
+    if ((meet && stacks == nullptr) || grid == 0 || block > THREADS || block % LANES != 0) abort();
     gridDim.x = grid;
     blockDim.x = block;
     joined = meet;
@@ -202,6 +216,8 @@ static inline double __shfl_xor_sync(unsigned mask, double v, int lanes)
 }
 
 /* What kernels/launch.h has for a GPU. */
+enum { BLOCKS_MAX = 5 };
+
 template <typename... P, typename... A>
 static inline void launch(void (*kernel)(P...), unsigned grid, void *, A... args)
 {

@@ -11,8 +11,9 @@ enum { BAD = 2002, REFUSED = 7, PLAN_WORKSPACE = 4096 };
 static float half_to_float(uint16_t h)
 {
     int e = h >> 10 & 31, m = h & 1023;
-    float v = e == 0 ? (float)m / 16777216.0f : e == 31 ? (m ? (float)NAN : (float)INFINITY)
-                                                        : ldexpf((float)(1024 + m), e - 25);
+    float v = e == 0    ? (float)m / 16777216.0f
+              : e == 31 ? (m ? (float)NAN : (float)INFINITY)
+                        : ldexpf((float)(1024 + m), e - 25);
     return h >> 15 ? -v : v;
 }
 
@@ -24,13 +25,14 @@ static uint16_t half_from_float(float f)
     if (isnan(f)) return 0x7e00;
     if (v >= 65520.0f) return (uint16_t)(sign | 0x7c00);
     (void)frexpf(v, &e);
-    if (e < -13) e = -13; /* below 2^-14 the spacing stays */
+    if (e < -13) e = -13;              /* below 2^-14 the spacing stays */
     scaled = rintf(ldexpf(v, 11 - e)); /* 1024..2048, to even */
     if (scaled >= 2048.0f && e >= -13) {
         scaled /= 2;
         e++;
     }
-    return (uint16_t)(sign | (scaled < 1024.0f ? (int)scaled : ((e + 13 + 1) << 10) + (int)scaled - 1024));
+    return (uint16_t)(sign |
+                      (scaled < 1024.0f ? (int)scaled : ((e + 13 + 1) << 10) + (int)scaled - 1024));
 }
 
 static float load(const void *p, size_t i, element e)
@@ -61,28 +63,46 @@ static void store(void *p, size_t i, element e, double value)
 
 static void run_batch(const blas_batch *b)
 {
+#pragma omp parallel for
     for (int i = 0; i < b->count; i++)
         for (int r = 0; r < b->n; r++)
             for (int c = 0; c < b->m; c++) {
                 double sum = 0;
                 for (int k = 0; k < b->k; k++)
-                    sum += (double)load(b->a[i], (size_t)(b->a_transposed ? k * b->lda + r : r * b->lda + k), b->in) *
-                           (double)load(b->b[i], (size_t)(b->b_transposed ? c * b->ldb + k : k * b->ldb + c), b->in);
+                    sum += (double)load(b->a[i],
+                                        (size_t)(b->a_transposed ? k * b->lda + r : r * b->lda + k),
+                                        b->in) *
+                           (double)load(b->b[i],
+                                        (size_t)(b->b_transposed ? c * b->ldb + k : k * b->ldb + c),
+                                        b->in);
                 store(b->c[i], (size_t)(r * b->ldc + c), b->out, (double)b->alpha * sum);
             }
 }
 
+static float *as_floats(const void *p, size_t n, element e)
+{
+    float *v = malloc(n * sizeof *v);
+    if (v == NULL) abort(); /* a device does not run out of memory while it computes */
+    for (size_t i = 0; i < n; i++)
+        v[i] = load(p, i, e);
+    return v;
+}
+
 static void run_linear(const lt_shape *s, const lt_operands *o)
 {
-    for (size_t r = 0; r < (size_t)s->rows; r++)
-        for (size_t c = 0; c < (size_t)s->n; c++) {
+    size_t rows = (size_t)s->rows, n = (size_t)s->n, depth = (size_t)s->k;
+    float *x = as_floats(o->x, rows * depth, s->type), *w = as_floats(o->w, n * depth, s->type);
+#pragma omp parallel for
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < n; c++) {
             double sum = s->bias ? (double)load(o->bias, c, s->type) : 0;
-            if (s->residual) sum += (double)load(o->residual, r * (size_t)s->n + c, s->type);
-            for (size_t k = 0; k < (size_t)s->k; k++)
-                sum += (double)load(o->x, r * (size_t)s->k + k, s->type) *
-                       (double)load(o->w, c * (size_t)s->k + k, s->type);
-            store(o->y, r * (size_t)s->n + c, s->type, s->relu && sum < 0 ? 0 : sum);
+            if (s->residual) sum += (double)load(o->residual, r * n + c, s->type);
+            for (size_t k = 0; k < depth; k++)
+                sum += (double)x[r * depth + k] * (double)w[c * depth + k];
+            store(o->y, r * n + c, s->type, s->relu && sum < 0 ? 0 : sum);
         }
+    free(x);
+    free(w);
 }
 
 int host_blas_create(void **handle)
@@ -113,9 +133,10 @@ int host_blas_set_workspace(void *handle, void *mem, size_t bytes)
 
 int host_blas_batch(void *handle, const blas_batch *b)
 {
-    mock_library l = { .what = MOCK_BATCH, .batch = *b };
-    if (b->n < 1 || b->m < 1 || b->k < 1 || b->count < 1 || b->lda < (b->a_transposed ? b->n : b->k) ||
-        b->ldb < (b->b_transposed ? b->k : b->m) || b->ldc < b->m)
+    mock_library l = {.what = MOCK_BATCH, .batch = *b};
+    if (b->n < 1 || b->m < 1 || b->k < 1 || b->count < 1 ||
+        b->lda < (b->a_transposed ? b->n : b->k) || b->ldb < (b->b_transposed ? b->k : b->m) ||
+        b->ldc < b->m)
         return REFUSED;
     return mock_push(*(void **)handle, &l) != 0 ? 3 : 0;
 }
@@ -151,7 +172,7 @@ int host_lt_plan_free(void *made)
 
 int host_lt_run(void *handle, void *made, const lt_operands *o, void *stream)
 {
-    mock_library l = { .what = MOCK_LINEAR, .shape = *(const lt_shape *)made, .operands = *o };
+    mock_library l = {.what = MOCK_LINEAR, .shape = *(const lt_shape *)made, .operands = *o};
     if (handle == NULL || o->x == NULL || o->w == NULL || o->y == NULL || o->workspace == NULL ||
         (l.shape.bias && o->bias == NULL) || (l.shape.residual && o->residual == NULL))
         return REFUSED;
@@ -178,11 +199,15 @@ static size_t size_of(int type)
     switch (type) {
     case DNN_TYPE_HANDLE:
     case DNN_TYPE_VOID_PTR:
-    case DNN_TYPE_BACKEND_DESCRIPTOR: return sizeof(void *);
-    case DNN_TYPE_INT64: return sizeof(int64_t);
+    case DNN_TYPE_BACKEND_DESCRIPTOR:
+        return sizeof(void *);
+    case DNN_TYPE_INT64:
+        return sizeof(int64_t);
     case DNN_TYPE_BOOLEAN:
-    case DNN_TYPE_CHAR: return 1;
-    default: return sizeof(int);
+    case DNN_TYPE_CHAR:
+        return 1;
+    default:
+        return sizeof(int);
     }
 }
 
@@ -226,7 +251,7 @@ int host_dnn_set(void *p, int name, int type, int64_t n, const void *v)
     descriptor *d = p;
     attribute *a = &d->of[d->n];
     if (d->finalised || d->n == ATTRIBUTES || n < 1) return BAD;
-    *a = (attribute){ name, type, n, malloc((size_t)n * size_of(type)) };
+    *a = (attribute){name, type, n, malloc((size_t)n * size_of(type))};
     if (a->v == NULL) return 4003;
     memcpy(a->v, v, (size_t)n * size_of(type));
     d->n++;
@@ -276,9 +301,15 @@ int host_dnn_get(void *p, int name, int type, int64_t room, int64_t *n, void *v)
     *n = 1;
     switch (name) {
     case DNN_ATTR_ENGINE_NUMERICAL_NOTE:
-    case DNN_ATTR_ENGINE_BEHAVIOR_NOTE: *n = 0; return 0;
-    case DNN_ATTR_ENGINE_GLOBAL_INDEX: *(int64_t *)v = 1; return 0;
-    case DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE: *(int64_t *)v = PLAN_WORKSPACE; return 0;
+    case DNN_ATTR_ENGINE_BEHAVIOR_NOTE:
+        *n = 0;
+        return 0;
+    case DNN_ATTR_ENGINE_GLOBAL_INDEX:
+        *(int64_t *)v = 1;
+        return 0;
+    case DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
+        *(int64_t *)v = PLAN_WORKSPACE;
+        return 0;
     case DNN_ATTR_ENGINECFG_ENGINE:
     case DNN_ATTR_ENGINEHEUR_RESULTS:
         if (room == 0) return 0;
@@ -286,7 +317,8 @@ int host_dnn_get(void *p, int name, int type, int64_t room, int64_t *n, void *v)
         out->operations = d->operations;
         out->finalised = 1;
         return 0;
-    default: return BAD;
+    default:
+        return BAD;
     }
 }
 
@@ -310,16 +342,18 @@ static int is_virtual(const descriptor *tensor)
 static int read_graph(const descriptor *operations, const descriptor *pack, mock_conv *c)
 {
     const descriptor *conv = part(operations, DNN_ATTR_OPERATIONGRAPH_OPS, 0), *x, *w, *how, *last;
-    if (conv == NULL || conv->type != DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR) return BAD;
+    if (conv == NULL || conv->type != DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
+        return BAD;
     x = part(conv, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, 0);
     w = part(conv, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, 0);
     last = part(conv, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, 0);
     how = part(conv, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, 0);
-    *c = (mock_conv){ .x = pointer(pack, x), .weights = pointer(pack, w),
-                      .type = (int)number(x, DNN_ATTR_TENSOR_DATA_TYPE, 0),
-                      .stride = (int)number(how, DNN_ATTR_CONVOLUTION_FILTER_STRIDES, 1),
-                      .pad = (int)number(how, DNN_ATTR_CONVOLUTION_PRE_PADDINGS, 1),
-                      .kernel = (int)number(w, DNN_ATTR_TENSOR_DIMENSIONS, 3) };
+    *c = (mock_conv){.x = pointer(pack, x),
+                     .weights = pointer(pack, w),
+                     .type = (int)number(x, DNN_ATTR_TENSOR_DATA_TYPE, 0),
+                     .stride = (int)number(how, DNN_ATTR_CONVOLUTION_FILTER_STRIDES, 1),
+                     .pad = (int)number(how, DNN_ATTR_CONVOLUTION_PRE_PADDINGS, 1),
+                     .kernel = (int)number(w, DNN_ATTR_TENSOR_DIMENSIONS, 3)};
     c->n = (int)number(x, DNN_ATTR_TENSOR_DIMENSIONS, 0);
     c->c = (int)number(x, DNN_ATTR_TENSOR_DIMENSIONS, 1);
     c->h = (int)number(x, DNN_ATTR_TENSOR_DIMENSIONS, 2);
@@ -328,10 +362,12 @@ static int read_graph(const descriptor *operations, const descriptor *pack, mock
     for (int64_t i = 1;; i++) {
         const descriptor *op = part(operations, DNN_ATTR_OPERATIONGRAPH_OPS, i), *b;
         if (op == NULL) break;
-        if (part(op, DNN_ATTR_OPERATION_POINTWISE_XDESC, 0) != last || !is_virtual(last)) return BAD;
+        if (part(op, DNN_ATTR_OPERATION_POINTWISE_XDESC, 0) != last || !is_virtual(last))
+            return BAD;
         b = part(op, DNN_ATTR_OPERATION_POINTWISE_BDESC, 0);
         if (b == NULL) c->relu = 1;
-        else if (number(b, DNN_ATTR_TENSOR_DIMENSIONS, 0) == 1 && number(b, DNN_ATTR_TENSOR_DIMENSIONS, 2) == 1 &&
+        else if (number(b, DNN_ATTR_TENSOR_DIMENSIONS, 0) == 1 &&
+                 number(b, DNN_ATTR_TENSOR_DIMENSIONS, 2) == 1 &&
                  number(b, DNN_ATTR_TENSOR_UNIQUE_ID, 0) == 4)
             c->bias = pointer(pack, b);
         else c->residual = pointer(pack, b);
@@ -341,32 +377,26 @@ static int read_graph(const descriptor *operations, const descriptor *pack, mock
     c->oh = (int)number(last, DNN_ATTR_TENSOR_DIMENSIONS, 2);
     c->ow = (int)number(last, DNN_ATTR_TENSOR_DIMENSIONS, 3);
     c->y = pointer(pack, last);
-    return is_virtual(last) || c->x == NULL || c->weights == NULL || c->y == NULL || c->bias == NULL ? BAD : 0;
+    return is_virtual(last) || c->x == NULL || c->weights == NULL || c->y == NULL || c->bias == NULL
+               ? BAD
+               : 0;
 }
 
 int host_dnn_execute(void *handle, void *p, void *pack)
 {
     const descriptor *ready = p, *config = part(ready, DNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
     const attribute *workspace = find(pack, DNN_ATTR_VARIANT_PACK_WORKSPACE);
-    mock_library l = { .what = MOCK_CONV };
-    if (!ready->finalised || !((descriptor *)pack)->finalised || config == NULL || workspace == NULL ||
-        read_graph(config->operations, pack, &l.conv) != 0)
+    mock_library l = {.what = MOCK_CONV};
+    if (!ready->finalised || !((descriptor *)pack)->finalised || config == NULL ||
+        workspace == NULL || read_graph(config->operations, pack, &l.conv) != 0)
         return BAD;
     l.conv.workspace = *(void **)(void *)workspace->v;
     if (l.conv.workspace == NULL) return BAD;
     return mock_push(*(void **)handle, &l) != 0 ? 4003 : 0;
 }
 
-static float *as_floats(const void *p, size_t n, element e)
-{
-    float *v = malloc(n * sizeof *v);
-    if (v == NULL) abort(); /* a device does not run out of memory while it computes */
-    for (size_t i = 0; i < n; i++)
-        v[i] = load(p, i, e);
-    return v;
-}
-
-static double conv_at(const mock_conv *c, const float *x_all, const float *w_all, int n, int o, int y, int x)
+static double conv_at(const mock_conv *c, const float *x_all, const float *w_all, int n, int o,
+                      int y, int x)
 {
     int per = c->c / c->groups, first = o / (c->k / c->groups) * per;
     double sum = 0;
@@ -375,7 +405,10 @@ static double conv_at(const mock_conv *c, const float *x_all, const float *w_all
             int iy = y * c->stride + ky - c->pad, ix = x * c->stride + kx - c->pad;
             const float *v, *w = w_all + ((o * c->kernel + ky) * c->kernel + kx) * per;
             if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
-            v = x_all + (((size_t)n * (size_t)c->h + (size_t)iy) * (size_t)c->w + (size_t)ix) * (size_t)c->c + first;
+            v = x_all +
+                (((size_t)n * (size_t)c->h + (size_t)iy) * (size_t)c->w + (size_t)ix) *
+                    (size_t)c->c +
+                first;
             for (int i = 0; i < per; i++)
                 sum += (double)v[i] * (double)w[i];
         }
@@ -384,17 +417,21 @@ static double conv_at(const mock_conv *c, const float *x_all, const float *w_all
 
 static void run_conv(const mock_conv *c)
 {
-    element e = c->type == DNN_DATA_HALF ? ELEMENT_F16 : c->type == DNN_DATA_BFLOAT16 ? ELEMENT_BF16 : ELEMENT_F32;
+    element e = c->type == DNN_DATA_HALF       ? ELEMENT_F16
+                : c->type == DNN_DATA_BFLOAT16 ? ELEMENT_BF16
+                                               : ELEMENT_F32;
     size_t area = (size_t)(c->oh * c->ow), rows = (size_t)c->n * area;
     float *x = as_floats(c->x, (size_t)c->n * (size_t)(c->h * c->w) * (size_t)c->c, e);
-    float *w = as_floats(c->weights, (size_t)c->k * (size_t)(c->kernel * c->kernel) * (size_t)(c->c / c->groups), e);
+    float *w = as_floats(
+        c->weights, (size_t)c->k * (size_t)(c->kernel * c->kernel) * (size_t)(c->c / c->groups), e);
     memset(c->workspace, 0x7f, PLAN_WORKSPACE); /* nobody keeps anything there */
 #pragma omp parallel for
     for (size_t r = 0; r < rows; r++)
         for (int o = 0; o < c->k; o++) {
             size_t at = r * (size_t)c->k + (size_t)o, pixel = r % area;
-            double v = conv_at(c, x, w, (int)(r / area), o, (int)pixel / c->ow, (int)pixel % c->ow) +
-                       (double)load(c->bias, (size_t)o, e);
+            double v =
+                conv_at(c, x, w, (int)(r / area), o, (int)pixel / c->ow, (int)pixel % c->ow) +
+                (double)load(c->bias, (size_t)o, e);
             if (c->residual != NULL) v += (double)load(c->residual, at, e);
             store(c->y, at, e, c->relu && v < 0 ? 0 : v);
         }
@@ -405,9 +442,17 @@ static void run_conv(const mock_conv *c)
 void mock_library_run(const mock_library *l)
 {
     switch (l->what) {
-    case MOCK_BATCH: run_batch(&l->batch); break;
-    case MOCK_LINEAR: run_linear(&l->shape, &l->operands); break;
-    case MOCK_CONV: run_conv(&l->conv); break;
-    case MOCK_LINALG: mock_linalg_run(&l->linalg); break;
+    case MOCK_BATCH:
+        run_batch(&l->batch);
+        break;
+    case MOCK_LINEAR:
+        run_linear(&l->shape, &l->operands);
+        break;
+    case MOCK_CONV:
+        run_conv(&l->conv);
+        break;
+    case MOCK_LINALG:
+        mock_linalg_run(&l->linalg);
+        break;
     }
 }

@@ -57,7 +57,6 @@ int host_dnn_get(void *descriptor, int attribute, int type, int64_t room, int64_
 int host_dnn_finalise(void *descriptor);
 int host_dnn_execute(void *handle, void *plan, void *pack);
 
-void mock_made(int difference);                     /* counts things that must be given back */
-
+void mock_made(int difference); /* counts things that must be given back */
 
 #endif

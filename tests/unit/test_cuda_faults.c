@@ -502,6 +502,18 @@ static void the_description_names_versions_and_devices(void **state)
     assert_int_equal(said_count, 0);
 }
 
+static void emulated_precision_is_refused(void **state)
+{
+    cuda_backend *be = NULL;
+    (void)state;
+    setenv("CUBLAS_EMULATE_SINGLE_PRECISION", "1", 1);
+    assert_int_equal(plugin->open(&be, 0), ERR_ENV);
+    assert_string_equal(said, "CUBLAS_EMULATE_SINGLE_PRECISION=1 changes results unseen; unset it and choose with -p");
+    unsetenv("CUBLAS_EMULATE_SINGLE_PRECISION");
+    assert_int_equal(plugin->open(&be, 0), 0);
+    plugin->close(&be);
+}
+
 static void another_build_is_refused(void **state)
 {
     (void)state;
@@ -525,6 +537,7 @@ int main(void)
         cmocka_unit_test_setup(a_wrong_bit_is_found_at_the_start, setup),
         cmocka_unit_test_setup(malformed_calls_are_refused, setup),
         cmocka_unit_test_setup(the_description_names_versions_and_devices, setup),
+        cmocka_unit_test_setup(emulated_precision_is_refused, setup),
         cmocka_unit_test_setup(another_build_is_refused, setup),
     };
     omp_set_num_threads(1); /* thousands of runs of a few operations */

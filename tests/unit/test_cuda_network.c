@@ -128,15 +128,15 @@ typedef struct recipe {
     const char *name;
     void (*build)(graph *g, const model *m, int classes);
     int side;
-    const char *tap;      /* whole, and reduced by mean, sum and max */
-    const char *model;    /* or one of models[] */
+    const char *tap;   /* whole, and reduced by mean, sum and max */
+    const char *model; /* or one of models[] */
 } recipe;
 
 static const recipe recipes[] = {
-    { "residual", residual, 37, "sum", NULL }, { "mixed", mixed, 22, "concat", NULL },
-    { "vit", vit, 32, "blocks.0", NULL },      { "swin", swin, 32, "stage.1", NULL },
-    { "t2t", t2t, 32, "attention", NULL },     { "demo", NULL, 0, NULL, "demo" },
-    { "resnet20", NULL, 0, NULL, "resnet20" },
+    {"residual", residual, 37, "sum", NULL}, {"mixed", mixed, 22, "concat", NULL},
+    {"vit", vit, 32, "blocks.0", NULL},      {"swin", swin, 32, "stage.1", NULL},
+    {"t2t", t2t, 32, "attention", NULL},     {"demo", NULL, 0, NULL, "demo"},
+    {"resnet20", NULL, 0, NULL, "resnet20"},
 };
 
 /* ---- running them ------------------------------------------------------------------------------ */
@@ -149,18 +149,18 @@ typedef struct fixture {
     plan_request requests[OUTPUTS];
     size_t n_requests, values; /* of an input */
     float *x, *truth[OUTPUTS];
-    size_t count[OUTPUTS];     /* of an image's output */
+    size_t count[OUTPUTS]; /* of an image's output */
 } fixture;
 
 static void add(fixture *f, const char *name, int at, reduction how)
 {
-    f->requests[f->n_requests++] = (plan_request){ name, at, how };
+    f->requests[f->n_requests++] = (plan_request){name, at, how};
 }
 
-static void run_on(const fixture *f, const backend_def *be, precision p, size_t batch, size_t n, float **out,
-                   char about[192])
+static void run_on(const fixture *f, const backend_def *be, precision p, size_t batch, size_t n,
+                   float **out, char about[192])
 {
-    const backend_options o = { .threads = 2, .batch = batch, .prep = &f->prep, .precision = p };
+    const backend_options o = {.threads = 2, .batch = batch, .prep = &f->prep, .precision = p};
     plan *own = NULL;
     void *net = NULL;
     must(plan_build(&own, f->g, f->w, f->requests, f->n_requests, 1));
@@ -171,7 +171,7 @@ static void run_on(const fixture *f, const backend_def *be, precision p, size_t 
         float *part[OUTPUTS];
         for (size_t i = 0; i < f->n_requests; i++)
             part[i] = out[i] + at * f->count[i];
-        must(be->forward(net, &(batch_input){ .values = f->x + at * f->values }, take, part));
+        must(be->forward(net, &(batch_input){.values = f->x + at * f->values}, take, part));
     }
     be->close(&net);
     plan_free(&own);
@@ -200,10 +200,18 @@ static void set_up(fixture *f, const recipe *r)
     const model *known = r->model != NULL ? model_find(r->model) : NULL;
     memset(f, 0, sizeof *f);
     f->m = known != NULL ? *known
-                         : (model){ .name = "test", .about = "", .paper = "", .layouts = "test", .build = r->build,
-                                    .classifier = "fc", .classes = 5, .prep = { .side = r->side } };
-    f->prep = (prep){ .out_h = f->m.prep.side, .out_w = f->m.prep.side, .mean = { 0.5f, 0.4f, 0.3f },
-                      .std = { 0.2f, 0.25f, 0.3f } };
+                         : (model){.name = "test",
+                                   .about = "",
+                                   .paper = "",
+                                   .layouts = "test",
+                                   .build = r->build,
+                                   .classifier = "fc",
+                                   .classes = 5,
+                                   .prep = {.side = r->side}};
+    f->prep = (prep){.out_h = f->m.prep.side,
+                     .out_w = f->m.prep.side,
+                     .mean = {0.5f, 0.4f, 0.3f},
+                     .std = {0.2f, 0.25f, 0.3f}};
     f->values = (size_t)(3 * f->m.prep.side * f->m.prep.side);
     assert_true(fd >= 0);
     must(model_build(&f->g, &f->m, f->m.classes));
@@ -254,9 +262,11 @@ static double relative_l2(const float *a, const float *b, size_t n)
 
 /* Relative L2 to the reference.  f32: a few layers that add in other orders; bf16 and f16 round every
  * map to 8 and 11 bits, TF32 the factors of products to 11. */
-static const double tolerance[] = { [PRECISION_FP32] = 1e-5, [PRECISION_TF32] = 5e-3, [PRECISION_BF16] = 4e-2,
-                                    [PRECISION_FP16] = 5e-3 };
-static const char *const precisions[] = { "fp32", "tf32", "bf16", "fp16" };
+static const double tolerance[] = {[PRECISION_FP32] = 1e-5,
+                                   [PRECISION_TF32] = 5e-3,
+                                   [PRECISION_BF16] = 4e-2,
+                                   [PRECISION_FP16] = 5e-3};
+static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16"};
 
 static void every_precision(void **state)
 {
@@ -270,7 +280,9 @@ static void every_precision(void **state)
         run_on(&f, &backend_cuda, (precision)p, BATCH, BATCH, out, about);
         for (size_t i = 0; i < f.n_requests; i++) {
             double off = relative_l2(out[i], f.truth[i], f.count[i] * BATCH);
-            if (!(off <= tolerance[p])) fail_msg("%s %s: %s is off by %.2e", r->name, precisions[p], f.requests[i].name, off);
+            if (!(off <= tolerance[p]))
+                fail_msg("%s %s: %s is off by %.2e", r->name, precisions[p], f.requests[i].name,
+                         off);
             worst = fmax(worst, off);
         }
         if (p == PRECISION_FP32) print_message("# %s\n", about);
@@ -286,7 +298,8 @@ static void neighbours_do_not_matter(void **state)
     const recipe *r = *state;
     fixture f;
     float **all, **alone;
-    const backend_options o = { .threads = 2, .batch = BATCH, .prep = NULL, .precision = PRECISION_FP32 };
+    const backend_options o = {
+        .threads = 2, .batch = BATCH, .prep = NULL, .precision = PRECISION_FP32};
     backend_options with = o;
     plan *own = NULL;
     void *net = NULL;
@@ -296,9 +309,9 @@ static void neighbours_do_not_matter(void **state)
     with.prep = &f.prep;
     must(plan_build(&own, f.g, f.w, f.requests, f.n_requests, 1));
     must(backend_cuda.open(&net, own, &with));
-    must(backend_cuda.forward(net, &(batch_input){ .values = f.x }, BATCH, all));
+    must(backend_cuda.forward(net, &(batch_input){.values = f.x}, BATCH, all));
     for (size_t at = 0; at < BATCH; at++) {
-        must(backend_cuda.forward(net, &(batch_input){ .values = f.x + at * f.values }, 1, alone));
+        must(backend_cuda.forward(net, &(batch_input){.values = f.x + at * f.values}, 1, alone));
         for (size_t i = 0; i < f.n_requests; i++)
             assert_memory_equal(alone[i], all[i] + at * f.count[i], f.count[i] * sizeof(float));
     }
@@ -317,7 +330,7 @@ static void batches_of_bytes_overlap(void **state)
     size_t pixels, batches = 5;
     uint8_t *rgb;
     float **one, **other, table[3][256];
-    backend_options o = { .threads = 2, .batch = BATCH };
+    backend_options o = {.threads = 2, .batch = BATCH};
     plan *own = NULL;
     void *net = NULL;
     set_up(&f, r);
@@ -332,25 +345,75 @@ static void batches_of_bytes_overlap(void **state)
     must(plan_build(&own, f.g, f.w, f.requests, f.n_requests, 1));
     must(backend_cuda.open(&net, own, &o));
     assert_int_equal(backend_cuda.depth(net), 2);
-    must(backend_cuda.submit(net, &(batch_input){ .rgb = rgb }, BATCH));
+    must(backend_cuda.submit(net, &(batch_input){.rgb = rgb}, BATCH));
     for (size_t b = 0; b < batches; b++) {
         size_t next = b + 1 < batches ? b + 1 : 0;
-        must(backend_cuda.submit(net, &(batch_input){ .rgb = rgb + next * BATCH * f.values }, next == 0 ? 2 : BATCH));
+        must(backend_cuda.submit(net, &(batch_input){.rgb = rgb + next * BATCH * f.values},
+                                 next == 0 ? 2 : BATCH));
         must(backend_cuda.wait(net, one));
         for (size_t i = 0; i < BATCH; i++)
             for (size_t k = 0; k < f.values; k++)
-                f.x[i * f.values + k] = table[k / pixels][rgb[(b * BATCH + i) * f.values + k % pixels * 3 + k / pixels]];
+                f.x[i * f.values + k] =
+                    table[k / pixels]
+                         [rgb[(b * BATCH + i) * f.values + k % pixels * 3 + k / pixels]];
         must(backend_cuda.wait(net, other));
-        must(backend_cuda.forward(net, &(batch_input){ .values = f.x }, BATCH, other));
+        must(backend_cuda.forward(net, &(batch_input){.values = f.x}, BATCH, other));
         for (size_t i = 0; i < f.n_requests; i++)
             assert_memory_equal(one[i], other[i], f.count[i] * BATCH * sizeof(float));
-        if (next > 0) must(backend_cuda.submit(net, &(batch_input){ .rgb = rgb + next * BATCH * f.values }, BATCH));
+        if (next > 0)
+            must(backend_cuda.submit(net, &(batch_input){.rgb = rgb + next * BATCH * f.values},
+                                     BATCH));
     }
     backend_cuda.close(&net);
     plan_free(&own);
     free(rgb);
     free_outputs(one);
     free_outputs(other);
+    tear_down(&f);
+}
+
+static size_t lines_of(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    size_t n = 0;
+    int c;
+    assert_non_null(f);
+    while ((c = fgetc(f)) != EOF)
+        n += c == '\n';
+    fclose(f);
+    return n;
+}
+
+/* Engines chosen by time are written down, and taken from there the next time. */
+static void chosen_engines_are_remembered(void **state)
+{
+    const recipe *r = *state;
+    char file[] = "/tmp/outpost-tune-XXXXXX", about[192];
+    int fd = mkstemp(file);
+    size_t first;
+    fixture f;
+    float **one, **two;
+    assert_true(fd >= 0);
+    set_up(&f, r);
+    one = new_outputs(&f);
+    two = new_outputs(&f);
+    setenv("OUTPOST_CUDNN_TUNE", file, 1);
+    run_on(&f, &backend_cuda, PRECISION_FP32, BATCH, BATCH, one, about);
+    assert_non_null(strstr(about, " tuned"));
+    first = lines_of(file);
+    assert_int_equal(first, 4); /* of the network's four convolutions */
+    run_on(&f, &backend_cuda, PRECISION_FP32, BATCH, BATCH, two, NULL);
+    assert_int_equal(lines_of(file), first);
+    for (size_t i = 0; i < f.n_requests; i++) {
+        assert_memory_equal(one[i], two[i], f.count[i] * BATCH * sizeof(float));
+        assert_true(relative_l2(one[i], f.truth[i], f.count[i] * BATCH) <=
+                    tolerance[PRECISION_FP32]);
+    }
+    unsetenv("OUTPOST_CUDNN_TUNE");
+    close(fd);
+    unlink(file);
+    free_outputs(one);
+    free_outputs(two);
     tear_down(&f);
 }
 
@@ -371,20 +434,27 @@ static int use_plugin(void)
 int main(void)
 {
     enum { RECIPES = sizeof recipes / sizeof *recipes };
-    struct CMUnitTest tests[RECIPES + 3];
+    struct CMUnitTest tests[RECIPES + 4];
     static char names[RECIPES][64];
     size_t n = 0;
     if (use_plugin() != 0) return 1;
     for (size_t i = 0; i < RECIPES; i++) {
         snprintf(names[i], sizeof names[i], "%s in every precision", recipes[i].name);
-        tests[n++] = (struct CMUnitTest){ .name = names[i], .test_func = every_precision,
-                                          .initial_state = (void *)(uintptr_t)&recipes[i] };
+        tests[n++] = (struct CMUnitTest){.name = names[i],
+                                         .test_func = every_precision,
+                                         .initial_state = (void *)(uintptr_t)&recipes[i]};
     }
-    tests[n++] = (struct CMUnitTest){ .name = "neighbours do not matter: residual", .test_func = neighbours_do_not_matter,
-                                      .initial_state = (void *)(uintptr_t)&recipes[0] };
-    tests[n++] = (struct CMUnitTest){ .name = "neighbours do not matter: swin", .test_func = neighbours_do_not_matter,
-                                      .initial_state = (void *)(uintptr_t)&recipes[3] };
-    tests[n++] = (struct CMUnitTest){ .name = "batches of bytes overlap", .test_func = batches_of_bytes_overlap,
-                                      .initial_state = (void *)(uintptr_t)&recipes[0] };
+    tests[n++] = (struct CMUnitTest){.name = "neighbours do not matter: residual",
+                                     .test_func = neighbours_do_not_matter,
+                                     .initial_state = (void *)(uintptr_t)&recipes[0]};
+    tests[n++] = (struct CMUnitTest){.name = "neighbours do not matter: swin",
+                                     .test_func = neighbours_do_not_matter,
+                                     .initial_state = (void *)(uintptr_t)&recipes[3]};
+    tests[n++] = (struct CMUnitTest){.name = "batches of bytes overlap",
+                                     .test_func = batches_of_bytes_overlap,
+                                     .initial_state = (void *)(uintptr_t)&recipes[0]};
+    tests[n++] = (struct CMUnitTest){.name = "chosen engines are remembered",
+                                     .test_func = chosen_engines_are_remembered,
+                                     .initial_state = (void *)(uintptr_t)&recipes[0]};
     return _cmocka_run_group_tests("cuda network", tests, n, NULL, NULL);
 }

@@ -30,23 +30,28 @@ typedef struct device {
 } device;
 
 static const device devices[] = {
-    { "T4", 750, 40, 65536, 4194304, 65536, 1024, 16, 0 },
-    { "A100", 800, 108, 166912, 41943040, 65536, 2048, 32, 1 },
-    { "H200", 900, 132, 232448, 62914560, 65536, 2048, 32, 1 },
+    {"T4", 750, 40, 65536, 4194304, 65536, 1024, 16, 0},
+    {"A100", 800, 108, 166912, 41943040, 65536, 2048, 32, 1},
+    {"H200", 900, 132, 232448, 62914560, 65536, 2048, 32, 1},
 };
 
 static void describe(const device *d, char *text, size_t room)
 {
-    snprintf(text, room,
-             "{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":%d,"
-             "\"multiProcessorCount\":%d,\"warpSize\":32,\"maxSharedMemoryPerBlock\":49152,"
-             "\"maxSharedMemoryPerBlockOptin\":%d,\"reservedSharedMemoryPerBlock\":%d,\"maxRegistersPerSM\":%d,"
-             "\"maxCtasPerSM\":%d,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":%d,\"pciDeviceId\":0,"
-             "\"isTccDriver\":0,\"supportCoopLaunch\":1,\"smClockRateKHz\":1500000,\"memClockRateKHz\":2000000,"
-             "\"l2CacheSize\":%d,\"deviceName\":\"%s\",\"deviceVer\":%d,\"driverVer\":13000,\"cudaDeviceId\":0,"
-             "\"totalGlobalMem\":16000000000}",
-             d->registers, d->processors, d->shared, d->version == 750 ? 0 : 1024, d->registers, d->blocks,
-             d->threads, d->l2, d->name, d->version);
+    snprintf(
+        text, room,
+        "{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],"
+        "\"regsPerBlock\":%d,"
+        "\"multiProcessorCount\":%d,\"warpSize\":32,\"maxSharedMemoryPerBlock\":49152,"
+        "\"maxSharedMemoryPerBlockOptin\":%d,\"reservedSharedMemoryPerBlock\":%d,"
+        "\"maxRegistersPerSM\":%d,"
+        "\"maxCtasPerSM\":%d,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":%d,\"pciDeviceId\":0,"
+        "\"isTccDriver\":0,\"supportCoopLaunch\":1,\"smClockRateKHz\":1500000,\"memClockRateKHz\":"
+        "2000000,"
+        "\"l2CacheSize\":%d,\"deviceName\":\"%s\",\"deviceVer\":%d,\"driverVer\":13000,"
+        "\"cudaDeviceId\":0,"
+        "\"totalGlobalMem\":16000000000}",
+        d->registers, d->processors, d->shared, d->version == 750 ? 0 : 1024, d->registers,
+        d->blocks, d->threads, d->l2, d->name, d->version);
 }
 
 /* The sole consumer of node i, -1: none or several. */
@@ -95,7 +100,7 @@ static void collect(const model *m)
         shape x;
         if (v->op != OP_conv) continue;
         x = graph_node(g, v->in[0])->out;
-        if (x.h * x.w == 1) continue;                  /* of a vector: a product */
+        if (x.h * x.w == 1) continue;                    /* of a vector: a product */
         if (v->groups == x.c && v->groups > 1) continue; /* depth-wise: a kernel of ours */
         memset(&key, 0, sizeof key);
         key.n = BATCH;
@@ -123,7 +128,6 @@ static int setup(void **state)
     print_message("# %zu networks' convolutions, %zu different\n", n_seen, n_keys);
     return 0;
 }
-
 
 typedef struct tally {
     int runs, split, slow, none;
@@ -157,24 +161,25 @@ static void one(const dnn_target *t, const device *d, conv_key key, precision p,
 
 static void every_convolution_has_a_plan(void **state)
 {
-    static const char *const names[] = { "fp32", "tf32", "bf16", "fp16" };
+    static const char *const names[] = {"fp32", "tf32", "bf16", "fp16"};
     size_t step = getenv("OUTPOST_LONG") != NULL ? 1 : n_keys / 40 + 1;
     int failures = 0;
     (void)state;
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         for (int p = PRECISION_FP32; p <= PRECISION_FP16; p++) {
             const device *d = &devices[i];
-            dnn_list list = { .n = 0 };
-            dnn_target t = { .handle = NULL };
+            dnn_list list = {.n = 0};
+            dnn_target t = {.handle = NULL};
             char json[1024];
-            tally sum = { 0 };
+            tally sum = {0};
             if (!d->has_bf16 && (p == PRECISION_BF16 || p == PRECISION_TF32)) continue;
             describe(d, json, sizeof json);
             if (dnn_device(&list, json, &t.properties) < 0) fail_msg("%s", err_text());
             for (size_t k = 0; k < n_keys; k += step)
                 one(&t, d, keys[k], (precision)p, &sum);
-            print_message("# %s %s: %d shapes, %d split, %d by the generic engine, %d without a plan\n", d->name,
-                          names[p], sum.runs, sum.split, sum.slow, sum.none);
+            print_message(
+                "# %s %s: %d shapes, %d split, %d by the generic engine, %d without a plan\n",
+                d->name, names[p], sum.runs, sum.split, sum.slow, sum.none);
             failures += sum.none;
             dnn_list_free(&list);
         }
@@ -184,10 +189,20 @@ static void every_convolution_has_a_plan(void **state)
 /* The filter matters: without it the first engine of an exact convolution on H200 uses tensor cores. */
 static void exact_is_another_engine_than_tf32(void **state)
 {
-    const conv_key key = { .n = BATCH, .c = 64, .h = 56, .w = 56, .k = 64, .oh = 56, .ow = 56, .kernel = 3,
-                           .stride = 1, .pad = 1, .groups = 1, .act = ACT_RELU };
-    dnn_list list = { .n = 0 };
-    dnn_target t = { .handle = NULL };
+    const conv_key key = {.n = BATCH,
+                          .c = 64,
+                          .h = 56,
+                          .w = 56,
+                          .k = 64,
+                          .oh = 56,
+                          .ow = 56,
+                          .kernel = 3,
+                          .stride = 1,
+                          .pad = 1,
+                          .groups = 1,
+                          .act = ACT_RELU};
+    dnn_list list = {.n = 0};
+    dnn_target t = {.handle = NULL};
     conv_graph *exact = NULL, *fast = NULL;
     conv_key tf32 = key;
     char json[1024];

@@ -535,17 +535,19 @@ static void malformed_arguments_are_named(void **state)
     REFUSED(maxpool_fwd, a.flags = KF_CEIL | KF_ZERO_PAD, "a border of zeros and sizes that round up");
     REFUSED(token_fwd, a.x_at = 16, "no such token");
     REFUSED(pad_crop_fwd, a.oh = 0, "empty output");
-    REFUSED(unfold_fwd, a.y_c = 3, "channels leave the output");
     REFUSED(layernorm_fwd, a.c = 2, "rows narrower than their channels");
     REFUSED(layernorm_fwd, a.x_c = a.y_c = 8193, "rows beyond 8192 channels");
     REFUSED(groupnorm_fwd, a.groups = 2, "groups do not divide the channels");
     REFUSED(softmax_fwd, a.scale = 0, "scale is zero");
     REFUSED(softmax_fwd, a.window = 1, "rows are not a window's");
+    REFUSED(softmax_fwd, a.window = 2; a.shift = 1; a.w = a.c = 4; a.x_c = a.y_c = 0; a.x[1] = NULL,
+            "shift without a bias table");
     REFUSED(split_heads_fwd, a.groups = 2, "heads do not divide the channels");
     REFUSED(split_heads_fwd, a.window = 3, "windows do not divide the map");
     REFUSED(split_heads_fwd, a.window = 2; a.shift = 2, "shift outside the window");
     REFUSED(join_heads_fwd, a.shift = 1, "shift without windows");
     REFUSED(performer_out_fwd, a.groups = 65, "width or features outside 1..64");
+    assert_string_equal(kernel_problem(KERNEL_unfold_fwd, &good), "channels leave the output");
     assert_string_equal(kernel_problem(KERNEL_performer_join_fwd, &good), "sums are not a map");
     a = good;
     a.w = 1;

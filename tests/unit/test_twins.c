@@ -572,7 +572,9 @@ int main(int argc, char **argv)
     struct CMUnitTest tests[KERNEL_COUNT];
     static int numbers[KERNEL_COUNT];
     int failed;
-    emulated = argc == 2 && strcmp(argv[1], "--emulated") == 0;
+    char *only = argc > 1 && argv[argc - 1][0] != '-' ? argv[argc - 1] : NULL; /* "softmax_fwd" */
+    emulated = argc > 1 && strcmp(argv[1], "--emulated") == 0;
+    if (only != NULL) cmocka_set_test_filter(only);
     if (emulated) use_plugin("/emu");
     else if (getenv("OUTPOST_PLUGIN_DIR") == NULL) use_plugin("");
     if (plugin_load(&plugin) < 0 || plugin->open(&be, 0) < 0) {
@@ -583,7 +585,7 @@ int main(int argc, char **argv)
         printf(emulated ? "1..0 # SKIP %s\n" : "# %s\n", err_text());
         fflush(stdout);
         if (emulated) return 0;
-        execl("/proc/self/exe", "test_twins", "--emulated", (char *)NULL);
+        execl("/proc/self/exe", "test_twins", "--emulated", only, (char *)NULL);
         return 1;
     }
     for (int i = 0; i < KERNEL_COUNT; i++) {
