@@ -184,7 +184,7 @@ fuzz: $(BUILD)/demo-images ## libFuzzer over every reader of untrusted bytes; SE
 GPU_TESTS := $(addprefix $(BUILD)/unit/,test_twins test_plugin test_cuda_network test_nets)
 GPU_PARTS := $(PROGRAMS) $(PLUGIN) $(GPU_TESTS) $(BUILD)/tools/hash_weights $(BUILD)/demo-images
 check-gpu: $(GPU_PARTS) ## every kernel, operator and network on the GPU; NETS="..." PRECISIONS="..."
-	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run memcheck racecheck
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run score memcheck racecheck
 bench-gpu: $(GPU_PARTS) ## images/s of networks on the GPU, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
 	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers
 gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and run.sh
