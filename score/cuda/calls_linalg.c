@@ -1,5 +1,5 @@
-/* The real table.  Row-major [r,c] is what the libraries call a column-major matrix of c rows: a row-major
- * product a b' is their (b')' ... read with the factors exchanged, and "lower" is their "upper". */
+/* The real table.  A row-major [r,c] is the libraries' column-major matrix of c rows, its transpose: a
+ * product is asked for with its factors exchanged, and what is "lower" here is "upper" there. */
 #include "score/cuda/calls_linalg.h"
 
 #include <cublas_v2.h>
@@ -38,16 +38,26 @@ static cusolverStatus_t new_solver(void **out)
 static cusolverStatus_t real_eigen_room(void *handle, size_t n, double *a, double *w, size_t *device,
                                         size_t *host)
 {
-    return cusolverDnXsyevd_bufferSize(handle, NULL, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
-                                       (int64_t)n, CUDA_R_64F, a, (int64_t)n, CUDA_R_64F, w, CUDA_R_64F,
-                                       device, host);
+    cusolverDnParams_t params = NULL;
+    cusolverStatus_t status = cusolverDnCreateParams(&params);
+    if (status != CUSOLVER_STATUS_SUCCESS) return status;
+    status = cusolverDnXsyevd_bufferSize(handle, params, CUSOLVER_EIG_MODE_VECTOR,
+                                         CUBLAS_FILL_MODE_UPPER, (int64_t)n, CUDA_R_64F, a, (int64_t)n,
+                                         CUDA_R_64F, w, CUDA_R_64F, device, host);
+    (void)cusolverDnDestroyParams(params);
+    return status;
 }
 
 static cusolverStatus_t real_eigen(void *handle, const la_eigen *e)
 {
-    return cusolverDnXsyevd(handle, NULL, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER, (int64_t)e->n,
-                            CUDA_R_64F, e->a, (int64_t)e->n, CUDA_R_64F, e->w, CUDA_R_64F, e->device,
-                            e->device_bytes, e->host, e->host_bytes, e->info);
+    cusolverDnParams_t params = NULL;
+    cusolverStatus_t status = cusolverDnCreateParams(&params);
+    if (status != CUSOLVER_STATUS_SUCCESS) return status;
+    status = cusolverDnXsyevd(handle, params, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
+                              (int64_t)e->n, CUDA_R_64F, e->a, (int64_t)e->n, CUDA_R_64F, e->w, CUDA_R_64F,
+                              e->device, e->device_bytes, e->host, e->host_bytes, e->info);
+    (void)cusolverDnDestroyParams(params);
+    return status;
 }
 
 #define CALL(library, name, parameters, arguments, real)                                           \

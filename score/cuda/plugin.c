@@ -136,6 +136,9 @@ static int open_device(linalg **out, int device, size_t memory)
     int rc = 0;
     linalg_device *la = NULL;
     linalg *base = NULL;
+    const char *emulated = getenv("CUBLAS_EMULATE_DOUBLE_PRECISION"); /* device_open refuses the others */
+    CHECK(emulated == NULL || emulated[0] == '\0', ERR_ENV,
+          "CUBLAS_EMULATE_DOUBLE_PRECISION=%s changes results unseen; unset it", emulated);
     TRY(mem_new(&la, 1, sizeof *la, "CUDA device"));
     base = &la->base;
     la->base.ops = &ops;

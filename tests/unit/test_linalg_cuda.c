@@ -363,6 +363,18 @@ static void every_call_failing_once_and_for_good(void **state)
         assert_true(calls[c] > 0); /* none of this part's calls was left out */
 }
 
+static void emulated_doubles_are_refused(void **state)
+{
+    linalg *la = NULL;
+    (void)state;
+    setenv("CUBLAS_EMULATE_DOUBLE_PRECISION", "1", 1);
+    assert_int_equal(plugin->open(&la, 0, 0), ERR_ENV);
+    unsetenv("CUBLAS_EMULATE_DOUBLE_PRECISION");
+    assert_null(la);
+    assert_string_equal(said, "CUBLAS_EMULATE_DOUBLE_PRECISION=1 changes results unseen; unset it");
+    assert_int_equal(mock_live(), 0);
+}
+
 static void another_abi_is_refused(void **state)
 {
     (void)state;
@@ -377,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup(far_rows_and_impossible_classes_are_infinite, setup),
         cmocka_unit_test_setup(memory_is_bounded, setup),
         cmocka_unit_test_setup(every_call_failing_once_and_for_good, setup),
+        cmocka_unit_test_setup(emulated_doubles_are_refused, setup),
         cmocka_unit_test_setup(another_abi_is_refused, setup),
     };
     omp_set_num_threads(1); /* small shapes, many runs */
