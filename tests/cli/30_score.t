@@ -80,15 +80,6 @@ if command -v python3 >/dev/null; then
 else
     count=$((count + 1)); echo "ok $count - # SKIP no python3"
 fi
-best=1000000
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    a=$(date +%s%N)
-    "$score" --version >/dev/null
-    b=$(date +%s%N)
-    us=$(((b - a) / 1000))
-    [ $us -lt $best ] && best=$us
-done
-[ $best -lt 20000 ]; ok $? "--version takes less than 20 ms ($best us, the best of 20)"
 refuse 2 "did you mean 'methods'" "a wrong command" method
 refuse 2 "did you mean --methods" "a wrong option" run --method gen
 refuse 2 "id is needed" "no ID set" run --ood far.npy
