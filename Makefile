@@ -75,7 +75,7 @@ all: $(PROGRAMS) $(PLUGIN) ## build extract, score and, with the toolkit, outpos
 
 $(BUILD)/extract: $(call obj,extract/main.c) $(BUILD)/libextract.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(EXTRACT_LIBS)
-$(BUILD)/score: $(call obj,score/main.c) $(BUILD)/libscore.a $(BUILD)/libcommon.a
+$(BUILD)/score: $(call obj,score/main.c extract/plugin.c) $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SCORE_LIBS)
 $(BUILD)/libcommon.a: $(COMMON_OBJ)
 $(BUILD)/libextract.a: $(EXTRACT_OBJ)
@@ -126,7 +126,7 @@ $(BUILD)/outpost-cuda.so: $(CUDA_OBJ) $(BUILD)/libcommon.a
 
 # --- tests ---------------------------------------------------------------------------------------
 # The CUDA backend over a device in host memory whose calls can be made to fail: no toolkit needed.
-MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls%,$(wildcard extract/cuda/*.c)))
+MOCK_OBJ := $(call obj,$(sort $(wildcard tests/mock/*.c)) $(filter-out extract/cuda/calls% score/cuda/calls%,$(CUDA_SRC)))
 $(BUILD)/libcudamock.a: $(MOCK_OBJ)
 $(BUILD)/mock/outpost-cuda.so: $(MOCK_OBJ) $(call obj,$(KERNEL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
@@ -141,6 +141,7 @@ $(BUILD)/emu/outpost-cuda.so: $(BUILD)/emu/mock.o $(filter-out %/mock/cuda.c.o,$
 	$(call say,LINK,$@)$(CC) -shared $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL -o $@ $^ -lm
 $(BUILD)/unit/test_twins: $(PLUGIN) $(if $(EMU_CXX),$(BUILD)/emu/outpost-cuda.so)
 $(BUILD)/unit/test_cuda_faults: $(BUILD)/libcudamock.a $(BUILD)/obj/tests/lib/hash_golden.c.o
+$(BUILD)/unit/test_linalg_cuda: $(BUILD)/libcudamock.a
 $(BUILD)/unit/test_plugin: $(BUILD)/mock/outpost-cuda.so $(PLUGIN)
 # With the toolkit only: cuDNN plans for devices that are not here.
 $(BUILD)/unit/test_cuda_plans: $(CUDA_OBJ)
@@ -183,7 +184,7 @@ fuzz: $(BUILD)/demo-images $(BUILD)/unit/test_jpeg_entropy ## libFuzzer over eve
 GPU_TESTS := $(addprefix $(BUILD)/unit/,test_twins test_plugin test_cuda_network test_nets)
 GPU_PARTS := $(PROGRAMS) $(PLUGIN) $(GPU_TESTS) $(BUILD)/tools/hash_weights $(BUILD)/demo-images
 check-gpu: $(GPU_PARTS) ## every kernel, operator and network on the GPU; NETS="..." PRECISIONS="..."
-	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run memcheck racecheck
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run score memcheck racecheck
 bench-gpu: $(GPU_PARTS) ## images/s of networks on the GPU, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
 	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers
 gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and run.sh

@@ -15,6 +15,7 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const cuda_plugin *loaded;
+static void *library;
 static char reason[PATH_MAX + 256]; /* why `loaded` is NULL */
 
 static int fail(int code, const char *text)
@@ -59,7 +60,7 @@ static int find(char path[PATH_MAX])
 static void load(void)
 {
     char path[PATH_MAX];
-    void *library, *symbol;
+    void *symbol;
     cuda_plugin_entry *entry;
     if (!find(path)) return;
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -92,6 +93,17 @@ int plugin_load(const cuda_plugin **out)
     *out = loaded;
 done:
     return rc;
+}
+
+void *plugin_symbol(const char *name)
+{
+    pthread_once(&once, load);
+    return loaded != NULL ? dlsym(library, name) : NULL;
+}
+
+const cuda_host *plugin_host(void)
+{
+    return &host;
 }
 
 void plugin_describe(char *text, size_t room)

@@ -87,6 +87,11 @@ typedef const cuda_plugin *cuda_plugin_entry(uint32_t abi, size_t args_size, int
  * absent, does not load (a CUDA library is missing) or is of another build. */
 int plugin_load(const cuda_plugin **out);
 
+/* Another function that the plugin exports, NULL when there is none: score has its own
+ * (score/linalg_backend.h).  What such an entry is given. */
+void *plugin_symbol(const char *name);
+const cuda_host *plugin_host(void);
+
 /* Versions and devices as describe() has them, or the reason why there is no plugin; for --version. */
 void plugin_describe(char *text, size_t room);
 

@@ -42,6 +42,9 @@ static const char *type_problem(int kernel, const op_args *a)
     case KERNEL_export_fwd:
     case KERNEL_performer_sum_fwd: return y == KT_F32 ? NULL : "the result is float32";
     case KERNEL_performer_join_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "sums are float32";
+    case KERNEL_widen_fwd:
+    case KERNEL_row_squares_fwd:
+    case KERNEL_row_least_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "rows are not 16-bit maps";
     case KERNEL_copy_fwd:
     case KERNEL_token_fwd:
     case KERNEL_bias_act_fwd:
@@ -138,6 +141,16 @@ static const char *unfold_problem(const op_args *a)
     return a->y_c == 0 || a->y_c >= a->c * a->kernel * a->kernel ? NULL : "channels leave the output";
 }
 
+/* widen, row_least: operands that are read only when groups says so. */
+static const char *origin_problem(int kernel, const op_args *a)
+{
+    if (a->groups < 0) return "negative groups";
+    if (a->groups > 0 && a->x[1] == NULL) return "operand missing";
+    return (kernel == KERNEL_row_least_fwd ? a->groups > 0 : a->groups > 1) && a->x[2] == NULL
+               ? "operand missing"
+               : NULL;
+}
+
 static const char *shape_problem(int kernel, const op_args *a)
 {
     switch (kernel) {
@@ -163,6 +176,8 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_performer_sum_fwd:
     case KERNEL_performer_out_fwd: return performer_problem(a);
     case KERNEL_performer_join_fwd: return a->w == 1 ? NULL : "sums are not a map";
+    case KERNEL_widen_fwd:
+    case KERNEL_row_least_fwd: return origin_problem(kernel, a);
     default: return NULL;
     }
 }

@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "score/linalg_backend.h"
 #include "score/run.h"
 
 static double now(void)
@@ -45,17 +46,24 @@ static int run(void *config)
     run_inputs in = { 0 };
     engine_result er = { 0 };
     results r = { 0 };
+    linalg *la = NULL;
+    char device[256] = "cpu";
     engine_options o;
     if (c->threads > 0) omp_set_num_threads(c->threads);
     TRY(engine_resolve(&uses, &n_uses, c->methods, c->sets.v, c->sets.n));
     TRY(run_fields(fields, &n_fields, c->conventions));
     TRY(run_check_outputs(c));
+    if (strcmp(c->device, "cpu") != 0) {
+        TRY(linalg_cuda_open(&la, c->device, c->memory));
+        la->ops->describe(la, device, sizeof device);
+        log_info("computing on %s", device);
+    }
     TRY(run_inputs_open(&in, c));
     o = (engine_options){ .head = in.head, .train = in.train, .id = in.id,
                           .ood = (const source *const *)in.ood, .n_ood = in.n_ood,
                           .memory = c->memory, .threads = c->threads > 0 ? c->threads
                                                                          : omp_get_max_threads(),
-                          .stored_logits = c->stored_logits };
+                          .stored_logits = c->stored_logits, .la = la };
     log_info("scoring %zu method%s on %zu OOD set%s", n_uses, n_uses == 1 ? "" : "s", in.n_ood,
              in.n_ood == 1 ? "" : "s");
     TRY(engine_run(&o, uses, n_uses, &er));
@@ -65,6 +73,7 @@ static int run(void *config)
           uses[0].skipped);
     TRY(run_evaluate(&r, &failed, uses, n_uses, &er, &in));
     r.seconds = now() - start;
+    r.device = device;
     TRY(run_write_outputs(c, &r, fields, n_fields));
     if (c->scores != NULL) TRY(scores_file_write(c->scores, &in, uses, n_uses, &r, er.predictions));
     log_info("%zu method%s in %.1f s%s", n_uses - skipped, n_uses - skipped == 1 ? "" : "s",
@@ -77,6 +86,7 @@ done:
     engine_clear_result(&er);
     engine_free_uses(&uses, n_uses, 1 + in.n_ood);
     run_inputs_close(&in);
+    if (la != NULL) la->ops->close(&la);
     return rc;
 }
 
@@ -118,7 +128,10 @@ static const opt opts[] = {
     { "latex", 0, OPT_STRING, AT(latex), "FILE", "the table, for booktabs", NULL, NULL, 0, 0, 0 },
     { "scores", 0, OPT_STRING, AT(scores), "FILE.h5", "the score of each image by each method",
       NULL, NULL, 0, 0, 0 },
-    { "memory", 0, OPT_SIZE, AT(memory), "SIZE", "working memory", "1G", NULL, 0, 0, 0 },
+    { "device", 'd', OPT_STRING, AT(device), "DEVICE",
+      "cpu, cuda or cuda:N: where products and\neigenvectors are computed", "cpu", NULL, 0, 0, 0 },
+    { "memory", 0, OPT_SIZE, AT(memory), "SIZE", "working memory, here and on the device", "1G", NULL, 0, 0,
+      0 },
     { "threads", 'j', OPT_INT, AT(threads), "N", "0: all cores", "0", NULL, 0, 4096, 0 },
     { "color", 0, OPT_STRING, AT(color), "WHEN", "auto, always or never", "auto", colors, 0, 0, 0 },
     { "force", 'f', OPT_FLAG, AT(force), NULL,

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <time.h>
 
-/* Rows of a test block, from the memory that is left after the fit and, so that every thread finds a
+/* Rows of a test block (more for a device, whose copies then overlap), from the memory that is left after the fit and, so that every thread finds a
  * tile, from the threads; multiples of a tile, so that scores do not depend on it. */
-enum { BLOCK_MIN = LINALG_TILE_ROWS, BLOCK_MAX = 2048, ROWS_PER_THREAD = 128 };
+enum { BLOCK_MIN = LINALG_TILE_ROWS, BLOCK_MAX = 2048, BLOCK_DEVICE = 8192, ROWS_PER_THREAD = 128 };
 
 typedef struct run {
     const engine_options *o;
@@ -146,7 +146,7 @@ static int open_blocks(run *r)
     per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
     most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
-    most = most > BLOCK_MAX ? BLOCK_MAX : most;
+    most = r->fit.la->ops->device ? BLOCK_DEVICE : most > BLOCK_MAX ? BLOCK_MAX : most;
     rows = rows > most ? most : rows;
     r->rows = rows < BLOCK_MIN ? BLOCK_MIN : rows - rows % LINALG_TILE_ROWS;
     block_cache_open(&r->cache, &r->fit, r->rows);
@@ -186,7 +186,7 @@ static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *
         TRY(rows_check_finite(s, begin, n, s->d, b->h, "features"));
     }
     if (!logits_available(r->o, s)) goto done;
-    TRY(logits_of_rows(r->o, s, begin, n, b->h, r->z, &b->z));
+    TRY(logits_of_rows(&r->fit, s, begin, n, b->h, r->z, &b->z));
     TRY(logits_softmax(rowmath_best(), s, begin, b->z, n, b->c, r->p, r->sums));
     for (size_t i = 0; i < n; i++) {
         r->lse[i] = (float)r->sums[i].lse;

@@ -24,6 +24,7 @@ typedef struct engine_options {
     size_t memory; /* bytes of working memory: --memory */
     int threads;
     int stored_logits; /* prefer /logits of the files to h W' + b */
+    struct linalg *la; /* an open device of score/linalg_backend.h; NULL: the CPU */
 } engine_options;
 
 typedef struct engine_result {

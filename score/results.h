@@ -35,6 +35,7 @@ typedef struct result_input {
 
 typedef struct results {
     const char *model; /* or NULL */
+    const char *device; /* "cpu", "cuda:0 (NVIDIA H200)"; or NULL */
     size_t n_id, n_ood, n_methods, n_inputs;
     const result_set *ood;      /* [n_ood] */
     result_method *method;      /* [n_methods] owned */

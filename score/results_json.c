@@ -157,6 +157,7 @@ int results_write_json(FILE *f, const results *r)
     put(k, o, "version", json_integer(1));
     put(k, o, "outpost", json_string(OUTPOST_VERSION));
     put(k, o, "model", text(r->model));
+    put(k, o, "device", text(r->device));
     put(k, o, "rows", rows);
     put(k, o, "mean", means);
     put(k, o, "skipped", skipped);

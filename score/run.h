@@ -9,7 +9,7 @@
 typedef struct run_config {
     const char *train, *id, *head, *labels, *id_labels;
     args_strings ood, sets;
-    const char *methods, *near, *far, *conventions, *color;
+    const char *methods, *near, *far, *conventions, *color, *device;
     const char *json, *csv, *markdown, *latex, *scores;
     size_t memory;
     int threads, stored_logits, force;

@@ -132,7 +132,10 @@ int scores_file_write(const char *path, const run_inputs *in, const method_use *
                       const results *r, const int64_t *predictions)
 {
     static const char *const format[] = { "outpost-scores" };
-    const h5_attr attrs[] = { { "/", "format", 1, format, 0 }, { "/", "format_version", 0, NULL, 1 } };
+    const char *const device[] = { r->device };
+    const h5_attr attrs[] = { { "/", "format", 1, format, 0 },
+                              { "/", "format_version", 0, NULL, 1 },
+                              { "/", "device", 1, device, 0 } };
     int rc = 0;
     writer w = { .path = path, .fd = -1 };
     char *temp = NULL;
@@ -143,7 +146,7 @@ int scores_file_write(const char *path, const run_inputs *in, const method_use *
     TRY(describe_all(&w, in, r));
     TRY(outfile_temp_name(&temp, path));
     unlink(temp);
-    TRY(h5_create(temp, w.item, w.n_items, attrs, 2));
+    TRY(h5_create(temp, w.item, w.n_items, attrs, r->device != NULL ? 3 : 2));
     w.fd = open(temp, O_WRONLY | O_CLOEXEC);
     CHECK(w.fd >= 0, ERR_ENV, "cannot write %s: %s", path, strerror(errno));
     for (size_t s = 0, at = 0; s <= in->n_ood; at += set_at(in, s)->n, s++)

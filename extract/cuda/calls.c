@@ -6,6 +6,7 @@
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
+#include <cusolver_common.h>
 
 #include <stdio.h>
 
@@ -111,6 +112,7 @@ static const char *error_text(cuda_library library, int status)
     switch (library) {
     case LIB_CUBLAS: return cublasGetStatusString((cublasStatus_t)status);
     case LIB_CUDNN: return cudnnGetErrorString((cudnnStatus_t)status);
+    case LIB_CUSOLVER: return "cuSOLVER failed"; /* it has no words of its own */
     default: return cudaGetErrorString((cudaError_t)status);
     }
 }

@@ -48,7 +48,7 @@ typedef struct lt_operands {
     void *workspace;
 } lt_operands;
 
-typedef enum cuda_library { LIB_CUDA, LIB_CUBLAS, LIB_CUDNN } cuda_library;
+typedef enum cuda_library { LIB_CUDA, LIB_CUBLAS, LIB_CUDNN, LIB_CUSOLVER } cuda_library;
 
 typedef struct cuda_calls {
 #define CALL(library, name, parameters, arguments, real) int (*name) parameters;

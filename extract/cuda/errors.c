@@ -51,7 +51,7 @@ const char *cuda_words(cuda_library library, int status)
 
 int cuda_status(cuda_library library, int status, const char *doing)
 {
-    static const char *const names[] = { "CUDA", "cuBLAS", "cuDNN" };
+    static const char *const names[] = { "CUDA", "cuBLAS", "cuDNN", "cuSOLVER" };
     const fault *f = find(library, status);
     char details[256] = "";
     if (status == 0) return 0;

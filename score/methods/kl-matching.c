@@ -7,10 +7,8 @@
  * scored with the probabilities of energy-react (0.99 quantile), OOD rows and templates without. */
 #include "common/err.h"
 #include "common/mem.h"
-#include "score/linalg.h"
 #include "score/stats/shared.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 typedef struct state_type {
@@ -43,30 +41,6 @@ done:
     return rc;
 }
 
-static double cross_entropy(const float *p, const double *logq, size_t c)
-{
-    double sum = 0;
-    for (size_t j = 0; j < c; j++)
-        if (p[j] > 0) sum -= (double)p[j] * logq[j];
-    return sum;
-}
-
-/* Smallest cross entropy of one row; dot [k] = sum p log q, f32, never below the exact value by more
- * than margin. */
-static double smallest(const templates *q, const float *p, const float *dot)
-{
-    size_t first = 0;
-    double best, margin;
-    for (size_t k = 1; k < q->k; k++)
-        if (dot[k] > dot[first]) first = k;
-    margin = 1e-5 * (1 + (double)fabsf(dot[first]));
-    best = cross_entropy(p, q->logq_exact + first * q->c, q->c);
-    for (size_t k = 0; k < q->k; k++)
-        if (k != first && -(double)dot[k] < best + margin)
-            best = fmin(best, cross_entropy(p, q->logq_exact + k * q->c, q->c));
-    return best;
-}
-
 static int score(void *state, const method_params *params, const score_block *b, float *out)
 {
     int rc = 0;
@@ -74,18 +48,19 @@ static int score(void *state, const method_params *params, const score_block *b,
     const templates *q = s->q;
     const clipped_block *k = NULL;
     const float *p = b->p;
-    float *dot;
+    float *room;
+    double *least;
     (void)params;
     if (s->faithful && b->set == s->f->o->id) {
         TRY(block_clipped(b, (float)s->clip, &k));
         p = k->p;
     }
-    TRY(block_work(b, 0, b->cache->rows * q->k, &dot));
-    linalg_gemm_abt(b->n, q->k, q->c, p, q->c, q->logq, q->c, 0, dot, q->k);
-#pragma omp parallel for
+    TRY(block_work(b, 0, 2 * b->cache->rows, &room));
+    least = (double *)(void *)room;
+    TRY(s->f->la->ops->cross_entropy(s->f->la, q->kept, p, b->n, least));
     for (size_t i = 0; i < b->n; i++) {
         double plogp = k != NULL ? k->sums[i].plogp : b->plogp[i];
-        out[i] = (float)-(plogp + smallest(q, p + i * q->c, dot + i * q->k));
+        out[i] = (float)-(plogp + least[i]);
     }
 done:
     return rc;

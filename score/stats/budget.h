@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-typedef struct budget {
+typedef struct budget { /* struct: score/linalg_backend.h names it */
     size_t limit; /* 0: none */
     size_t used, peak;
 } budget;

@@ -64,7 +64,7 @@ static int pass_logits(pass *a, size_t begin, size_t n, const float *h)
     fit_context *f = a->f;
     const source *s = f->o->train;
     const float *z = NULL;
-    TRY(logits_of_rows(f->o, s, begin, n, h, a->z, &z));
+    TRY(logits_of_rows(f, s, begin, n, h, a->z, &z));
     TRY(logits_softmax(rowmath_best(), s, begin, z, n, f->c, a->p, a->sums));
     for (size_t i = 0; i < n; i++)
         a->max_sum += (double)a->sums[i].max;
@@ -81,11 +81,16 @@ static int pass_block(void *arg, size_t begin, size_t n, size_t d, const float *
     int rc = 0;
     pass *a = arg;
     fit_context *f = a->f;
+    linalg *la = f->la;
     TRY(rows_check_finite(f->o->train, begin, n, d, h, "features"));
     if (a->stats & STAT_QUANTILE) quantile_count(f->counts, h, n * d);
     if (a->stats & (STAT_SECOND | STAT_CLASSES))
         scatter_add(&f->moments, h, n,
                     f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
+    if (f->moments.second_elsewhere) {
+        if (begin == 0) TRY(la->ops->moments_begin(la, d, f->moments.shift, 1, f->moments.second));
+        TRY(la->ops->moments_add(la, h, NULL, n));
+    }
     if (a->stats & (STAT_LOGITS | STAT_TEMPLATES)) TRY(pass_logits(a, begin, n, h));
 done:
     return rc;
@@ -112,6 +117,7 @@ static int run_pass(fit_context *f, unsigned stats)
     if (stats & STAT_CLASSES) TRY(class_index_new(&f->classes, train->labels, train->n, f->mem));
     if (stats & (STAT_SECOND | STAT_CLASSES))
         TRY(scatter_init(&f->moments, f->d, f->classes.k, (stats & STAT_SECOND) != 0, f->mem));
+    f->moments.second_elsewhere = f->la->ops->device && f->moments.second != NULL;
     if (stats & (STAT_LOGITS | STAT_TEMPLATES)) {
         TRY(budget_new(f->mem, &a.z, TRAIN_ROWS * f->c, sizeof *a.z, "logits of a block"));
         TRY(budget_new(f->mem, &a.p, TRAIN_ROWS * f->c, sizeof *a.p, "softmax of a block"));
@@ -125,6 +131,7 @@ static int run_pass(fit_context *f, unsigned stats)
     }
     if (train->d > 0) TRY(rows_each(train, f->mem, pass_block, &a));
     else TRY(pass_stored(&a));
+    if (f->moments.second_elsewhere) TRY(f->la->ops->moments_end(f->la));
     f->mean_max_logit = a.max_sum / (double)train->n;
 done:
     budget_free(f->mem, &a.z);
@@ -135,13 +142,21 @@ done:
 
 int fit_open(fit_context *f, const engine_options *o, unsigned stats, budget *mem)
 {
+    int rc = 0;
     memset(f, 0, sizeof *f);
     f->o = o;
     f->mem = mem;
     f->d = o->id->d;
     f->c = o->head != NULL ? o->head->c : o->id->c;
-    if (o->train == NULL || stats == 0) return 0;
-    return run_pass(f, stats);
+    f->la = o->la;
+    if (f->la == NULL) TRY(linalg_cpu_open(&f->la, mem));
+    if (o->head != NULL) {
+        linalg_values w = { .n = o->head->c, .k = o->head->d, .f32 = o->head->w, .f32_only = 1 };
+        TRY(f->la->ops->keep(f->la, &f->kept_head, &w));
+    }
+    if (o->train != NULL && stats != 0) TRY(run_pass(f, stats));
+done:
+    return rc;
 }
 
 void fit_done(fit_context *f)
@@ -160,6 +175,13 @@ void fit_close(fit_context *f)
     budget *m = f->mem;
     if (m == NULL) return;
     fit_done(f);
+    if (f->la != NULL) {
+        f->la->ops->drop(f->la, &f->kept_head);
+        f->la->ops->drop(f->la, &f->kept_u);
+        f->la->ops->drop(f->la, &f->kept_vectors);
+        f->la->ops->drop(f->la, &f->q.kept);
+        if (f->la != f->o->la) f->la->ops->close(&f->la);
+    }
     budget_free(m, &f->head_t);
     budget_free(m, &f->u);
     budget_free(m, &f->vectors);
@@ -204,6 +226,7 @@ static int find_origin(fit_context *f)
         f->u_exact[j] = -f->u_exact[j];
         f->u[j] = (float)f->u_exact[j];
     }
+    TRY(f->la->ops->keep(f->la, &f->kept_u, &(linalg_values){ .n = 1, .k = f->d, .f32 = f->u }));
 done:
     return rc;
 }
@@ -213,26 +236,28 @@ static int find_vectors(fit_context *f, size_t k)
 {
     int rc = 0;
     size_t d = f->d;
-    double *a = NULL, *w = NULL, *scratch = NULL;
+    double *a = NULL, *w = NULL;
     if (f->vectors_k >= k) goto done;
     TRY(find_origin(f));
+    f->la->ops->drop(f->la, &f->kept_vectors);
     budget_free(f->mem, &f->vectors);
     f->vectors_k = 0;
     TRY(budget_new(f->mem, &f->vectors, k * d, sizeof *f->vectors, "residual space"));
     TRY(budget_new(f->mem, &a, d * d, sizeof *a, "second moment"));
     TRY(budget_new(f->mem, &w, d, sizeof *w, "eigenvalues"));
-    TRY(budget_new(f->mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
     scatter_about(&f->moments, f->u_exact, a);
-    TRY(linalg_eigh(d, a, w, 0, k, scratch));
+    TRY(f->la->ops->eigh(f->la, d, a, w, 0, k));
     for (size_t i = 0; i < k * d; i++)
         f->vectors[i] = (float)a[i];
+    TRY(f->la->ops->keep(f->la, &f->kept_vectors, &(linalg_values){ .n = k, .k = d, .f32 = f->vectors }));
     f->vectors_k = k;
-    for (size_t i = 0; i < f->spaces; i++)
+    for (size_t i = 0; i < f->spaces; i++) {
         f->space[i].r = f->vectors;
+        f->space[i].kept_r = f->kept_vectors;
+    }
 done:
     budget_free(f->mem, &a);
     budget_free(f->mem, &w);
-    budget_free(f->mem, &scratch);
     return rc;
 }
 
@@ -248,7 +273,8 @@ int fit_residual(fit_context *f, size_t dim, const residual_space **out)
     CHECK(f->spaces < SPACES_MAX, ERR_USAGE, "more than %d different dims in one run", SPACES_MAX);
     TRY(find_vectors(f, f->d - dim));
     r = &f->space[f->spaces++];
-    *r = (residual_space){f->d, dim, f->d - dim, f->u, f->vectors};
+    *r = (residual_space){f->d,  dim,        f->d - dim,     f->u, f->vectors,
+                          f->la, f->kept_u, f->kept_vectors};
     *out = r;
 done:
     return rc;
@@ -256,38 +282,34 @@ done:
 
 typedef struct norm_pass {
     const residual_space *r;
-    float *centred, *projected, *norm;
+    float *norm;
     double sum;
 } norm_pass;
 
 static int add_norms(void *arg, size_t begin, size_t n, size_t d, const float *h)
 {
+    int rc = 0;
     norm_pass *a = arg;
     (void)begin;
     (void)d;
-    residual_norms(a->r, h, n, a->centred, a->projected, a->norm);
+    TRY(residual_norms(a->r, h, n, a->norm));
     for (size_t i = 0; i < n; i++)
         a->sum += (double)a->norm[i];
-    return 0;
+done:
+    return rc;
 }
 
 int fit_alpha(fit_context *f, const residual_space *r, double *alpha)
 {
     int rc = 0;
     size_t at = (size_t)(r - f->space);
-    norm_pass a = {r, NULL, NULL, NULL, 0};
+    norm_pass a = {r, NULL, 0};
     *alpha = f->alpha[at];
     if (*alpha != 0) goto done;
-    TRY(budget_new(f->mem, &a.centred, TRAIN_ROWS * r->d, sizeof *a.centred,
-                   "residuals of a block"));
-    TRY(budget_new(f->mem, &a.projected, TRAIN_ROWS * r->k, sizeof *a.projected,
-                   "residuals of a block"));
     TRY(budget_new(f->mem, &a.norm, TRAIN_ROWS, sizeof *a.norm, "residuals of a block"));
     TRY(rows_each(f->o->train, f->mem, add_norms, &a));
     *alpha = f->alpha[at] = f->mean_max_logit / (a.sum / (double)f->o->train->n);
 done:
-    budget_free(f->mem, &a.centred);
-    budget_free(f->mem, &a.projected);
     budget_free(f->mem, &a.norm);
     return rc;
 }
@@ -318,6 +340,8 @@ int fit_templates(fit_context *f, const templates **out)
         }
         t->of[at++] = k;
     }
+    TRY(f->la->ops->keep(f->la, &t->kept,
+                         &(linalg_values){ .n = t->k, .k = c, .f32 = t->logq, .f64 = t->logq_exact }));
 done:
     return rc;
 }

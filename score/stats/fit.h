@@ -4,6 +4,7 @@
 #define OUTPOST_FIT_H
 
 #include "score/engine.h"
+#include "score/linalg_backend.h"
 #include "score/stats/budget.h"
 #include "score/stats/quantile.h"
 #include "score/stats/scatter.h"
@@ -13,6 +14,8 @@ typedef struct residual_space {
     size_t d, dim, k; /* k = d - dim columns */
     const float *u;   /* [d] origin, -pinv(W) b, rounded to f32 */
     const float *r;   /* [k,d] row i belongs to the i-th smallest eigenvalue */
+    linalg *la;       /* where these are kept: the first k rows of kept_r */
+    const linalg_matrix *kept_u, *kept_r;
 } residual_space;
 
 typedef struct templates { /* mean softmax by predicted class */
@@ -20,6 +23,7 @@ typedef struct templates { /* mean softmax by predicted class */
     size_t *of;            /* [k] the class */
     float *logq;           /* [k,c] natural log, a zero as TEMPLATE_LOG_ZERO */
     double *logq_exact;    /* [k,c] -infinity for a zero */
+    linalg_matrix *kept;
 } templates;
 
 #define TEMPLATE_LOG_ZERO (-1e4f)
@@ -29,6 +33,8 @@ enum { SPACES_MAX = 16, QUANTILES_MAX = 64 };
 struct fit_context {
     const engine_options *o;
     budget *mem;
+    linalg *la; /* o->la, or the CPU's */
+    linalg_matrix *kept_head, *kept_u, *kept_vectors;
     size_t d, c; /* widths of features and logits, 0 when there are none */
     char refusal[200];
     /* the shared pass */

@@ -1,6 +1,6 @@
 #include "score/stats/logits.h"
 #include "common/err.h"
-#include "score/linalg.h"
+#include "score/stats/fit.h"
 #include "score/stats/rows.h"
 
 int logits_stored(const engine_options *o, const source *s)
@@ -14,23 +14,26 @@ int logits_available(const engine_options *o, const source *s)
     return s->c > 0 || (o->head != NULL && s->d > 0);
 }
 
-void logits_compute(const head *w, const float *h, size_t n, float *z)
+int logits_compute(fit_context *f, const float *h, size_t n, float *z)
 {
+    int rc = 0;
+    const head *w = f->o->head;
     size_t c = w->c;
-    linalg_gemm_abt(n, c, w->d, h, w->d, w->w, w->d, 0, z, c);
+    TRY(f->la->ops->product(f->la, f->kept_head, h, n, z));
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < c; j++)
             z[i * c + j] += w->b[j];
+done:
+    return rc;
 }
 
-int logits_of_rows(const engine_options *o, const source *s, size_t begin, size_t n, const float *h,
-                   float *z, const float **v)
+int logits_of_rows(fit_context *f, const source *s, size_t begin, size_t n, const float *h, float *z,
+                   const float **v)
 {
-    if (logits_stored(o, s)) return source_logits(s, begin, n, z, v);
-    logits_compute(o->head, h, n, z);
+    if (logits_stored(f->o, s)) return source_logits(s, begin, n, z, v);
     *v = z;
-    return 0;
+    return logits_compute(f, h, n, z);
 }
 
 int logits_softmax(const rowmath *m, const source *s, size_t begin, const float *z, size_t n,

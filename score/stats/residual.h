@@ -4,10 +4,8 @@
 
 #include "score/stats/fit.h"
 
-/* norm [n] = || R (h - u) ||_2, f32 difference and product, f64 sum.  Always projected on R: the
- * difference of two large norms would cancel.  centred [n,d] and projected [n,k] are scratch. */
-void residual_norms(const residual_space *r, const float *h, size_t n, float *centred,
-                    float *projected, float *norm);
+/* norm [n] = || R (h - u) ||_2 */
+int residual_norms(const residual_space *r, const float *h, size_t n, float *norm);
 /* Number of leading directions to drop: "auto" (ViM: 1000 from 2048 on, 512 from 768 on, else half),
  * "gen" (1000 from 2048 on, else 512), or a number.  FIT_REFUSED when nothing would be left. */
 int residual_dim(fit_context *f, const char *rule, size_t *dim);

@@ -109,7 +109,7 @@ void scatter_add(scatter *s, const float *x, size_t n, const int32_t *class_of)
                 of_class[j] += row[j];
         }
     }
-    if (s->second != NULL) linalg_syrk(n, d, 1, s->block, s->second);
+    if (s->second != NULL && !s->second_elsewhere) linalg_syrk(n, d, 1, s->block, s->second);
     s->n += n;
 }
 

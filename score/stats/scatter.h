@@ -30,6 +30,7 @@ typedef struct scatter {
     size_t n, d, k;
     double *shift, *sum, *second, *class_sum;
     double *block; /* [TRAIN_ROWS,d] scratch */
+    int second_elsewhere; /* a device sums `second`: scatter_add leaves it alone */
     budget *mem;
 } scatter;
 

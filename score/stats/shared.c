@@ -55,7 +55,6 @@ int block_residual(const score_block *b, const residual_space *r, const float **
 {
     int rc = 0, at;
     block_cache *k = b->cache;
-    float *centred, *projected;
     for (int i = 0; i < k->residuals; i++)
         if (k->space[i] == r) {
             *norm = k->norm[i];
@@ -67,9 +66,7 @@ int block_residual(const score_block *b, const residual_space *r, const float **
     if (k->norm[at] == NULL)
         TRY(budget_new(k->f->mem, &k->norm[at], k->rows, sizeof *k->norm[at],
                        "residuals of a block"));
-    TRY(block_work(b, 0, k->rows * r->d, &centred));
-    TRY(block_work(b, 1, k->rows * r->k, &projected));
-    residual_norms(r, b->h, b->n, centred, projected, k->norm[at]);
+    TRY(residual_norms(r, b->h, b->n, k->norm[at]));
     k->space[at] = r;
     *norm = k->norm[at];
 done:
@@ -132,7 +129,7 @@ static int compute_rows(const score_block *b, float clip, const float *todo, siz
                 float v = b->h[row[k] * d + j];
                 h[k * d + j] = v > clip ? clip : v;
             }
-        logits_compute(b->cache->f->o->head, h, BATCH, z);
+        TRY(logits_compute(b->cache->f, h, BATCH, z));
         for (size_t k = 0; k < m; k++)
             memcpy(p + row[k] * c, z + k * c, c * sizeof *p);
     }

@@ -84,24 +84,11 @@ done:
 
 /* ---- from a second pass ---------------------------------------------------------------------- */
 
-typedef struct centred_pass {
-    fit_context *f;
-    double *block, *second;
-    double *mean; /* [k,d] */
-} centred_pass;
-
 static int add_centred(void *arg, size_t begin, size_t n, size_t d, const float *h)
 {
-    centred_pass *a = arg;
-    const int32_t *of = a->f->classes.of_row + begin;
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++) {
-            double m = of[i] < 0 ? (double)h[i * d + j] : a->mean[(size_t)of[i] * d + j];
-            a->block[i * d + j] = (double)h[i * d + j] - m;
-        }
-    linalg_syrk(n, d, 1, a->block, a->second);
-    return 0;
+    fit_context *f = arg;
+    (void)d;
+    return f->la->ops->moments_add(f->la, h, f->classes.of_row + begin, n);
 }
 
 /* Variance that rounding of the means can leave where there is none: f32 data that differ at all
@@ -137,27 +124,25 @@ static int by_eigenvectors(fit_context *f, whitening *w, double *a)
     int rc = 0;
     size_t d = f->d, k = f->classes.k;
     budget *mem = f->mem;
-    centred_pass p = {f, f->moments.block, a, NULL};
-    double *values = NULL, *scratch = NULL;
-    TRY(budget_new(mem, &p.mean, k * d, sizeof *p.mean, "class means"));
+    double *mean = NULL, *values = NULL;
+    TRY(budget_new(mem, &mean, k * d, sizeof *mean, "class means"));
     for (size_t i = 0; i < k; i++)
         for (size_t j = 0; j < d; j++)
-            p.mean[i * d + j] = f->moments.shift[j] + class_mean(f, i, j);
-    memset(a, 0, d * d * sizeof *a);
-    TRY(rows_each(f->o->train, mem, add_centred, &p));
-    budget_free(mem, &p.mean);
+            mean[i * d + j] = f->moments.shift[j] + class_mean(f, i, j);
+    TRY(f->la->ops->moments_begin(f->la, d, mean, k, a));
+    TRY(rows_each(f->o->train, mem, add_centred, f));
+    TRY(f->la->ops->moments_end(f->la));
+    budget_free(mem, &mean);
     for (size_t i = 0; i < d * d; i++)
         a[i] /= (double)f->classes.labelled;
     TRY(budget_new(mem, &values, d, sizeof *values, "eigenvalues"));
-    TRY(budget_new(mem, &scratch, linalg_eigh_scratch(d), sizeof *scratch, "eigensolver"));
-    TRY(linalg_eigh(d, a, values, 0, d, scratch));
+    TRY(f->la->ops->eigh(f->la, d, a, values, 0, d));
     w->r = keep_directions(a, values, d, rounding_variance(&f->moments), &w->rcond);
     w->rank = w->r;
     if (w->r == 0) rc = fit_refuse(f, "the within-class covariance of the train features is zero");
 done:
-    budget_free(mem, &p.mean);
+    budget_free(mem, &mean);
     budget_free(mem, &values);
-    budget_free(mem, &scratch);
     return rc;
 }
 
@@ -234,6 +219,23 @@ static void report(const whitening *w)
               w->k);
 }
 
+/* Hands the fitted arrays to where rows are scored. */
+static int keep_all(fit_context *f, whitening *w)
+{
+    int rc = 0;
+    linalg_values a = { .n = w->r, .k = w->d, .f32 = w->a, .f64 = w->exact, .lower = w->triangular };
+    linalg_values centre = { .n = 1, .k = w->d, .f32 = w->centre };
+    linalg_values mean = { .n = w->k, .k = w->r, .f32 = w->mean };
+    linalg_values norm = { .n = 1, .k = w->k, .f64 = w->norm };
+    w->la = f->la;
+    TRY(w->la->ops->keep(w->la, &w->kept_a, &a));
+    TRY(w->la->ops->keep(w->la, &w->kept_centre, &centre));
+    TRY(w->la->ops->keep(w->la, &w->kept_mean, &mean));
+    TRY(w->la->ops->keep(w->la, &w->kept_norm, &norm));
+done:
+    return rc;
+}
+
 int within_fit(fit_context *f, whitening *w)
 {
     int rc = 0, ok;
@@ -263,11 +265,12 @@ int within_fit(fit_context *f, whitening *w)
     if (w->rcond < WHITEN_F32) {
         w->exact = a;
         a = NULL;
-        goto done;
+    } else {
+        TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
+        for (size_t i = 0; i < w->r * d; i++)
+            w->a[i] = (float)a[i];
     }
-    TRY(budget_new(mem, &w->a, w->r * d, sizeof *w->a, "whitening"));
-    for (size_t i = 0; i < w->r * d; i++)
-        w->a[i] = (float)a[i];
+    TRY(keep_all(f, w));
 done:
     budget_free(mem, &a);
     budget_free(mem, &scale);
@@ -278,6 +281,12 @@ done:
 
 void within_clear(whitening *w, budget *mem)
 {
+    if (w->la != NULL) {
+        w->la->ops->drop(w->la, &w->kept_a);
+        w->la->ops->drop(w->la, &w->kept_centre);
+        w->la->ops->drop(w->la, &w->kept_mean);
+        w->la->ops->drop(w->la, &w->kept_norm);
+    }
     budget_free(mem, &w->centre);
     budget_free(mem, &w->a);
     budget_free(mem, &w->exact);

@@ -26,6 +26,8 @@ typedef struct whitening {
     float *mean;    /* [k,r] */
     double *norm;   /* [k] */
     double unit;
+    linalg *la; /* where these are kept */
+    linalg_matrix *kept_a, *kept_centre, *kept_mean, *kept_norm;
 } whitening;
 
 #define WHITEN_F32 1e-7

@@ -205,6 +205,16 @@ static inline float __shfl_xor_sync(unsigned, float v, int lanes)
     return emu::given[set][self ^ (unsigned)lanes];
 }
 
+static inline double __shfl_xor_sync(unsigned mask, double v, int lanes)
+{
+    float half[2];
+    memcpy(half, &v, sizeof v);
+    half[0] = __shfl_xor_sync(mask, half[0], lanes);
+    half[1] = __shfl_xor_sync(mask, half[1], lanes);
+    memcpy(&v, half, sizeof v);
+    return v;
+}
+
 /* What kernels/launch.h has for a GPU. */
 enum { BLOCKS_MAX = 5 };
 

@@ -5,9 +5,10 @@
 #   sh build/gpu/run.sh SECTION...      beside bundle.tar.xz, which it unpacks
 #   sh tests/gpu/run.sh [-b BUILD] SECTION...
 #
-# sections: facts twins plugin network nets repeat run memcheck racecheck bench peers
+# sections: facts twins plugin network nets repeat run score memcheck racecheck bench peers
 # NETS="..."        networks of nets, repeat, bench, peers     PRECISIONS="..."  [fp32 tf32 bf16 fp16]
 # BATCH             images per batch of bench and peers [128]  SECONDS_EACH      of one rate [3]
+# SCORE_ROWS        train rows of score; 200000 is the size of GEN's benchmark [20000]
 # REPEATS           batches of each process of repeat [100]
 # OUT               folder for logs and results.json [outputs/gpu]
 # Prints one line per check, names what failed at the end, and is 0 when nothing did.
@@ -24,7 +25,7 @@ else
 fi
 if [ "${1:-}" = -b ]; then build=$2; shift 2; fi
 case $build in /*) ;; *) build=$PWD/$build ;; esac
-sections=${*:-facts twins plugin network nets repeat run}
+sections=${*:-facts twins plugin network nets repeat run score}
 OUT=${OUT:-$PWD/outputs/gpu}
 NETS=${NETS:-resnet50 vit_base_patch16_224 swin_t repvgg_b1 bit_s_r101x1 densenet121 t2t_vit_14 convnext_tiny efficientnet_b0}
 PRECISIONS=${PRECISIONS:-fp32 tf32 bf16 fp16}
@@ -99,6 +100,9 @@ sys.exit(not off <= 1e-5)
 PY
 }
 
+# Drawn features, both devices: the tables agree, and the seconds of each.  SCORE_ROWS=200000 is GEN's size.
+score_both() { python3 tests/gpu/score.py "$build" "$work/score" "${SCORE_ROWS:-20000}"; }
+
 sanitize() { # sanitize TOOL
     compute-sanitizer --tool "$1" --error-exitcode 1 "$build/unit/test_twins"
 }
@@ -143,6 +147,7 @@ for section in $sections; do
             for p in fp32 bf16; do check "$n $p: 3 x $REPEATS batches, one digest" repeat_one "$n" "$p"; done
         done ;;
     run) check 'extract run, cpu against cuda' run_both ;;
+    score) check 'score run, cpu against cuda' score_both; grep -h "^outpost-score" "$OUT"/score_run*.log ;;
     memcheck | racecheck) check "compute-sanitizer $section on the kernels" sanitize "$section" ;;
     bench)
         for n in $NETS; do

@@ -5,10 +5,12 @@
 #define OUTPOST_MOCK_CUDA_H
 
 #include "extract/cuda/calls.h"
+#include "score/cuda/calls_linalg.h"
 
 enum mock_call {
 #define CALL(library, name, parameters, arguments, real) MOCK_##name,
 #include "extract/cuda/calls.def"
+#include "score/cuda/calls_linalg.def"
 #undef CALL
     MOCK_CALLS
 };
@@ -32,6 +34,8 @@ extern mock_settings mock;
 unsigned mock_count(int call);
 /* Streams, handles and memory not given back. */
 int mock_live(void);
+/* Counts a call of a table beside `cuda`; the status it must fail with, or 0. */
+int mock_enter(int call);
 size_t mock_bytes(void); /* device memory held */
 
 /* As a plugin (build/mock/outpost-cuda.so) it is set by the environment:

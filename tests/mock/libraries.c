@@ -451,5 +451,8 @@ void mock_library_run(const mock_library *l)
     case MOCK_CONV:
         run_conv(&l->conv);
         break;
+    case MOCK_LINALG:
+        mock_linalg_run(&l->linalg);
+        break;
     }
 }

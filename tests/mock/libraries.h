@@ -3,6 +3,7 @@
 #define OUTPOST_MOCK_LIBRARIES_H
 
 #include "extract/cuda/calls.h"
+#include "score/cuda/calls_linalg.h"
 
 typedef struct mock_conv { /* a graph that conv.c builds */
     int n, c, h, w, k, oh, ow, kernel, stride, pad, groups;
@@ -14,15 +15,26 @@ typedef struct mock_conv { /* a graph that conv.c builds */
     size_t workspace_bytes;
 } mock_conv;
 
+typedef struct mock_linalg { /* score/cuda/calls_linalg.def */
+    enum { MOCK_PRODUCT, MOCK_DPRODUCT, MOCK_DMOMENTS, MOCK_EIGEN } what;
+    la_product product;
+    la_eigen eigen;
+    size_t n, d;
+    const double *x;
+    double *second;
+} mock_linalg;
+
 typedef struct mock_library { /* queued work of one of them */
-    enum { MOCK_BATCH, MOCK_LINEAR, MOCK_CONV } what;
+    enum { MOCK_BATCH, MOCK_LINEAR, MOCK_CONV, MOCK_LINALG } what;
     blas_batch batch;
     lt_shape shape;
     lt_operands operands;
     mock_conv conv;
+    mock_linalg linalg;
 } mock_library;
 
 void mock_library_run(const mock_library *l);
+void mock_linalg_run(const mock_linalg *l);
 int mock_push(void *stream, const mock_library *l); /* queues it; a status of CUDA */
 /* The calls themselves: calls.def. */
 int host_blas_create(void **handle);

@@ -31,7 +31,7 @@ def text(v, where, null=False):
 
 
 o = json.load(open(sys.argv[1], encoding="utf-8"))
-keys(o, ["format", "version", "outpost", "model", "rows", "mean", "skipped", "id_accuracy",
+keys(o, ["format", "version", "outpost", "model", "device", "rows", "mean", "skipped", "id_accuracy",
          "inputs", "seconds"], "the file")
 need(o["format"] == "outpost-results" and o["version"] == 1, "format", o["format"], o["version"])
 text(o["outpost"], "outpost")

@@ -151,6 +151,19 @@ static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
         s->x[1] = (size_t)a->groups * c;
         s->x[2] = (size_t)(a->n * a->groups) * (c + 1);
         break;
+    case KERNEL_widen_fwd: /* counted in floats; what is float64 has two each */
+        a->groups = variant % 2;
+        s->x[1] = 2 * c;
+        s->y = 2 * s->x[0];
+        break;
+    case KERNEL_row_squares_fwd:
+    case KERNEL_row_least_fwd:
+        a->groups = variant % 2;
+        a->scale = -2.0f;
+        s->x[0] *= 2;
+        s->x[1] = 2 * c;
+        s->x[2] = s->y = 2 * op_rows(a);
+        break;
     default: break;
     }
     if (kernel == KERNEL_layernorm_fwd) {
@@ -278,6 +291,12 @@ static int is_norm(int kernel)
     return kernel == KERNEL_layernorm_fwd || kernel == KERNEL_groupnorm_fwd;
 }
 
+/* Rows in float64, drawn as pairs of floats: any pair of ordinary ones is an ordinary double. */
+static int is_wide(int kernel)
+{
+    return kernel == KERNEL_widen_fwd || kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd;
+}
+
 static int is_performer(int kernel)
 {
     return kernel == KERNEL_performer_sum_fwd || kernel == KERNEL_performer_out_fwd;
@@ -286,7 +305,7 @@ static int is_performer(int kernel)
 /* A value that the kernel is made for: the norms square theirs, the performer takes exponentials. */
 static float value_for(int kernel, int operand, int odd)
 {
-    float v = draw_float(odd && !is_performer(kernel) && !(is_norm(kernel) && operand > 0));
+    float v = draw_float(odd && !is_performer(kernel) && !is_wide(kernel) && !(is_norm(kernel) && operand > 0));
     if (is_performer(kernel)) return operand == 2 ? fabsf(v) + 0.1f : v / 8;
     if (is_norm(kernel) && fabsf(v) > 1e15f && fabsf(v) < INFINITY) return v > 0 ? 1e15f : -1e15f;
     if (kernel == KERNEL_dwconv_fwd && operand == 1 && !(fabsf(v) < INFINITY)) return 1.0f;
@@ -384,7 +403,8 @@ static int image_by_image(int kernel, const op_args *a)
     return a->n > 1 && kernel != KERNEL_normalise_fwd && kernel != KERNEL_split_heads_fwd &&
            kernel != KERNEL_add_fwd && kernel != KERNEL_gate_fwd && kernel != KERNEL_performer_out_fwd &&
            !(kernel == KERNEL_softmax_fwd && a->window > 0) &&
-           !(kernel == KERNEL_join_heads_fwd && a->window > 0);
+           !(kernel == KERNEL_join_heads_fwd && a->window > 0) &&
+           !(kernel == KERNEL_row_least_fwd && a->groups > 0);
 }
 
 static void *advanced(const void *p, int type, size_t elements)
@@ -424,7 +444,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
     assert_non_null(u8);
     a.x_type = t.x;
     a.y_type = t.y;
-    skew = variant == 3 && a.n % 2 == 1 ? type_bytes(t.x) : 0; /* not aligned, then */
+    skew = variant == 3 && a.n % 2 == 1 && !is_wide(kernel) ? type_bytes(t.x) : 0; /* not aligned, then */
     cpu = new_values(kernel, 0, s.y, t.y, 0);
     gpu = malloc(bytes);
     assert_non_null(gpu);
@@ -481,6 +501,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
 static int meets(int kernel)
 {
     return is_norm(kernel) || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
+           kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd ||
            kernel == KERNEL_gap_fwd || kernel == KERNEL_export_fwd;
 }
 
