@@ -453,7 +453,7 @@ static void one_element(void **state)
         { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
-    assert_int_equal(LENGTH(cases), KERNEL_COUNT);
+    assert_int_equal(LENGTH(cases) + 3, KERNEL_COUNT); /* and those of one_element_in_double */
     for (size_t i = 0; i < LENGTH(cases); i++) {
         op_args a = { .x = { one, one + 1, one + 2 }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
@@ -462,6 +462,25 @@ static void one_element(void **state)
         if (fabsf(y[0] - cases[i].want) > 2e-7f * fabsf(cases[i].want))
             fail_msg("%s: %g, not %g", kernel_names[cases[i].kernel], (double)y[0], (double)cases[i].want);
     }
+}
+
+/* The kernels of rows in float64. */
+static void one_element_in_double(void **state)
+{
+    const float x = 2.5f;
+    const double row = 2.5, half = 0.5, add = 7.5;
+    double y = 0;
+    op_args a = { .x = { &x, &half }, .y = &y, .n = 1, .c = 1, .h = 1, .w = 1, .groups = 1,
+                  .scale = -2 };
+    (void)state;
+    assert_int_equal(kernels_cpu[KERNEL_widen_fwd](&a), 0);
+    assert_true(y == 2.0); /* 2.5 - 0.5 */
+    a.x[0] = &row;
+    assert_int_equal(kernels_cpu[KERNEL_row_squares_fwd](&a), 0);
+    assert_true(y == 6.25);
+    a.x[2] = &add;
+    assert_int_equal(kernels_cpu[KERNEL_row_least_fwd](&a), 0);
+    assert_true(y == 3.0); /* 0.5 - 2 2.5 + 7.5 */
 }
 
 /* A ramp x[r][q] = 10 r + q: what each window must give can be said without a loop over it. */
@@ -564,7 +583,8 @@ int main(void)
         cmocka_unit_test(normalise),           cmocka_unit_test(elementwise),
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
-        cmocka_unit_test(one_element),         cmocka_unit_test(ramp_in_closed_form),
+        cmocka_unit_test(one_element),         cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(ramp_in_closed_form),
         cmocka_unit_test(norms),               cmocka_unit_test(depthwise),
         cmocka_unit_test(tokens),              cmocka_unit_test(window_attention),
         cmocka_unit_test(performer),           cmocka_unit_test(types),
