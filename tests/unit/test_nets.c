@@ -51,12 +51,13 @@ static double tolerance_f32(const golden *g)
     return fmax(1e-5, 3 * g->f32_dev);
 }
 
-/* bf16 rounds 2^16 times as coarsely as f32.  That matters to the networks whose hash weights amplify
- * rounding. */
-static double tolerance_bf16(const golden *g)
+/* Hash weights of two networks amplify rounding: there the bound is what PyTorch's own bf16 run
+ * (net.bfloat16(), 1.13 and 2.15) has on the same weights and input. */
+static double tolerance_bf16(const char *net)
 {
-    double error = ldexp(g->f32_dev, 16);
-    return fmax(TOLERANCE_BF16, error * error / 2);
+    if (strcmp(net, "mobilenet_v2") == 0) return 1.9e-3;
+    if (strcmp(net, "bit_s_r101x1") == 0) return 3.2e-3;
+    return TOLERANCE_BF16;
 }
 
 static int test_number, failures;
@@ -216,7 +217,7 @@ static int test_plain(const network *w, const char *file)
     compare(&plain, "cpu without taps", "fp32", &s[0], out[0]);
     if (run(&out[1], &s[1], &plain, file, "cpu", "bf16") == 0)
         check(1 - least_cosine(out[1][1], out[0][1], s[0].p->outputs[1].count),
-              tolerance_bf16(&w->rows[1]), w->name,
+              tolerance_bf16(w->net), w->name,
               "1 - cosine of the features in bf16 with those in f32");
     else if (strstr(err_text(), "no bf16") != NULL) err_clear();
     else rc = ERR_INTERNAL;
