@@ -30,21 +30,12 @@ static inline double lanes_join(double *v, double (*join)(double, double))
     return v[0];
 }
 #else
-#include "kernels/launch.h"
+#include "kernels/rows.h"
 
-/* Thread 0 gets the result.  Sums of two and least of two commute, so lanes below d see what the CPU
- * twin computes. */
+/* Sums of two and least of two commute, so the block's tree computes what the CPU twin does. */
 template <typename Join> static __device__ __forceinline__ double lanes_join(double v, double *part, Join join)
 {
-    for (int d = WARP / 2; d > 0; d /= 2)
-        v = join(v, __shfl_xor_sync(0xffffffffu, v, d));
-    __syncthreads(); /* part is still being read by the row before */
-    if (threadIdx.x % WARP == 0) part[threadIdx.x / WARP] = v;
-    __syncthreads();
-    v = part[0];
-    for (int w = 1; w < WARPS; w++)
-        v = join(v, part[w]);
-    return v;
+    return team_join<BLOCK>(v, part, join);
 }
 #endif
 

@@ -11,8 +11,8 @@ struct join_sum {
 };
 
 /* All threads of the team get the result, the same bits; joins must commute. */
-template <int TEAM, typename Join>
-static __device__ __forceinline__ float team_join(float v, float *part, Join join)
+template <int TEAM, typename T, typename Join>
+static __device__ __forceinline__ T team_join(T v, T *part, Join join)
 {
     for (int d = WARP / 2; d > 0; d /= 2)
         v = join(v, __shfl_xor_sync(0xffffffffu, v, d));
