@@ -13,18 +13,12 @@ struct text_block { /* names live as long as the graph */
 };
 
 static const struct {
-    const char *name;
     int fewest, most;
 } op_table[OP_COUNT] = {
-#define OP(name, fewest, most) { #name, fewest, most },
+#define OP(name, fewest, most) { fewest, most },
 #include "extract/ops.def"
 #undef OP
 };
-
-const char *graph_op_name(graph_op op)
-{
-    return op_table[op].name;
-}
 
 int graph_new(graph **out)
 {

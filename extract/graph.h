@@ -19,8 +19,6 @@ typedef enum graph_op {
     OP_COUNT
 } graph_op;
 
-const char *graph_op_name(graph_op op);
-
 typedef struct shape {
     int c, h, w;
 } shape;

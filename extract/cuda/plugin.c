@@ -1,28 +1,9 @@
-/* The plugin's face: the table of extract/plugin.h over this folder's functions.
- * Each entry hands the recorded message over to the program, whose copy of common/err it is not. */
+/* The plugin's face: the table of extract/plugin.h over this folder's functions. */
 #include "extract/plugin.h"
 
 #include "extract/cuda/device.h"
+#include "extract/cuda/entry.h"
 #include "extract/cuda/network.h"
-
-static const cuda_host *host;
-
-static int hand_over(int rc)
-{
-    if (rc < 0 && host != NULL) {
-        (void)host->fail(rc, err_text());
-        err_clear();
-    }
-    return rc;
-}
-
-/* A message left by a call that failed on the way out, and was not reported, is not this call's. */
-#define ENTRY(call)                                                                                \
-    do {                                                                                           \
-        err_clear();                                                                               \
-        cuda_fault_set(FAULT_NONE);                                                                \
-        return hand_over(call);                                                                    \
-    } while (0)
 
 static int count(int *devices)
 {
@@ -115,6 +96,6 @@ const cuda_plugin *outpost_cuda_plugin(uint32_t abi, size_t args_size, int kerne
                                        const cuda_host *program)
 {
     if (abi != CUDA_PLUGIN_ABI || args_size != sizeof(op_args) || kernels != KERNEL_COUNT) return NULL;
-    host = program;
+    entry_set_host(program);
     return &plugin;
 }

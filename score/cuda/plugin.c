@@ -1,5 +1,5 @@
-/* The plugin's face for score: the table of score/linalg_backend.h over this folder's functions.
- * Each entry hands the recorded message over to the program, whose copy of common/err it is not. */
+/* The plugin's face for score: the table of score/linalg_backend.h over this folder's functions. */
+#include "extract/cuda/entry.h"
 #include "extract/plugin.h"
 #include "score/cuda/lanes.h"
 
@@ -7,24 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static const cuda_host *host;
-
-static int hand_over(int rc)
-{
-    if (rc < 0 && host != NULL) {
-        (void)host->fail(rc, err_text());
-        err_clear();
-    }
-    return rc;
-}
-
-#define ENTRY(call)                                                                                \
-    do {                                                                                           \
-        err_clear();                                                                               \
-        cuda_fault_set(FAULT_NONE);                                                                \
-        return hand_over(call);                                                                    \
-    } while (0)
 
 static int keep(linalg *la, linalg_matrix **m, const linalg_values *v)
 {
@@ -163,6 +145,6 @@ linalg_plugin_entry outpost_cuda_linalg __attribute__((visibility("default")));
 const linalg_plugin *outpost_cuda_linalg(uint32_t abi, const cuda_host *program)
 {
     if (abi != LINALG_ABI) return NULL;
-    host = program;
+    entry_set_host(program);
     return &plugin;
 }
