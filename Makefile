@@ -174,6 +174,8 @@ check-long: ## the heavy suites: kill tests, every prefix and bit flip, all gold
 	$(Q)OUTPOST_LONG=1 HEAVY=1 $(MAKE) --no-print-directory check
 asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan
 	$(Q)$(MAKE) --no-print-directory check SAN=address,undefined BUILD=$(BUILD)/asan CUDA=0
+check-slurm: $(PROGRAMS) $(BUILD)/demo-images ## the examples of examples/slurm on a Slurm of one node (root, slurmctld, slurmd)
+	$(Q)OUTPOST_BUILD=$(BUILD) tests/slurm/run.sh
 
 regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look at the diff)
 	$(Q)REGEN=1 OUTPOST_BUILD=$(BUILD) tests/cli/30_score.t
@@ -203,6 +205,9 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	install -m 755 $(BUILD)/score $(DESTDIR)$(bindir)/outpost-score
 	install -m 644 README.md LICENSE $(DESTDIR)$(datadir)/doc/outpost
 	install -m 644 $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost/docs
+	install -d $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
+	install -m 644 $(wildcard examples/slurm/*) $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
+	chmod 755 $(DESTDIR)$(datadir)/doc/outpost/examples/slurm/submit.sh
 	$(if $(PLUGIN),install -d $(DESTDIR)$(libexecdir) && install -m 755 $(PLUGIN) $(DESTDIR)$(libexecdir))
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/outpost-extract $(DESTDIR)$(bindir)/outpost-score
@@ -216,5 +221,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all deps demo check-gpu bench-gpu gpu-bundle test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
+.PHONY: help all deps demo check-gpu bench-gpu gpu-bundle test check check-long check-slurm asan regen fuzz bench install uninstall clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
