@@ -75,8 +75,12 @@ static void check_needs(const engine_options *o, method_use *u)
     u->skipped = NULL;
     if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head)";
     else if ((needs & NEEDS_TRAIN) && o->train == NULL) why = "needs train features (--train)";
-    else if ((needs & NEEDS_TRAIN_LABELS) && o->train->labels == NULL)
+    else if ((needs & NEEDS_TRAIN_LABELS) && (o->train == NULL || o->train->labels == NULL))
         why = "needs the true labels of the train set (--labels)";
+    else if ((needs & (NEEDS_VAL | NEEDS_VAL_LABELS)) && o->val_id == NULL)
+        why = "needs held-out in-distribution features (--val-id)";
+    else if ((needs & NEEDS_VAL_LABELS) && o->val_id->labels == NULL)
+        why = "needs the true labels of the validation set (--val-labels)";
     if (why != NULL) {
         snprintf(u->why, sizeof u->why, "%s", why);
         u->skipped = u->why;
@@ -86,6 +90,9 @@ static void check_needs(const engine_options *o, method_use *u)
         if (lacks(o, needs, set_at(o, i), u->why, sizeof u->why)) u->skipped = u->why;
     if (u->skipped == NULL && (needs & NEEDS_TRAIN) &&
         lacks(o, needs, o->train, u->why, sizeof u->why))
+        u->skipped = u->why;
+    if (u->skipped == NULL && (needs & (NEEDS_VAL | NEEDS_VAL_LABELS)) &&
+        lacks(o, needs, o->val_id, u->why, sizeof u->why))
         u->skipped = u->why;
 }
 
@@ -97,6 +104,7 @@ static int check_shapes(const engine_options *o)
     for (size_t i = 0; i <= o->n_ood; i++)
         TRY(rows_check_shape(set_at(o, i), d, c, like));
     if (o->train != NULL) TRY(rows_check_shape(o->train, d, c, like));
+    if (o->val_id != NULL) TRY(rows_check_shape(o->val_id, d, c, like));
     for (size_t i = 0; o->head != NULL && i < o->head->c * o->head->d; i++)
         CHECK(o->head->w[i] - o->head->w[i] == 0, ERR_INPUT, "head: weight [%zu,%zu] is not finite",
               i / d, i % d);
@@ -142,8 +150,8 @@ static int open_blocks(run *r)
     size_t d = r->fit.d, c = r->fit.c, per_row, rows, most;
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL) r->needs |= r->uses[i].m->needs;
-    /* features, centred, projected; logits, softmax, clipped twice, products */
-    per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
+    /* features, shaped, centred, projected; logits, softmax, clipped twice, products */
+    per_row = sizeof(float) * (4 * d + 7 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
     most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
     most = r->fit.la->ops->device ? BLOCK_DEVICE : most > BLOCK_MAX ? BLOCK_MAX : most;
@@ -201,6 +209,7 @@ static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *
     b->lse = r->lse;
     b->zmax = r->zmax;
     b->plogp = r->plogp;
+    b->sums = r->sums;
 done:
     return rc;
 }

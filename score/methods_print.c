@@ -14,6 +14,8 @@ static const struct {
     {NEEDS_HEAD, "head"},
     {NEEDS_TRAIN, "train"},
     {NEEDS_TRAIN_LABELS, "train labels"},
+    {NEEDS_VAL, "ID validation set"},
+    {NEEDS_VAL_LABELS, "its labels"},
 };
 
 enum { N_NEEDS = sizeof needs / sizeof needs[0] };
