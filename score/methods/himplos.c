@@ -114,7 +114,7 @@ const method method_himplos = {
               "30 and 0.8, CIFAR DenseNet: 60 and 1.6; a class without train rows has cosine 0",
     .groups = "seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN | NEEDS_TRAIN_LABELS,
-    .stats = STAT_CLASSES,
+    .stats = STAT_TRUE,
     .waives = waives,
     .opts = (const method_opt[]){{"percentile", "30", "percentage of a row's weights that is masked", 0,
                                   100, NULL, 0},

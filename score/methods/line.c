@@ -72,10 +72,9 @@ static int find_conditions(fit_context *f, const method_params *p, state_type *s
     TRY(budget_new(f->mem, &s->least, c * d, sizeof *s->least, "conditions of LINe"));
     for (size_t k = 0; k < c * d; k++)
         s->least[k] = -INFINITY;
-    for (size_t k = 0; k < f->classes.k; k++) {
-        size_t y = (size_t)f->classes.label[k];
-        conditions(a + y * d, d, p_a, t[y], row, s->least + y * d);
-    }
+    for (size_t y = 0; y < c; y++)
+        if (fit_class_sums(f, CLASS_TRUE)->count[y] > 0)
+            conditions(a + y * d, d, p_a, t[y], row, s->least + y * d);
 done:
     budget_free(f->mem, &a);
     budget_free(f->mem, &size);
@@ -158,7 +157,7 @@ const method method_line = {
               "90, 1.0; CIFAR-100: 90, 10, 1.0",
     .groups = "seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN | NEEDS_TRAIN_LABELS,
-    .stats = STAT_CLASSES,
+    .stats = STAT_TRUE,
     .opts = (const method_opt[]){{"weights", "10", "percentile p_w of weights", 0, 100, NULL, 0},
                                  {"neurons", "10", "percentile p_a of neurons", 0, 100, NULL, 0},
                                  {"clip", "0.8", "clip of the features", -1e30, 1e30, NULL, 0},

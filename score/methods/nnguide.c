@@ -30,10 +30,9 @@ typedef struct state_type {
 /* unit = h / |h| + 1e-10, as KNN of OpenOOD; the zero vector stays (NaN there). */
 static void unit_row(const float *h, size_t d, float scale, float *unit)
 {
-    double length = sqrt(rows_square(h, d));
-    float inverse = length > 0 ? (float)(1 / length) : 0;
+    double length = sqrt(rows_square(h, d)), inverse = length > 0 ? 1 / length : 0;
     for (size_t j = 0; j < d; j++)
-        unit[j] = (h[j] * inverse + 1e-10f) * scale;
+        unit[j] = ((float)((double)h[j] * inverse) + 1e-10f) * scale;
 }
 
 /* The rows of the bank, TRAIN_ROWS at a time. */

@@ -20,7 +20,7 @@ enum { ALPHA_MAX = 64 };
 typedef struct state_type {
     double *mean; /* [c,c] */
     weibull *w;   /* [c] */
-    size_t c, alpha;
+    size_t c, alpha, ranks; /* ranks: alpha, or fewer when there are fewer classes */
     budget *mem;
 } state_type;
 
@@ -100,7 +100,7 @@ static int fit(fit_context *f, const method_params *p, void **state)
     s->mem = f->mem;
     s->c = f->c;
     s->alpha = (size_t)param_int(p, "alpha");
-    s->alpha = s->alpha < s->c ? s->alpha : s->c;
+    s->ranks = s->alpha < s->c ? s->alpha : s->c;
     TRY(budget_new(f->mem, &s->mean, s->c * s->c, sizeof *s->mean, "mean logits"));
     TRY(budget_new(f->mem, &s->w, s->c, sizeof *s->w, "mean logits"));
     absent = class_sums_mean(&f->correct_logits, s->mean);
@@ -137,24 +137,24 @@ static double unknown(const state_type *s, float *z)
 {
     size_t top[ALPHA_MAX], c = s->c;
     double kept[ALPHA_MAX], u = 0, most, sum;
-    rank_classes(z, c, s->alpha, top);
-    for (size_t r = 0; r < s->alpha; r++) {
+    rank_classes(z, c, s->ranks, top);
+    for (size_t r = 0; r < s->ranks; r++) {
         double v = (double)z[top[r]], weight = (double)(s->alpha - r) / (double)s->alpha;
         double w = weibull_cdf(&s->w[top[r]], distance(z, s->mean + top[r] * c, c));
         kept[r] = v * (1 - w * weight);
         u += v - kept[r];
     }
     most = u;
-    for (size_t r = 0; r < s->alpha; r++) {
+    for (size_t r = 0; r < s->ranks; r++) {
         most = fmax(most, kept[r]);
         z[top[r]] = -INFINITY; /* counted by itself */
     }
     for (size_t k = 0; k < c; k++)
         most = fmax(most, (double)z[k]);
-    for (size_t r = 0; r < s->alpha; r++)
+    for (size_t r = 0; r < s->ranks; r++)
         z[top[r]] = -1e30f;
     sum = rowmath_best()->sum_exp(z, c, most, 1) + exp(u - most);
-    for (size_t r = 0; r < s->alpha; r++)
+    for (size_t r = 0; r < s->ranks; r++)
         sum += exp(kept[r] - most);
     return exp(u - most) / sum;
 }

@@ -110,6 +110,13 @@ static int pass_block(void *arg, size_t begin, size_t n, size_t d, const float *
     if (a->stats & (STAT_SECOND | STAT_CLASSES | STAT_MEAN))
         scatter_add(&f->moments, h, n,
                     f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
+    if (a->stats & STAT_TRUE) {
+        for (size_t i = 0; i < n; i++) {
+            int64_t y = f->o->train->labels[begin + i];
+            a->of[i] = y >= 0 && y < (int64_t)f->c ? (int32_t)y : -1;
+        }
+        class_sums_add(&f->labelled, h, a->of, n);
+    }
     if (f->moments.second_elsewhere) {
         if (begin == 0) TRY(la->ops->moments_begin(la, d, f->moments.shift, 1, f->moments.second));
         TRY(la->ops->moments_add(la, h, NULL, n));
@@ -141,14 +148,15 @@ static int run_pass(fit_context *f, unsigned stats)
     if (stats & (STAT_SECOND | STAT_CLASSES | STAT_MEAN))
         TRY(scatter_init(&f->moments, f->d, f->classes.k, (stats & STAT_SECOND) != 0, f->mem));
     f->moments.second_elsewhere = f->la->ops->device && f->moments.second != NULL;
+    if (stats & STAT_TRUE) TRY(class_sums_new(&f->labelled, f->c, f->d, f->mem));
     if (stats & STAT_CORRECT) TRY(class_sums_new(&f->correct, f->c, f->d, f->mem));
     if (stats & STAT_PREDICTED) TRY(class_sums_new(&f->predicted, f->c, f->d, f->mem));
     if (stats & STAT_CORRECT_LOGITS) TRY(class_sums_new(&f->correct_logits, f->c, f->c, f->mem));
+    TRY(budget_new(f->mem, &a.of, TRAIN_ROWS, sizeof *a.of, "classes of a block"));
     if (stats & STATS_OF_LOGITS) {
         TRY(budget_new(f->mem, &a.z, TRAIN_ROWS * f->c, sizeof *a.z, "logits of a block"));
         TRY(budget_new(f->mem, &a.p, TRAIN_ROWS * f->c, sizeof *a.p, "softmax of a block"));
         TRY(budget_new(f->mem, &a.sums, TRAIN_ROWS, sizeof *a.sums, "softmax of a block"));
-        TRY(budget_new(f->mem, &a.of, TRAIN_ROWS, sizeof *a.of, "classes of a block"));
     }
     if (stats & STAT_TEMPLATES) {
         TRY(budget_zeroed(f->mem, &f->template_sum, f->c * f->c, sizeof *f->template_sum,
@@ -194,6 +202,7 @@ void fit_done(fit_context *f)
     budget *m = f->mem;
     scatter_clear(&f->moments);
     class_index_clear(&f->classes, m);
+    class_sums_clear(&f->labelled, m);
     class_sums_clear(&f->correct, m);
     class_sums_clear(&f->predicted, m);
     class_sums_clear(&f->correct_logits, m);

@@ -43,7 +43,7 @@ struct fit_context {
     class_index classes;
     quantile_counts *counts;
     double mean_max_logit, mean_lse, mean_msp;
-    class_sums correct, predicted, correct_logits;
+    class_sums labelled, correct, predicted, correct_logits;
     double *template_sum;   /* [c,c] */
     size_t *template_count; /* [c] */
     /* what follows */
@@ -81,10 +81,11 @@ int fit_alpha(fit_context *f, const residual_space *r, double *alpha);
 int fit_templates(fit_context *f, const templates **out);
 /* mean [d] of the train features (STAT_MEAN) */
 void fit_mean(const fit_context *f, double *mean);
-/* mean [c,d] of the train features of a class: by true label (STAT_CLASSES), of the rows predicted as
+/* mean [c,d] of the train features of a class: by true label (STAT_TRUE), of the rows predicted as
  * labelled (STAT_CORRECT), by predicted class (STAT_PREDICTED).  A class without rows has the zero vector;
- * *absent: how many.  FIT_REFUSED when a true label is not a row of the head. */
+ * *absent: how many.  FIT_REFUSED when that are all. */
 typedef enum class_kind { CLASS_TRUE, CLASS_CORRECT, CLASS_PREDICTED } class_kind;
+const class_sums *fit_class_sums(const fit_context *f, class_kind kind);
 int fit_class_means(fit_context *f, class_kind kind, double *mean, size_t *absent);
 /* Every block of rows of a set (o->val_id, o->id, o->train) in row order, as `score` would see it:
  * features, logits, softmax and what comes with them; h is NULL when the set has no features, z and p when

@@ -214,8 +214,10 @@ def exact(data, method, o):
         return [-(flat(x) + flat(z) + flat(softmax(z / 3, axis=1))) / 3 for x, z in zip(xs, zs)]
     if method == "react":
         q = num("percentile", 90)
-        clip = {"val": lambda: np.percentile(data.val.astype(F64), q), "train": lambda: np.percentile(X, q),
-                "react": lambda: 1.0, "himplos": lambda: 0.8, "rankfeat-vit": lambda: 0.483}[o.get("clip", "val")]()
+        clip = o.get("clip", "val")
+        if clip in ("val", "train"):
+            clip = np.percentile(data.val if clip == "val" else data.train, q)
+        clip = {"react": 1.0, "himplos": 0.8, "rankfeat-vit": 0.483}.get(clip) or float(clip)
         return energy([np.minimum(x, clip) for x in xs])
     if method == "vra":
         low, high = np.percentile(data.val.astype(F64), [num("low", 10), num("high", 90)])
@@ -493,8 +495,8 @@ nci:alpha=0.01 caref cadref cadref:score=msp cadref:score=maxlogit mos max-group
 TOLERANCE = 1e-5
 LOOSE = {  # what the published float32 steps leave
     ("script", "kl-matching-mos"): 5e-5, ("script", "klm"): 2e-5,
-    # the unconverged temperature is a float32 recursion in torch
-    ("script", "temp-scale"): 5e-5,
+    # a Weibull of shape 1e4 turns 1e-6 of a float32 distance into 1e-5
+    ("script", "openmax"): 5e-5,
 }
 CASES = {
     "tall": (3000, 400, 96, 24),
@@ -522,6 +524,8 @@ def make_case(name, seed):
     z = train @ w.T + b
     known = rng.random(len(y)) < 0.9
     y = np.where(known, z.argmax(1), y).astype(np.int64)
+    noisy = (softmax(z.astype(F64) / 1.7, axis=1).cumsum(1) > rng.random(len(y))[:, None]).argmax(1)
+    y[n_train:] = noisy[n_train:]  # a network that is too sure: its best temperature is about 1.7
     val, val_y, train, y = train[n_train:], y[n_train:].copy(), train[:n_train], y[:n_train].copy()
     id_y = np.where(rng.random(n_test) < 0.8, (sets[0] @ w.T + b).argmax(1), rng.integers(0, c, n_test)).astype(np.int64)
     if "unknown" in name:
@@ -620,8 +624,8 @@ def main():
     torch.set_num_threads(2)
     np.seterr(all="ignore")
     tap, table = base.Tap(), {}
-    for i, case in enumerate(cases):
-        run_case(tap, tool, case, 101 + i, table)
+    for case in cases:
+        run_case(tap, tool, case, 101 + list(CASES).index(case), table)
     print(f"1..{tap.n}")
     print("# method             against  largest deviation   allowed  AUROC moves by")
     for (method, what), (worst, moved, tol) in sorted(table.items()):
