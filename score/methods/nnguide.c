@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "score/linalg.h"
+#include "score/stats/bank.h"
 #include "score/stats/draw.h"
 #include "score/stats/prototypes.h"
 #include "score/stats/rows.h"
@@ -47,17 +48,8 @@ static int fill_bank(fit_context *f, const size_t *row, state_type *s)
     TRY(budget_new(f->mem, &z, TRAIN_ROWS * c, sizeof *z, "rows of the bank"));
     for (size_t begin = 0; begin < s->n; begin += TRAIN_ROWS) {
         size_t n = s->n - begin < TRAIN_ROWS ? s->n - begin : TRAIN_ROWS;
-        const float *v = NULL;
-        for (size_t i = 0; i < n; i++) {
-            TRY(source_features(train, row[begin + i], 1, h + i * d, &v));
-            if (v != h + i * d) memcpy(h + i * d, v, d * sizeof *h);
-        }
-        TRY(rows_check_finite(train, begin, n, d, h, "features"));
-        if (logits_stored(f->o, train))
-            for (size_t i = 0; i < n; i++) {
-                TRY(source_logits(train, row[begin + i], 1, z + i * c, &v));
-                if (v != z + i * c) memcpy(z + i * c, v, c * sizeof *z);
-            }
+        TRY(bank_features(train, row + begin, n, h));
+        if (logits_stored(f->o, train)) TRY(bank_logits(train, row + begin, n, z));
         else TRY(logits_compute(f, h, n, z));
         for (size_t i = 0; i < n; i++) {
             row_sums sums;

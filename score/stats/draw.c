@@ -24,7 +24,7 @@ uint64_t draw_below(draw *r, uint64_t n)
     return x % n;
 }
 
-double draw_normal(draw *r)
+static void normal_pair(draw *r, double *a, double *b)
 {
     double x, y, s;
     do {
@@ -32,7 +32,23 @@ double draw_normal(draw *r)
         y = 2 * ((double)(draw_bits(r) >> 11) + 0.5) / 9007199254740992.0 - 1;
         s = x * x + y * y;
     } while (s >= 1 || s == 0);
-    return x * sqrt(-2 * log(s) / s);
+    s = sqrt(-2 * log(s) / s);
+    *a = x * s;
+    *b = y * s;
+}
+
+double draw_normal(draw *r)
+{
+    double a, b;
+    normal_pair(r, &a, &b);
+    return a;
+}
+
+void draw_normals(draw *r, double *out, size_t n)
+{
+    double unused;
+    for (size_t i = 0; i < n; i += 2)
+        normal_pair(r, &out[i], i + 1 < n ? &out[i + 1] : &unused);
 }
 
 /* Knuth's algorithm S: every subset is as likely as any other, and comes out in order. */

@@ -15,6 +15,8 @@ uint64_t draw_bits(draw *r);
 uint64_t draw_below(draw *r, uint64_t n);
 /* Standard normal (Marsaglia's polar method). */
 double draw_normal(draw *r);
+/* n of them, in pairs; the odd one is the first of its pair. */
+void draw_normals(draw *r, double *out, size_t n);
 /* `take` different numbers out of 0..n-1, ascending; out [take]. */
 void draw_sample(uint64_t seed, size_t n, size_t take, size_t *out);
 

@@ -20,7 +20,7 @@ static const char others[] =
     "temp-scale,temp-scale:fit=lbfgs,kl-matching-mos,klm,odin,openmax,openmax:alpha=9,mos:groups=4,"
     "max-group:groups=2+3,mcm,otod,react,react:clip=train,react:clip=react,vra,dice,dice-react,"
     "ash-p,ash-b,ash-s,scale,lts,line,himplos,himplos:part=mask,she,she:metric=euclidean,"
-    "she:metric=cosine,nnguide,fdbd,fdbd:by=norm,nci,caref,cadref";
+    "she:metric=cosine,nnguide,fdbd,fdbd:by=norm,nci,caref,cadref,weiper:repeats=3";
 
 static uint64_t state;
 

@@ -226,7 +226,7 @@ static void groups_hold_what_the_tables_say(void **unused)
         {"mos", {"msp", "odin", "energy", "kl-matching-mos", "mos", "gradnorm"}},
         {"openood",
          {"openmax", "msp", "temp-scale", "energy", "gradnorm", "react", "maxlogit", "klm", "dice", "ash-b",
-          "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos"}},
+          "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos", "weiper"}},
         {"seeds",
          {"msp", "maxlogit", "energy", "temp-scale", "entropy", "gen", "kl-matching", "kl-matching-mos",
           "klm", "odin", "openmax", "mos", "max-group", "energy-react", "react", "local-react", "dice",

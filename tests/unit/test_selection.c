@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "score/stats/class_sums.h"
+#include "score/stats/density.h"
 #include "score/stats/draw.h"
 #include "score/stats/groups.h"
 #include "score/stats/products.h"
@@ -377,6 +378,46 @@ static void temperature_has_a_closed_form(void **unused)
     assert_true(temperature_converged(z, label, ROWS, 2, &held) == TEMPERATURE_MOST && held);
 }
 
+/* Every entry by searching the edges; the divergence of a histogram from itself without smoothing is nothing. */
+static void densities_count_and_compare(void **unused)
+{
+    (void)unused;
+    enum { MOST = 500 };
+    static density d;
+    float v[MOST];
+    for (int trial = 0; trial < 200; trial++) {
+        uint32_t count[DENSITY_BINS_MAX] = {0}, want[DENSITY_BINS_MAX] = {0};
+        size_t n = 1 + draw_below(&r, MOST), bins = 2 + draw_below(&r, 120), total = 0;
+        float least = -1 - (float)draw_below(&r, 3), most = trial % 9 == 0 ? least : 1.5f;
+        density_open(&d, bins, least, most);
+        for (size_t i = 0; i < n; i++)
+            v[i] = i % 10 == 0 ? d.edge[draw_below(&r, bins + 1)] : value_of_kind(trial % 5);
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k < bins; k++)
+                want[k] += v[i] >= d.edge[k] && v[i] < d.edge[k + 1];
+        density_count(&d, v, n, count);
+        assert_memory_equal(count, want, sizeof want);
+        for (size_t k = 0; k < bins; k++) {
+            total += count[k];
+            d.mean[k] = (double)count[k] / (double)n;
+        }
+        assert_true(fabs(density_divergence(&d, count, (double)n, 1, 0.01)) < 1e-12);
+        if (total > 0 && total < n * bins) {
+            count[0] += 1 + (uint32_t)n;
+            assert_true(density_divergence(&d, count, (double)n, 1, 0.01) > 0);
+        }
+    }
+    /* three bins, a box of two: bin i takes i and i + 1, the end repeated */
+    density_open(&d, 3, 0, 3);
+    for (int k = 0; k < 3; k++)
+        d.mean[k] = 1.0 / 3;
+    uint32_t count[3] = {4, 0, 0};
+    double q[3] = {0.5 + 0.01, 0.01, 0.01}, sum = q[0] + q[1] + q[2], want = 0;
+    for (int k = 0; k < 3; k++)
+        want += (1.0 / 3 - q[k] / sum) * log(1.0 / 3 / (q[k] / sum));
+    assert_true(fabs(density_divergence(&d, count, 4, 2, 0.01) - want) < 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +430,7 @@ int main(void)
         cmocka_unit_test(groups_are_read),
         cmocka_unit_test(row_functions_agree),
         cmocka_unit_test(temperature_has_a_closed_form),
+        cmocka_unit_test(densities_count_and_compare),
     };
     log_open("test_selection", LOG_ERROR);
     return cmocka_run_group_tests_name("selection", tests, NULL, NULL);
