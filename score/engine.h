@@ -21,6 +21,9 @@ typedef struct engine_options {
     const source *id;
     const source *const *ood;
     size_t n_ood;
+    const source *val_id; /* held out, for methods that fit or tune on it; may be NULL */
+    const source *const *val_ood;
+    size_t n_val_ood;
     size_t memory; /* bytes of working memory: --memory */
     int threads;
     int stored_logits; /* prefer /logits of the files to h W' + b */
