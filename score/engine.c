@@ -24,6 +24,7 @@ typedef struct run {
     size_t n;     /* uses */
     void **state; /* [n] */
     scored_use *together; /* [n] scratch */
+    size_t *held; /* [n] bytes that fit left behind */
     engine_result *result;
     budget mem;
     fit_context fit;
@@ -123,10 +124,24 @@ done:
 
 /* ---- fit ------------------------------------------------------------------------------------- */
 
+/* Memory of one method: the most that is held from here on, less what is held now. */
+static size_t mark_memory(run *r)
+{
+    r->mem.high = r->mem.used;
+    return r->mem.used;
+}
+
+static void note_memory(run *r, size_t i, size_t mark)
+{
+    size_t took = r->mem.high - mark + r->held[i];
+    if (took > r->uses[i].peak_bytes) r->uses[i].peak_bytes = took;
+}
+
 static int fit_all(run *r)
 {
     int rc = 0;
     unsigned stats = 0;
+    size_t mark;
     double start = seconds();
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL && (needs_of(&r->uses[i]) & NEEDS_TRAIN))
@@ -140,8 +155,11 @@ static int fit_all(run *r)
         method_use *u = &r->uses[i];
         if (u->skipped != NULL || u->m->fit == NULL) continue;
         start = seconds();
+        mark = mark_memory(r);
         TRY(u->m->fit(&r->fit, &u->params, &r->state[i]));
         u->fit_seconds = seconds() - start;
+        u->peak_bytes = r->mem.high - mark;
+        r->held[i] = r->mem.used > mark ? r->mem.used - mark : 0;
         if (rc != FIT_REFUSED) continue;
         memcpy(u->why, r->fit.refusal, sizeof u->why);
         u->skipped = u->why;
@@ -228,7 +246,7 @@ static int score_together(run *r, size_t first, size_t at, const score_block *b)
 {
     int rc = 0;
     const method *m = r->uses[first].m;
-    size_t n = 0;
+    size_t n = 0, mark = mark_memory(r);
     double start = seconds(), each;
     for (size_t i = first; i < r->n; i++) {
         method_use *u = &r->uses[i];
@@ -238,8 +256,11 @@ static int score_together(run *r, size_t first, size_t at, const score_block *b)
     }
     TRY(m->score_many(r->together, n, b));
     each = (seconds() - start) / (double)n;
-    for (size_t i = first; i < r->n; i++)
-        if (r->uses[i].m == m && r->uses[i].skipped == NULL) r->uses[i].score_seconds += each;
+    for (size_t i = first; i < r->n; i++) {
+        if (r->uses[i].m != m || r->uses[i].skipped != NULL) continue;
+        r->uses[i].score_seconds += each;
+        note_memory(r, i, mark);
+    }
 done:
     return rc;
 }
@@ -258,13 +279,16 @@ static int score_block_all(run *r, size_t at, const score_block *b)
     for (size_t i = 0; i < r->n; i++) {
         method_use *u = &r->uses[i];
         double start = seconds();
+        size_t mark;
         if (u->skipped != NULL) continue;
         if (u->m->score_many != NULL) {
             if (!scored_before(r, i)) TRY(score_together(r, i, at, b));
             continue;
         }
+        mark = mark_memory(r);
         TRY(u->m->score(r->state[i], &u->params, b, u->scores[at] + b->row));
         u->score_seconds += seconds() - start;
+        note_memory(r, i, mark);
     }
 done:
     return rc;
@@ -328,6 +352,7 @@ int engine_run(const engine_options *o, method_use *uses, size_t n, engine_resul
     for (size_t i = 0; i < n; i++)
         check_needs(o, &uses[i]);
     TRY(mem_new(&r.state, n, sizeof *r.state, "fitted methods"));
+    TRY(mem_new(&r.held, n, sizeof *r.held, "fitted methods"));
     TRY(mem_new(&r.together, n, sizeof *r.together, "fitted methods"));
     TRY(fit_all(&r));
     TRY(new_outputs(&r));
@@ -343,6 +368,7 @@ done:
         if (r.state[i] != NULL && uses[i].m->free != NULL) uses[i].m->free(&r.state[i]);
     free(r.state);
     free(r.together);
+    free(r.held);
     fit_close(&r.fit);
     result->peak_bytes = r.mem.peak;
     if (rc < 0) engine_clear_result(result);
