@@ -6,6 +6,7 @@
 
 extern const command cmd_run;
 extern const command cmd_methods;
+extern const command cmd_sweep;
 int score_version(FILE *f, int json);
 
 #endif

@@ -36,6 +36,12 @@ double metric_value(const metrics *m, const metric_field *f)
     return v;
 }
 
+void metrics_of_values(metrics *m, const double *v)
+{
+    for (size_t k = 0; k < METRIC_COUNT; k++)
+        memcpy((char *)m + metric_fields[k].at, &v[k], sizeof *v);
+}
+
 /* ---- sorted keys ------------------------------------------------------------------------------ */
 
 #define SIGN UINT32_C(0x80000000)

@@ -48,6 +48,8 @@ extern const metric_field metric_fields[]; /* [METRIC_COUNT], then name == NULL;
 /* NULL when there is no such name. */
 const metric_field *metric_field_find(const char *name);
 double metric_value(const metrics *m, const metric_field *f);
+/* The other way: v [METRIC_COUNT] in the order of metric_fields. */
+void metrics_of_values(metrics *m, const double *v);
 
 /* How many of n scores are NaN or infinite; *first is the row of the first one. */
 size_t scores_nonfinite(const float *v, size_t n, size_t *first);

@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "score/csv.h"
 
 const char *const result_groups[RESULT_MEANS] = { NULL, "near", "far" };
 
@@ -169,40 +170,6 @@ void results_table_clear(result_table *t)
 }
 
 /* ---- CSV -------------------------------------------------------------------------------------- */
-
-/* A field, quoted when it has to be; control bytes of names are escaped first. */
-static void csv_text(FILE *f, const char *text)
-{
-    char name[1024];
-    log_printable(name, sizeof name, text);
-    if (strpbrk(name, ",\"") == NULL) {
-        fputs(name, f);
-        return;
-    }
-    fputc('"', f);
-    for (const char *p = name; *p != '\0'; p++) {
-        if (*p == '"') fputc('"', f);
-        fputc(*p, f);
-    }
-    fputc('"', f);
-}
-
-static void csv_number(FILE *f, double v)
-{
-    char buf[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(buf, sizeof buf, "%.*g", digits, v);
-        if (strtod(buf, NULL) == v) break;
-    }
-    fputs(buf, f);
-}
-
-/* Behind a comma; nothing where there is no value. */
-static void csv_value(FILE *f, double v)
-{
-    fputc(',', f);
-    if (!isnan(v)) csv_number(f, v);
-}
 
 static void csv_rows(FILE *f, const results *r, const char *spectrum)
 {

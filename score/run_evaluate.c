@@ -101,25 +101,28 @@ done:
     return rc;
 }
 
+static void count_right(results *r, const source *s, const int64_t *predicted)
+{
+    r->n_id += s->n;
+    for (size_t k = 0; s->labels != NULL && k < s->n; k++) {
+        if (s->labels[k] < 0 || predicted[k] < 0) continue;
+        r->counted++;
+        r->correct += predicted[k] == s->labels[k];
+    }
+}
+
 /* Right predictions of the ID set, and in a full spectrum of the csID sets. */
 static void accuracy(results *r, const engine_result *er, const run_inputs *in, int full)
 {
     const int64_t *predicted = er->predictions;
-    r->n_id = in->id->n;
-    r->correct = er->correct;
-    r->counted = er->counted;
+    r->n_id = r->correct = r->counted = 0;
+    count_right(r, in->id, predicted);
     predicted += in->id->n;
     for (size_t i = 0; i < in->ood.n; i++)
         predicted += in->ood.v[i].s->n;
     for (size_t i = 0; full && i < in->csid.n; i++) {
-        const source *s = in->csid.v[i].s;
-        for (size_t k = 0; s->labels != NULL && k < s->n; k++) {
-            if (s->labels[k] < 0 || predicted[k] < 0) continue;
-            r->counted++;
-            r->correct += predicted[k] == s->labels[k];
-        }
-        predicted += s->n;
-        r->n_id += s->n;
+        count_right(r, in->csid.v[i].s, predicted);
+        predicted += in->csid.v[i].s->n;
     }
 }
 
