@@ -320,12 +320,17 @@ static int by_score(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* v [n]: share of each ID score, w [m]: of each OOD score, in the order of the images. */
-static int shares_by_image(const float *id, size_t n, const float *ood, size_t m, double *v, double *w)
+/* v [n]: share of each ID score, w [m]: of each OOD score, in the order of the images; the AUROC, rounded
+ * once as in metrics.c. */
+static int shares_by_image(const float *id, size_t n, const float *ood, size_t m, double *v, double *w,
+                           double *auroc)
 {
     int rc = 0;
     ranked *a = NULL, *b = NULL;
     size_t first;
+    uint64_t twice = 0, pairs;
+    CHECK(!__builtin_mul_overflow((uint64_t)n, 2 * (uint64_t)m, &pairs), ERR_INPUT,
+          "%zu x %zu scores are too many pairs to count", n, m);
     CHECK(n > 0 && m > 0, ERR_INPUT, "metrics of an empty set are undefined");
     CHECK(scores_nonfinite(id, n, &first) == 0 && scores_nonfinite(ood, m, &first) == 0, ERR_INPUT,
           "scores are NaN or infinite, the first in row %zu", first);
@@ -344,6 +349,7 @@ static int shares_by_image(const float *id, size_t n, const float *ood, size_t m
             p++;
         while (q < m && b[q].v == key)
             q++;
+        twice += (uint64_t)(p - i) * (2 * (uint64_t)j + (uint64_t)(q - j));
         for (size_t k = i; k < p; k++)
             v[a[k].at] = half_share(j, q - j, m);
         for (size_t k = j; k < q; k++)
@@ -351,6 +357,7 @@ static int shares_by_image(const float *id, size_t n, const float *ood, size_t m
         i = p;
         j = q;
     }
+    *auroc = (double)twice / (2.0 * (double)n * (double)m);
 done:
     free(a);
     free(b);
@@ -384,10 +391,8 @@ int auroc_test_paired(paired_test *t, const float *id_a, const float *id_b, size
     vb = va + n_id;
     wa = vb + n_id;
     wb = wa + n_ood;
-    TRY(shares_by_image(id_a, n_id, ood_a, n_ood, va, wa));
-    TRY(shares_by_image(id_b, n_id, ood_b, n_ood, vb, wb));
-    t->a = mean_of(va, n_id);
-    t->b = mean_of(vb, n_id);
+    TRY(shares_by_image(id_a, n_id, ood_a, n_ood, va, wa, &t->a));
+    TRY(shares_by_image(id_b, n_id, ood_b, n_ood, vb, wb, &t->b));
     t->variance = variance_of(va, vb, n_id) + variance_of(wa, wb, n_ood);
     d = t->a - t->b;
     half = Z95 * sqrt(t->variance);
