@@ -6,6 +6,7 @@
 #include "score/engine.h"
 #include "score/linalg_backend.h"
 #include "score/stats/budget.h"
+#include "score/stats/class_sums.h"
 #include "score/stats/quantile.h"
 #include "score/stats/scatter.h"
 
@@ -51,7 +52,8 @@ struct fit_context {
     scatter moments;
     class_index classes;
     quantile_counts *counts;
-    double mean_max_logit;
+    double mean_max_logit, mean_lse, mean_msp;
+    class_sums labelled, correct, predicted, correct_logits;
     double *template_sum;   /* [c,c] */
     size_t *template_count; /* [c] */
     /* what follows */
@@ -90,9 +92,17 @@ int fit_residual(fit_context *f, size_t dim, const residual_space **out);
 int fit_alpha(fit_context *f, const residual_space *r, double *alpha);
 /* NULL never: at least one class was predicted. */
 int fit_templates(fit_context *f, const templates **out);
-/* Every block of rows of a set (o->val_id, o->val_ood[i], o->train, ...) in row order, as `score` would see it: features,
- * logits, softmax and what comes with them; h is NULL when the set has no features, z and p when it
- * has no logits, cache always.  Blocks of TRAIN_ROWS rows; stops at the first error. */
+/* mean [d] of the train features (STAT_MEAN) */
+void fit_mean(const fit_context *f, double *mean);
+/* mean [c,d] of the train features of a class: by true label (STAT_TRUE), of the rows predicted as
+ * labelled (STAT_CORRECT), by predicted class (STAT_PREDICTED).  A class without rows has the zero vector;
+ * *absent: how many.  FIT_REFUSED when that are all. */
+typedef enum class_kind { CLASS_TRUE, CLASS_CORRECT, CLASS_PREDICTED } class_kind;
+const class_sums *fit_class_sums(const fit_context *f, class_kind kind);
+int fit_class_means(fit_context *f, class_kind kind, double *mean, size_t *absent);
+/* Every block of rows of a set (o->val_id, o->id, o->train) in row order, as `score` would see it:
+ * features, logits, softmax and what comes with them; h is NULL when the set has no features, z and p when
+ * it has no logits.  Blocks of TRAIN_ROWS rows; stops at the first error. */
 typedef int (*fit_block_fn)(void *arg, const score_block *b);
 int fit_each_block(fit_context *f, const source *set, fit_block_fn fn, void *arg);
 /* W' for block_clipped. */
