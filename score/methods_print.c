@@ -16,6 +16,7 @@ static const struct {
     {NEEDS_TRAIN_LABELS, "train labels"},
     {NEEDS_VAL, "ID validation set"},
     {NEEDS_VAL_LABELS, "its labels"},
+    {NEEDS_VAL_OOD, "OOD validation set"},
 };
 
 enum { N_NEEDS = sizeof needs / sizeof needs[0] };
