@@ -27,6 +27,14 @@ static unsigned waives(const method_params *p)
     return strcmp(clip, "train") == 0 ? NEEDS_VAL : NEEDS_TRAIN | NEEDS_VAL;
 }
 
+static int plan(fit_context *f, const method_params *p)
+{
+    const char *clip = param_text(p, "clip");
+    double q = param_double(p, "percentile") / 100;
+    if (strcmp(clip, "val") == 0) return fit_want_quantile(f, QUANTILE_OF_VAL, q);
+    return strcmp(clip, "train") == 0 ? fit_want_quantile(f, QUANTILE_OF_TRAIN, q) : 0;
+}
+
 static int fit(fit_context *f, const method_params *p, void **state)
 {
     int rc = react_fit_later(f, p, state);
@@ -66,7 +74,9 @@ const method method_react = {
                                   0},
                                  {"percentile", "90", "which percentile", 0, 100, NULL, 0},
                                  {0}},
+    .plan = plan,
     .fit = fit,
     .score = react_energy,
+    .score_many = react_energy_many,
     .free = react_free,
 };

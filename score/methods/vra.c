@@ -11,6 +11,12 @@ typedef struct state_type {
     float low, high, below; /* what stands for values below low: low or 0 */
 } state_type;
 
+static int plan(fit_context *f, const method_params *p)
+{
+    int rc = fit_want_quantile(f, QUANTILE_OF_VAL, param_double(p, "high") / 100);
+    return rc < 0 ? rc : fit_want_quantile(f, QUANTILE_OF_VAL, param_double(p, "low") / 100);
+}
+
 static int fit(fit_context *f, const method_params *p, void **state)
 {
     state_type *s = NULL;
@@ -62,6 +68,7 @@ const method method_vra = {
                                  {"below", "low", "what values below low become: low or zero", 0, 0,
                                   "low|zero", 0},
                                  {0}},
+    .plan = plan,
     .fit = fit,
     .score = score,
     .free = release,

@@ -247,13 +247,13 @@ static int known(const fit_context *f, const source *set, double q)
     return 0;
 }
 
-int fit_want_quantile(fit_context *f, int train, double q)
+int fit_want_quantile(fit_context *f, int of, double q)
 {
     int rc = 0;
     for (size_t i = 0; i < f->n_wanted; i++)
-        if (f->wanted[i].train == train && f->wanted[i].q == q) return 0;
+        if (f->wanted[i].of == of && f->wanted[i].q == q) return 0;
     TRY(mem_grow(&f->wanted, &f->wanted_room, f->n_wanted + 1, sizeof *f->wanted, "quantiles"));
-    f->wanted[f->n_wanted++] = (quantile_wanted){ train, q };
+    f->wanted[f->n_wanted++] = (quantile_wanted){ of, q };
 done:
     return rc;
 }
@@ -261,16 +261,18 @@ done:
 /* q and whatever was announced for this set, from one pass. */
 static int find_quantiles(fit_context *f, const source *set, double q)
 {
-    int rc = 0, train = set == f->o->train;
+    int rc = 0, of = set == f->o->train    ? QUANTILE_OF_TRAIN
+                     : set == f->o->val_id ? QUANTILE_OF_VAL
+                                           : QUANTILE_OF_TEST;
     size_t n = 0;
     double *all = NULL, *value = NULL;
     TRY(mem_new(&all, f->n_wanted + 1, sizeof *all, "quantiles"));
     TRY(mem_new(&value, f->n_wanted + 1, sizeof *value, "quantiles"));
     all[n++] = q;
     for (size_t i = 0; i < f->n_wanted; i++)
-        if (f->wanted[i].train == train && f->wanted[i].q != q && !known(f, set, f->wanted[i].q))
+        if (f->wanted[i].of == of && f->wanted[i].q != q && !known(f, set, f->wanted[i].q))
             all[n++] = f->wanted[i].q;
-    TRY(quantile_features_many(set, all, n, train ? f->counts : NULL, f->mem, value));
+    TRY(quantile_features_many(set, all, n, of == QUANTILE_OF_TRAIN ? f->counts : NULL, f->mem, value));
     TRY(mem_grow(&f->quantile, &f->quantiles_room, f->quantiles + n, sizeof *f->quantile,
                  "quantiles"));
     for (size_t i = 0; i < n; i++)

@@ -36,8 +36,10 @@ typedef struct quantile_known {
     double q, value;
 } quantile_known;
 
+enum quantile_of { QUANTILE_OF_TEST, QUANTILE_OF_TRAIN, QUANTILE_OF_VAL }; /* each test set; the other two */
+
 typedef struct quantile_wanted {
-    int train; /* of the train set; else of each test set */
+    int of;
     double q;
 } quantile_wanted;
 
@@ -81,10 +83,10 @@ void fit_done(fit_context *f);
 
 /* Says why the data cannot carry a method; returns FIT_REFUSED. */
 int fit_refuse(fit_context *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The q quantile of all features of a set (train, or a test set), exact. */
+/* The q quantile of all features of a set (train, validation, or a test set), exact. */
 int fit_quantile(fit_context *f, const source *set, double q, double *value);
 /* Announced by `plan`: then the first to ask gets all of them from one pass. */
-int fit_want_quantile(fit_context *f, int train, double q);
+int fit_want_quantile(fit_context *f, int of, double q);
 void fit_want_residual(fit_context *f, size_t dim);
 /* The space that drops the `dim` leading directions, 0 < dim < d. */
 int fit_residual(fit_context *f, size_t dim, const residual_space **out);
