@@ -108,6 +108,9 @@ static int add_all(result_values *r, const json_t *o, const char *prefix)
     char set[20];
     const json_t *accuracy = json_object_get(o, "id_accuracy");
     snprintf(set, sizeof set, "%sid", prefix);
+    CHECK(accuracy == NULL || json_is_null(accuracy) ||
+              (json_number_value(accuracy) >= 0 && json_number_value(accuracy) <= 1), ERR_INPUT,
+          "%s: 'id_accuracy' is not a number from 0 to 1", r->path);
     if (json_is_number(accuracy)) TRY(add(r, "", NULL, set, "accuracy", json_number_value(accuracy)));
     TRY(add_rows(r, json_object_get(o, "rows"), prefix));
     TRY(add_means(r, json_object_get(o, "mean"), prefix));
