@@ -178,8 +178,8 @@ static int open_blocks(run *r)
     size_t d = r->fit.d, c = r->fit.c, per_row, rows, most;
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL) r->needs |= r->uses[i].m->needs;
-    /* features, centred, projected; logits, softmax, clipped twice, products */
-    per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
+    /* features, shaped, centred, projected; logits, softmax, clipped twice, products */
+    per_row = sizeof(float) * (4 * d + 7 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
     most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
     most = r->fit.la->ops->device ? BLOCK_DEVICE : most > BLOCK_MAX ? BLOCK_MAX : most;
@@ -237,6 +237,7 @@ static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *
     b->lse = r->lse;
     b->zmax = r->zmax;
     b->plogp = r->plogp;
+    b->sums = r->sums;
 done:
     return rc;
 }
