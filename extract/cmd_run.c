@@ -18,7 +18,7 @@
 #include <time.h>
 
 static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
-enum { RING = 4, UNDER_WAY = 4 };
+enum { RING = 4, UNDER_WAY = 2 * DEVICES_MAX };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
@@ -369,7 +369,7 @@ static const opt opts[] = {
     { .name = "out", .letter = 'o', .kind = OPT_STRING, .at = AT(out), .value = "OUT.h5",
       .help = "feature file; an unfinished one is continued", .required = 1 },
     { .name = "device", .letter = 'd', .kind = OPT_STRING, .at = AT(device), .value = "NAME",
-      .help = "cpu, cuda, cuda:N", .def = "cpu" },
+      .help = "cpu, cuda, cuda:N, cuda:N,M,... (several GPUs, same bytes)", .def = "cpu" },
     { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
       .value = "NAME", .help = "fp32 (exact), tf32, bf16, fp16", .def = "fp32" },
     { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
