@@ -46,7 +46,8 @@ typedef struct run { /* everything of one run under way */
     loader_batch *under_way[UNDER_WAY]; /* handed to the backend, oldest first */
     size_t n_under_way, depth;
     size_t rows, done, bad;
-    double began, committed, waited, computed;
+    double began, committed;
+    progress_times spent;
 } run;
 
 static double now(void)
@@ -257,7 +258,7 @@ static int start_batch(run *r, loader_batch *b)
     r->under_way[r->n_under_way++] = b;
     if (r->s.backend->submit != NULL) TRY(r->s.backend->submit(r->s.net, &in, b->n));
     else TRY(r->s.backend->forward(r->s.net, &in, b->n, r->out));
-    r->computed += now() - t;
+    r->spent.computed += now() - t;
 done:
     return rc;
 }
@@ -269,7 +270,8 @@ static int finish_batch(run *r)
     double t = now();
     loader_batch *b = r->under_way[0];
     if (r->s.backend->submit != NULL) TRY(r->s.backend->wait(r->s.net, r->out));
-    r->computed += now() - t;
+    r->spent.computed += now() - t;
+    t = now();
     mark_bad(r, b);
     TRY(feature_writer_put(r->writer, b->row, b->n, (const void *const *)r->out, r->status,
                            r->reason));
@@ -278,7 +280,8 @@ static int finish_batch(run *r)
         TRY(feature_writer_commit(r->writer));
         r->committed = now();
     }
-    progress_update(r->progress, r->done, r->bad, r->waited, r->computed);
+    r->spent.written += now() - t;
+    progress_update(r->progress, r->done, r->bad, &r->spent);
     memmove(r->under_way, r->under_way + 1, --r->n_under_way * sizeof *r->under_way);
     loader_release(r->loader, b);
 done:
@@ -307,7 +310,7 @@ static int all_batches(run *r)
         }
         t = now();
         TRY(loader_next(r->loader, &b));
-        r->waited += now() - t;
+        r->spent.waited += now() - t;
         if (b == NULL) break;
         TRY(start_batch(r, b));
         if (r->n_under_way == r->depth) TRY(finish_batch(r));

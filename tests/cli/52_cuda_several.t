@@ -47,6 +47,9 @@ check 'bf16: the file of one device' same bf16.h5 bf16.one.h5
 run few.h5 cuda:0,1,2 --limit 5
 check 'fewer batches than devices: exit status 0' [ $status -eq 0 ]
 
+run progress.h5 cuda:0,1 --progress json
+check 'progress: the slower side is named' grep -qE '"done":60,.*"bottleneck":"(decode|network|writer)"' "$tmp/err"
+
 run absent.h5 cuda:0,5
 check 'a device that is absent: exit status 5' [ $status -eq 5 ]
 check 'a device that is absent: named' said 'cuda:5: no CUDA device: 5 asked for, this machine has 3, counted from 0'
