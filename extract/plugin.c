@@ -162,7 +162,7 @@ int plugin_parse_devices(const char *text, device_list *devices)
     const char *at = text + 5;
     int listed = strncmp(text, "cuda:", 5) == 0;
     CHECK(listed || strcmp(text, "cuda") == 0, ERR_USAGE,
-          "'%s' is not a CUDA device: cuda, cuda:N or cuda:N,M,...", text);
+          "'%s' is not a CUDA device: cuda or cuda:N", text);
     for (found.n = listed ? 0 : 1; listed; at++) {
         CHECK(found.n < DEVICES_MAX, ERR_USAGE, "'%s': more than %d devices", text, DEVICES_MAX);
         CHECK(take_number(&at, &found.id[found.n]) && (*at == ',' || *at == '\0'), ERR_USAGE,
