@@ -651,6 +651,7 @@ static void searches(void **state)
         { 1, 1, 1, 2, 1, 0 },     { 3, 5, 2, 9, 31, 0 },      { 3, 5, 2, 9, 31, 1 },
         { 7, 300, 40, 700, 1000, 0 }, { 7, 300, 40, 700, 1000, 1 }, { 2, 256, 300, 600, 600, 0 },
         { 3, 64, 100, 200, 50, 0 }, /* fewer than are wanted */
+        { 40, 250, 1, 251, 2500, 0 }, /* weeded whenever something came, by the one that came */
         { 300, 1500, 1000, 3600, 9000, 0 }, { 70000, 8, 4, 20, 40, 1 }, /* not emulated */
     };
     (void)state;
