@@ -92,6 +92,8 @@ static const struct golden {
     {"max-group:groups=1+2", 0.8777289414},
     {"mos:groups=2", -0.1222710586},
     {"knn:k=2", -0.2727348166},
+    {"mds", -5.3966942149},
+    {"rmds", -0.8791322314},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
