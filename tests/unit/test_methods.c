@@ -94,6 +94,7 @@ static const struct golden {
     {"knn:k=2", -0.2727348166},
     {"mds", -5.3966942149},
     {"rmds", -0.8791322314},
+    {"nac:build=all:m=50:o=2:alpha=10", 0.75},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
