@@ -26,8 +26,8 @@ int rmds_score(const score_block *b, int which, float *out)
     const double *nearest, *all;
     TRY(block_gaussian(b, which, &nearest));
     TRY(block_gaussian(b, which | GAUSSIAN_POOLED, &all));
-    for (size_t i = 0; i < b->n; i++) /* both beyond f32: as far from a class as from all */
-        out[i] = isinf(nearest[i]) && isinf(all[i]) ? -INFINITY : (float)(all[i] - nearest[i]);
+    for (size_t i = 0; i < b->n; i++) /* beyond f32: minus infinity, whichever it is */
+        out[i] = isinf(all[i]) ? -INFINITY : (float)(all[i] - nearest[i]);
 done:
     return rc;
 }

@@ -35,7 +35,11 @@ static void standardise(state_type *s, double *a)
     size_t d = s->d;
     for (size_t j = 0; j < d; j++) {
         double v = a[j * d + j], m = (double)s->mean[j];
-        s->rate[j] = v > 1e-24 && v > 1e-26 * m * m ? 1 / sqrt(v) : 1;
+        s->rate[j] = v > 1e-24 ? 1 / sqrt(v) : 1;
+        if (v > 1e-26 * m * m) continue;
+        s->rate[j] = 1;
+        for (size_t i = 0; i < d; i++)
+            a[i > j ? i * d + j : j * d + i] = 0;
     }
 #pragma omp parallel for
     for (size_t i = 0; i < d; i++)
@@ -49,7 +53,7 @@ static int directions(fit_context *f, state_type *s, double *a, double *values)
     int rc = 0;
     size_t d = s->d, rank = 0, first = d - s->k;
     TRY(f->la->ops->eigh(f->la, d, a, values, first, s->k));
-    while (rank < d && values[d - 1 - rank] > (double)d * DBL_EPSILON * values[d - 1] && values[d - 1] > 1e-20)
+    while (rank < d && values[d - 1 - rank] > (double)d * DBL_EPSILON * values[d - 1] && values[d - 1] > 0)
         rank++;
     if (rank == 0) return fit_refuse(f, "the train features do not vary");
     if (rank < s->k) {

@@ -116,6 +116,10 @@ static int fit(fit_context *f, const method_params *p, void **state)
     s->weight = param_double(p, "weight");
     TRY(fit_gaussian(f, s->normalise ? GAUSSIAN_UNIT : 0, &w));
     if (rc == FIT_REFUSED) goto done;
+    if (w->k < 2) {
+        rc = fit_refuse(f, "one class has no discriminants");
+        goto done;
+    }
     s->k = w->k;
     s->r = w->r;
     s->d = w->d;

@@ -16,6 +16,7 @@ import tempfile
 import numpy as np
 import scipy.linalg
 import torch
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import PCA
@@ -54,8 +55,7 @@ def gaussian(x, y):
 def nearest(x, means, precision):
     values, vectors = np.linalg.eigh(precision)
     a = vectors * np.sqrt(np.maximum(values, 0))
-    return (((x @ a)[:, None] - (means @ a)[None]) ** 2).sum(2).min(1) if len(x) * len(means) * x.shape[1] < 3e7 else \
-        np.concatenate([nearest(part, means, precision) for part in np.array_split(x, 1 + len(x) // 2)])
+    return cdist(x @ a, means @ a, "sqeuclidean").min(1)
 
 
 def bank_of(n, part, seed):
@@ -113,7 +113,7 @@ def components(data, o):
         at = min(np.searchsorted(least.cumsum(), (draw.bits() >> 11) / 9007199254740992.0 * least.sum(), "right"), len(y) - 1)
     centres, of = np.array(centres), None
     for _ in range(300):
-        new = ((y[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+        new = cdist(y, centres, "sqeuclidean").argmin(1)
         if of is not None and (new == of).all():
             break
         of = new
@@ -131,7 +131,7 @@ def maximised(y, share):
 
 def log_parts(y, weights, means, cov):
     l = np.linalg.inv(np.linalg.cholesky(cov))
-    d = (((y @ l.T)[:, None] - (means @ l.T)[None]) ** 2).sum(2)
+    d = cdist(y @ l.T, means @ l.T, "sqeuclidean")
     return np.log(weights) - d / 2, np.log(np.diag(l)).sum()
 
 
@@ -203,7 +203,7 @@ def exact(data, method, o):
         out = []
         for x in xs:
             y, m = (x - t.mean(0)) @ white, (means - t.mean(0)) @ white
-            g = np.sqrt(((y @ v)[:, None] - (m @ v)[None]).__pow__(2).sum(2)).min(1)
+            g = cdist(y @ v, m @ v).min(1)
             out.append(-g - float(o.get("weight", 5)) * np.linalg.norm(y - y @ v @ v.T, axis=1))
         return out
     if method == "neco":
@@ -261,7 +261,7 @@ def exact(data, method, o):
             return (q / d[:, -1])[:, None] * (x - ood)
 
         bank = g(t[right])
-        return [-np.array([((bank - row) ** 2).sum(1).min() for row in g(x)]) for x in xs]
+        return [-cdist(g(x), bank, "sqeuclidean").min(1) for x in xs]
     raise KeyError(method)
 
 
