@@ -24,7 +24,7 @@ const method method_mds = {
              "Adversarial Attacks, NeurIPS 2018, arXiv:1807.03888",
     .quirks = "OpenOOD centres the centred features once more, by a mean that is zero: the score is that of "
               "mahalanobis; no factor 1/2, no perturbation of the input; a class without rows is left out (NaN there)",
-    .groups = "openood",
+    .groups = "openood seeds",
     .needs = NEEDS_FEATURES | NEEDS_TRAIN | NEEDS_TRAIN_LABELS,
     .stats = STAT_SECOND | STAT_CLASSES,
     .fit = fit,

@@ -102,7 +102,7 @@ const method method_residual_openood = {
               "0 among the residual ones",
     .groups = "openood",
     .needs = NEEDS_FEATURES | NEEDS_HEAD | NEEDS_VAL,
-    .opts = (const method_opt[]){{"dim", "512", "leading directions to drop; auto and gen as residual", 1, 1e9, "auto|gen",
+    .opts = (const method_opt[]){{"dim", "512", "leading directions to drop; auto, gen and openood as residual", 1, 1e9, "auto|gen|openood",
                                   METHOD_WHOLE},
                                  {0}},
     .fit = fit,

@@ -713,11 +713,12 @@ static void dims_that_leave_nothing(void **unused)
     (void)unused;
     static bench x;
     make_bench(&x);
-    assert_int_equal(run_bench(&x, "vim:dim=gen,residual:dim=12,residual:dim=11"), 0);
+    assert_int_equal(run_bench(&x, "vim:dim=gen,residual:dim=12,residual:dim=11,vim:dim=openood"), 0);
     assert_non_null(x.uses[0].skipped); /* 512 of 12 */
     assert_non_null(strstr(x.uses[0].skipped, "nothing is left"));
     assert_non_null(x.uses[1].skipped);
     assert_null(x.uses[2].skipped);
+    assert_non_null(strstr(x.uses[3].skipped, "dim=openood"));
     clear_bench(&x);
 }
 
