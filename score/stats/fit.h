@@ -71,6 +71,7 @@ struct fit_context {
     size_t spaces;
     templates q;
     struct whitening *gaussian[GAUSSIANS]; /* gaussian.h */
+    struct relation_bank *relations; /* score/methods/relation.c */
     struct nearest_bank *nearest[2]; /* train rows to search: as they are, normalised */
     quantile_known *quantile;
     size_t quantiles, quantiles_room;

@@ -351,8 +351,8 @@ def script(data, method, o):
         return [-((torch.from_numpy(norm(x) - mean) @ precision) * torch.from_numpy(norm(x) - mean)).sum(1).numpy().astype(F64)
                 for x in xs]
     if method == "wdiscood":
-        if not labelled or "discriminants" not in o:
-            return None  # 1000: more than there are, the others are noise
+        if not labelled or int(o.get("discriminants", 1000)) > min(c - 1, data.d):
+            return None  # more than there are, the others are noise
         f = (lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)) if o.get("normalise") == "l2" else (lambda x: x)
         t = f(t)
         means = np.stack([t[y == k].mean(0) for k in range(c)])
@@ -537,6 +537,12 @@ def run_case(tap, tool, name, seed, table):
         same = lambda x, z: all((a is None) == (b is None) and (a is None or all(map(np.array_equal, a, b)))
                                 for a, b in zip(x, z))
         tap.check(same(ours, run("threads=1")) and same(ours, run("threads=7")), f"{name}: same bytes with 1, 2 and 7 threads")
+        powers = "1 2 4 6 8".split()
+        grid = lambda spec, n: base.run_engine(tool, folder, spec, n, data.sets)
+        base.NAMES[:] = ["relation"] * 5
+        tap.check(same(grid("relation:pow=" + "+".join(powers), 5), [grid("relation:pow=" + p, 1)[0] for p in powers]),
+                  f"{name}: five powers of Relation in one pass, the bytes of each alone")
+        base.NAMES[:] = [m for m, _ in parsed]
         tap.check(same(ours, run("copied=1")), f"{name}: same bytes from copied blocks")
 
 
