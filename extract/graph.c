@@ -36,6 +36,8 @@ void graph_free(graph **g)
         next = t->next;
         free(t);
     }
+    for (size_t i = 0; i < (*g)->n_params; i++)
+        free((float *)(*g)->params[i].given);
     free((*g)->nodes);
     free((*g)->params);
     free(*g);
@@ -108,7 +110,7 @@ int graph_add_param(graph *g, const char *name, int rank, const int *dim)
     g->rc = mem_grow(&g->params, &g->params_room, g->n_params + 1, sizeof *g->params, "graph");
     if (g->rc < 0) return -1;
     p = &g->params[g->n_params];
-    *p = (param){ .name = name, .rank = rank, .count = 1, .grid_prefix = -1 };
+    *p = (param){ .name = name, .rank = rank, .count = 1, .grid_prefix = -1, .base = -1 };
     for (int i = 0; i < rank; i++) {
         p->dim[i] = (size_t)dim[i];
         p->count *= (size_t)dim[i];
