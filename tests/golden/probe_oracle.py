@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""The probes of `extract run` beside PyTorch in float64, image by image.  Prints TAP.
+
+  probe_oracle.py EXTRACT DATA DEVICE [--images N] [NETWORK...]
+
+hash:NAME is a network of nets.py with weights made by hash over images drawn here; other names are the real checkpoints
+of DATA/weights over DATA/images (real_networks.py).  Everything is computed here from the definitions, by autograd, hooks
+and numpy's SVD, with nothing of ours but the file that is checked: gradients, perturbed images, second passes, weights.
+Every line states how much of its tolerance was used.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import make_net_golden as golden  # noqa: E402
+from nets import NETS, hash_state  # noqa: E402
+from real_networks import DENSE, TABLE, Tap  # noqa: E402
+from torchvision_networks import draw  # noqa: E402
+
+# Layers by probe, where the defaults of the program are what is checked: outpost's names, and the module here.
+LAYERS = {
+    "resnet": dict(nac="avgpool layer3 layer2 layer1", gap="maxpool layer1 layer2 layer3 layer4",
+                   gram="maxpool layer1 layer2 layer3 avgpool", last="layer4", earlier="layer3", stem="maxpool"),
+    "mobilenet_v2": dict(nac="avgpool", gap="features.1 features.3 features.6 features.13 features.18",
+                         gram="features.1 features.3 features.6 features.13 avgpool", last="features.18",
+                         earlier="features.13", stem="features.0"),
+    "squeezenet1_0": dict(nac="features.12", gap="features.2 features.6 features.11 features.12",
+                          gram="features.2 features.6 features.11 features.12.mean", last="features.12",
+                          earlier="features.10", stem="features.2", weights="classifier.1"),
+    "densenet_bc_100_12": dict(nac="avgpool block2 block1", gap="block1 block2 block3",
+                               gram="block1 trans1 block2 trans2 avgpool", last="block3", earlier="block2", stem="block1"),
+    "cifar_resnet": dict(nac="avgpool layer2 layer1", gap="layer1 layer2 layer3", gram="layer1 layer2 avgpool",
+                         last="layer3", earlier="layer2", stem="layer1"),
+    "vit_b_16": dict(nac="encoder.ln " + " ".join(f"encoder.layers.encoder_layer_{i}.ln_2" for i in (11, 10, 9)),
+                     gap=" ".join(f"encoder.layers.encoder_layer_{i}" for i in (2, 5, 8, 11)), gram=None,
+                     last="encoder.layers.encoder_layer_10", earlier=None, stem="encoder.layers.encoder_layer_0",
+                     weights="encoder.layers.encoder_layer_10.mlp.3"),
+    "t2t": dict(nac="norm blocks.13.norm2 blocks.12.norm2 blocks.11.norm2",
+                gap="blocks.3 blocks.6 blocks.10 blocks.13", gram=None, last="blocks.13", earlier=None,
+                stem="tokens_to_token.attention1", weights="blocks.13.mlp.fc2"),
+    "swin_t": dict(nac="avgpool features.7.1.mlp.0 features.5.5.mlp.0", gap="features.1 features.3 features.5 features.7",
+                   gram=None, last="features.5", earlier=None, stem="features.0", weights="features.5.5.mlp.3"),
+}
+KIND = {**{f"resnet{n}": "resnet" for n in (18, 34, 50, 101, 152)}, "resnet20": "cifar_resnet", "resnet56": "cifar_resnet",
+        "t2t_vit_t_14": "t2t"}
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Net:
+    """A network whose layers can be read, differentiated and replaced."""
+
+    def __init__(self, net, spec, channels_last, tokens):
+        self.net, self.channels_last, self.tokens = net.double().eval(), channels_last, tokens
+        self.modules = dict(self.net.named_modules())
+        head = next(n for n in spec.head.split() if hasattr(self.modules[n], "weight"))
+        self.modules[head].register_forward_pre_hook(self._head)
+        self.seen, self.wanted, self.replace, self.feature = {}, [], {}, None
+        for name, module in self.modules.items():
+            module.register_forward_hook(self._hook(name))
+
+    def _head(self, _module, args):
+        self.feature = args[0]
+        if args[0].requires_grad:
+            args[0].retain_grad()
+
+    def _hook(self, name):
+        def hook(_module, _args, y):
+            if name in self.replace:
+                return self.replace[name](y)
+            if name in self.wanted:
+                self.seen[name] = y
+                if y.requires_grad:
+                    y.retain_grad()
+            return None
+        return hook
+
+    def run(self, x, wanted=(), replace=None):
+        self.seen, self.wanted, self.replace = {}, list(wanted), replace or {}
+        return self.net(x)
+
+    def features(self):
+        f = self.feature
+        return f.mean((2, 3)) if f.dim() == 4 and not self.channels_last else f.flatten(1) if f.dim() == 4 else f
+
+    def matrix(self, y):
+        """[N, c, positions] of a map, tokens or a vector, as the published module hands it on."""
+        if y.dim() == 2:
+            return y[:, :, None]
+        if y.dim() == 3:
+            return y.transpose(1, 2)
+        return y.flatten(1, 2).transpose(1, 2) if self.channels_last else y.flatten(2)
+
+    def again(self, m, y):
+        """The way back from matrix()."""
+        if y.dim() == 3:
+            return m.transpose(1, 2)
+        return m.transpose(1, 2).reshape(y.shape) if self.channels_last else m.reshape(y.shape)
+
+    def layer(self, name):
+        """The value of a layer of ours; penultimate vectors that are no module are the head's input."""
+        if name in self.seen:
+            return self.seen[name]
+        return self.feature
+
+    def layer_matrix(self, name):
+        y = self.layer(name)
+        if name in ("norm", "encoder.ln"):  # the class token alone
+            return self.matrix(y)[:, :, :1]
+        if name not in self.seen and y.dim() == 4:  # features.12.mean
+            return y.mean((2, 3))[:, :, None]
+        return self.matrix(y)
+
+
+def scalar(z, kind, t=1.0, c=0):
+    if kind == "ce":
+        return F.cross_entropy(z / t, z.argmax(1), reduction="sum")
+    return {"uniform": lambda: -F.log_softmax(z, 1).mean(1).sum(), "logsumexp": lambda: torch.logsumexp(z, 1).sum(),
+            "max": lambda: z.max(1).values.sum(), "logit": lambda: z[:, c].sum()}[kind]()
+
+
+def image_gradient(net, x, kind, t=1.0, c=0):
+    x = x.clone().requires_grad_(True)
+    scalar(net.run(x), kind, t, c).backward()
+    return x.grad
+
+
+def signs(g, zero):
+    return torch.where(g > 0, 1.0, torch.where(g < 0, -1.0, float(zero))).double()
+
+
+def smallest(g, share):
+    """The int(share) elements of smallest |g|; earlier ones first."""
+    flat = g.flatten(1).abs().numpy()
+    k = int(flat.shape[1] * share)
+    keep = np.zeros_like(flat)
+    for i, at in enumerate(np.argsort(flat, axis=1, kind="stable")[:, :k]):
+        keep[i, at] = 1
+    return torch.from_numpy(keep).reshape(g.shape)
+
+
+def largest(g):
+    keep = torch.zeros_like(g).flatten(1)
+    for i, v in enumerate(g.flatten(1).abs().numpy()):
+        keep[i, int(np.argmax(v))] = 1
+    return keep.reshape(g.shape)
+
+
+def deflate(m):
+    """m [N,c,p] without its largest singular component, by numpy's SVD."""
+    out = m.detach().numpy().copy()
+    for i, a in enumerate(out):
+        u, s, v = np.linalg.svd(a, full_matrices=False)
+        out[i] = a - s[0] * np.outer(u[:, 0], v[0])
+    return torch.from_numpy(out)
+
+
+def gram_rows(m, powers):
+    out = []
+    for q in range(1, powers + 1):
+        f = m ** q
+        v = (f @ f.transpose(1, 2)).sum(2)
+        out.append(torch.sign(v) * v.abs() ** (1 / q))
+    return torch.stack(out, 1)
+
+
+def gaussian_gradient(net, x, layer, means, precision):
+    x = x.clone().requires_grad_(True)
+    net.run(x, [layer])
+    a = net.layer_matrix(layer).mean(2)
+    d = a[:, None, :] - means[None]
+    q = -0.5 * torch.einsum("nkd,de,nke->nk", d, precision, d)
+    (-q.max(1).values).sum().backward()
+    return x.grad
+
+
+class Case:
+    """One network: images, our file, and what PyTorch says."""
+
+    def __init__(self, tap, extract, device, tmp):
+        self.tap, self.extract, self.device, self.tmp = tap, extract, device, tmp
+
+    def real(self, file, data, images):
+        name, reference, classes, listed, stats, *_ = TABLE[file]
+        stats = golden.DENSE if stats == DENSE else golden.IMAGENET
+        self.prep(reference, name, golden.load_net(reference, classes, os.path.join(data, "weights", file)), stats)
+        self.args = ["-m", name, "-w", os.path.join(data, "weights", file), "-r", os.path.join(data, "images")]
+        rows = golden.read_list(data, listed, 0)
+        rows = [rows[i * (len(rows) // images)] for i in range(images)]
+        self.finish(os.path.join(data, "images"), [p for p, _ in rows], stats)
+
+    def hashed(self, name, images):
+        spec = NETS[name]
+        net = spec.build(spec.classes).eval()
+        net.load_state_dict(hash_state(net, spec.g))
+        self.prep(name, name, net, golden.IMAGENET)
+        weights = os.path.join(self.tmp, "hash.pth")
+        torch.save(net.float().state_dict(), weights)
+        net.double()
+        self.args = ["-m", name, "-w", weights, "-r", self.tmp]
+        # plain statistics, whatever the network's own
+        mean, std = ("/".join(map(str, v)) for v in golden.IMAGENET)
+        preset = "torchvision" if spec.side == 224 else "cifar"
+        geometry = ":resize=256,crop=224,filter=bilinear," if spec.side == 224 else ":"
+        self.args += ["--prep", f"{preset}{geometry}mean={mean},std={std}"]
+        self.finish(self.tmp, draw(self.tmp)[:images], golden.IMAGENET)
+
+    def prep(self, reference, name, net, stats):
+        self.name, self.spec = name, NETS[reference]
+        self.layers = LAYERS[KIND.get(name, name)]
+        self.net = Net(net, self.spec, name.startswith("swin"), None)
+
+    def finish(self, folder, paths, stats):
+        from PIL import Image
+        tf = golden.transform(self.spec.side, stats)
+        self.x = torch.stack([tf(Image.open(os.path.join(folder, p)).convert("RGB")) for p in paths]).double()
+        listing = os.path.join(self.tmp, "list")
+        with open(listing, "w") as f:
+            f.writelines(f"{p} 0\n" for p in paths)
+        self.args += ["-l", listing, "-d", self.device]
+
+    def extract_run(self, *more):
+        out = os.path.join(self.tmp, "out.h5")
+        done = subprocess.run([self.extract, "run", "-q", "--force", "-o", out, *self.args, *more],
+                              capture_output=True, text=True)
+        self.tap.check(done.returncode == 0, f"{self.name}: {' '.join(more)} {done.stderr.strip()}")
+        if done.returncode != 0:
+            return {}
+        values = {}
+        with h5py.File(out, "r") as f:
+            f.visititems(lambda k, v: values.__setitem__(k, v[:]) if isinstance(v, h5py.Dataset) and v.shape else None)
+        return values
+
+    def check(self, got, name, want, tolerance):
+        """Relative L2 of the worst image."""
+        if name not in got:
+            self.tap.check(False, f"{self.name}: no /{name}")
+            return
+        want = want.detach().numpy().astype(np.float64)
+        have = got[name].astype(np.float64).reshape(want.shape)
+        n = len(want)
+        off = np.linalg.norm((have - want).reshape(n, -1), axis=1) / np.linalg.norm(want.reshape(n, -1), axis=1)
+        self.tap.check(off.max() <= tolerance, f"{self.name}: {name}: {off.max():.1e} of {tolerance:.0e}")
+
+    # --- the probes ----------------------------------------------------------------------------------
+
+    def perturbed(self, tol):
+        got = self.extract_run("--probe", "odin:T=1/1000,eps=0.0014/0.01", "--probe", "odin:std=imagenet,eps=0.02,zero=none",
+                               "--probe", "iodin:eps=1", "--probe", "adascale", "--dump",
+                               "features,logits,gradients:image", "--scalar", "ce:1000")
+        if not got:
+            return
+        x, net = self.x, self.net
+        self.check(got, "logits", net.run(x), tol)
+        g = image_gradient(net, x, "ce", 1000.0)
+        self.check(got, "gradients/image", g, 10 * tol)
+        for t in (1, 1000):
+            gt = image_gradient(net, x, "ce", float(t))
+            for eps in (0.0014, 0.01):
+                self.check(got, f"probes/odin/T={t},eps={eps}/logits", net.run(x - eps * signs(gt, 1)), tol)
+        std = torch.tensor(IMAGENET_STD).double()[None, :, None, None]
+        self.check(got, "probes/odin/T=1000,eps=0.02/logits", net.run(x - 0.02 * signs(g, 0) / std), tol)
+        self.check(got, "probes/iodin/T=1000,eps=1/logits", net.run(x - signs(g, 1) * largest(g)), tol)
+        gm = image_gradient(net, x, "max")
+        net.run(x + 0.5 * signs(gm, 0) * smallest(gm, 0.05))
+        self.check(got, "probes/adascale/features", net.features(), tol)
+        self.agreement(got["gradients/image"], g)
+
+    def agreement(self, have, want):
+        """Signs where |g| is above the rounding floor, 1e-5 of the image's largest."""
+        want = want.numpy()
+        floor = 1e-5 * np.abs(want).max((1, 2, 3), keepdims=True)
+        above = np.abs(want) > floor
+        agree = ((have < 0) == (want < 0))[above].mean()
+        self.tap.check(agree >= 0.9999, f"{self.name}: signs of the image's gradient: {100 * agree:.4f} % agree, 99.99 asked, "
+                                        f"{above.mean():.3f} above the floor")
+
+    def nac(self, tol):
+        names = self.layers["nac"].split()
+        got = self.extract_run("--probe", "nac:pieces=yes", "--probe", "gap")
+        if not got:
+            return
+        x, net = self.x.clone().requires_grad_(True), self.net
+        scalar(net.run(x, names), "uniform").backward()
+        for name in names:
+            live = net.layer(name)
+            g = live.grad if live.grad is not None else torch.zeros_like(live)
+            o, g = (net.matrix(v)[:, :, :1] if name in ("norm", "encoder.ln") else net.matrix(v) for v in (live.detach(), g))
+            o, g = o.sum(2), g.sum(2)
+            self.check(got, f"probes/nac/{name}", o * g, tol)
+            self.check(got, f"probes/nac/{name}:activation", o, tol)
+            self.check(got, f"probes/nac/{name}:gradient", g, tol)
+        blocks = self.layers["gap"].split()
+        net.run(self.x, blocks)
+        for name in blocks:
+            self.check(got, f"probes/gap/{name}", net.matrix(net.layer(name)).mean(2), tol)
+
+    def rank(self, tol):
+        names = [n for n in ("last", "earlier") if self.layers[n]]
+        probes = ["--probe", "rankfeat"]
+        weights = self.layers.get("weights")
+        if weights:
+            probes += ["--probe", "rankweight"]
+        if self.layers["gram"]:
+            probes += ["--probe", "gram:powers=3"]
+        got = self.extract_run(*probes)
+        if not got:
+            return
+        net = self.net
+        with torch.no_grad():
+            def removed(y):
+                return net.again(deflate(net.matrix(y)), y)
+            for name in names:
+                z = net.run(self.x, replace={self.layers[name]: removed})
+                self.check(got, f"probes/rankfeat/{name}/logits", z, tol)
+                self.check(got, f"probes/rankfeat/{name}/features", net.features(), tol)
+            if weights:
+                w = net.modules[weights].weight
+                kept = w.detach().clone()
+                for k in (1, 2):
+                    w.copy_(deflate(w.flatten(1)[None])[0].reshape(w.shape))
+                    self.check(got, f"probes/rankweight/removals={k}/logits", net.run(self.x), tol)
+                    z = net.run(self.x, replace={self.layers["last"]: removed})
+                    self.check(got, f"probes/rankweight/removals={k},rankfeat/logits", z, tol)
+                w.copy_(kept)
+            if self.layers["gram"]:
+                rows = self.layers["gram"].split()
+                net.run(self.x, rows)
+                for name in rows:
+                    self.check(got, f"probes/gram/{name}", gram_rows(net.layer_matrix(name), 3), tol)
+
+    def gaussian(self, tol):
+        """Statistics are drawn; the gradient and the two images are what is checked."""
+        blocks, net, rng = self.layers["gap"].split(), self.net, np.random.default_rng(3)
+        stem, path = self.layers["stem"], os.path.join(self.tmp, "stats.h5")
+        stats = {}
+        net.run(self.x, [*blocks, stem])
+        with h5py.File(path, "w") as f:
+            f.attrs["format"], f.attrs["format_version"] = "outpost-stats", 1
+            for name in dict.fromkeys([*blocks, stem]):
+                a = net.layer_matrix(name).mean(2).detach().numpy()
+                means = (a[0] + a.std() * rng.normal(size=(3, a.shape[1]))).astype(np.float32)
+                half = rng.normal(size=(a.shape[1], a.shape[1])) / a.shape[1]
+                precision = (half @ half.T + np.eye(a.shape[1])).astype(np.float32)
+                f[f"layers/{name}/means"], f[f"layers/{name}/precision"] = means, precision.astype(np.float64)
+                stats[name] = tuple(torch.from_numpy(v).double() for v in (means, precision))
+        chosen = [blocks[0], blocks[-1]]
+        got = self.extract_run("--stats", path, "--probe", f"mahalanobis:eps=0/0.005,layers={'/'.join(chosen)}", "--probe",
+                               f"mahalanobis:eps=0/0.005,fgsm=0.05,layers={'/'.join(chosen)}", "--probe", "mdsens")
+        if not got:
+            return
+
+        def mean_of(image, name):
+            net.run(image, [name])
+            return net.layer_matrix(name).mean(2)
+        attack = image_gradient(net, self.x, "ce")
+        for prefix, x in (("", self.x), ("fgsm,", (self.x + 0.05 * signs(attack, 0)).clamp(0, 1))):
+            for name in chosen:
+                self.check(got, f"probes/mahalanobis/{prefix}eps=0/{name}", mean_of(x, name), tol)
+                g = gaussian_gradient(net, x, name, *stats[name])
+                self.check(got, f"probes/mahalanobis/{prefix}eps=0.005/{name}", mean_of(x - 0.005 * signs(g, 1), name), tol)
+        g = gaussian_gradient(net, self.x, stem, *stats[stem])
+        self.check(got, f"probes/mdsens/eps=0.0014/{stem}", mean_of(self.x - 0.0014 * signs(g, 1) / 0.5, stem), tol)
+
+    def scalars(self, tol):
+        blocks = self.layers["gap"].split()
+        at = blocks[-2]
+        for kind in ("uniform", "logsumexp", "max", "logit=7", "ce:2.5"):
+            got = self.extract_run("--dump", f"gradients:{at},gradients:{at}:mean", "--scalar", kind)
+            if not got:
+                continue
+            x, net = self.x.clone().requires_grad_(True), self.net
+            z = net.run(x, [at])
+            word, _, t = kind.partition(":")
+            word, _, c = word.partition("=")
+            scalar(z, word, float(t or 1), int(c or 0)).backward()
+            g = net.layer(at).grad
+            got = {k + " of " + kind: v for k, v in got.items()}
+            self.check(got, f"gradients/{at} of {kind}", g, tol)
+            self.check(got, f"gradients/{at}:mean of {kind}", net.matrix(g).mean(2), tol)
+
+
+def main():
+    extract, data, device, *names = sys.argv[1:]
+    images = 2
+    if "--images" in names:
+        at = names.index("--images")
+        images = int(names[at + 1])
+        del names[at:at + 2]
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    tap = Tap()
+    for name in names:
+        only = None
+        if "+" in name:
+            name, only = name.split("+")
+        if not name.startswith("hash:") and not os.path.exists(os.path.join(data, "weights", name)):
+            tap.skip(name, "not in " + data)
+            continue
+        with tempfile.TemporaryDirectory() as tmp:
+            case = Case(tap, extract, device, tmp)
+            if name.startswith("hash:"):
+                case.hashed(name[5:], images)
+            else:
+                case.real(name, data, images)
+            tol = 1e-6 if device == "ref" else 1e-3
+            for step in (only.split(",") if only else ("perturbed", "nac", "rank", "gaussian", "scalars")):
+                getattr(case, step)(tol)
+    print(f"1..{tap.n}")
+    return 1 if tap.bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
