@@ -149,6 +149,13 @@ static int instead_of(const replay *r, int parameter)
     return parameter;
 }
 
+static int exchanged(const replay *r, int i)
+{
+    for (int k = 0; k < r->n; k++)
+        if (r->from[k] == i) return r->to[k];
+    return -1;
+}
+
 /* Node i on the mapped inputs; i itself when nothing that it sees is exchanged. */
 static int repeat(graph *g, const replay *r, const int *map, int i)
 {
@@ -197,12 +204,10 @@ void graph_replay(graph *g, const replay *r, const int *wanted, int n, int *out)
     for (int i = 0; i < count && g->rc == 0; i++) {
         map[i] = i;
         if (!need[i]) continue;
-        map[i] = repeat(g, r, map, i);
-        for (int k = 0; k < r->n; k++)
-            if (r->from[k] == i) map[i] = r->to[k];
+        map[i] = exchanged(r, i) >= 0 ? exchanged(r, i) : repeat(g, r, map, i);
     }
     for (int k = 0; k < n && g->rc == 0; k++)
-        out[k] = map[wanted[k]];
+        if (wanted[k] >= 0) out[k] = map[wanted[k]];
 done:
     free(need);
     free(map);

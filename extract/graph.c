@@ -13,9 +13,10 @@ struct text_block { /* names live as long as the graph */
 };
 
 static const struct {
+    const char *name;
     int fewest, most;
 } op_table[OP_COUNT] = {
-#define OP(name, fewest, most) { fewest, most },
+#define OP(name, fewest, most) { #name, fewest, most },
 #include "extract/ops.def"
 #undef OP
 };
@@ -183,6 +184,8 @@ shape g_shape(const graph *g, int x)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+const char *graph_op_name(graph_op op) { return op_table[op].name; }
+
 int graph_check(const graph *g)
 {
     if (g->rc < 0) return g->rc;
@@ -247,6 +250,7 @@ size_t graph_parameter_count(const graph *g)
 {
     size_t sum = 0;
     for (size_t i = 0; i < g->n_params; i++)
-        if (!is_statistic(g, (int)i)) sum += g->params[i].count;
+        if (!is_statistic(g, (int)i) && g->params[i].given == NULL && g->params[i].base < 0)
+            sum += g->params[i].count;
     return sum;
 }

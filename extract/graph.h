@@ -38,14 +38,14 @@ typedef enum cotangent_kind { /* which scalar of the logits z of one image; what
     COTANGENT_LOGIT      /* logit `offset`: e there */
 } cotangent_kind;
 
-typedef enum perturb_kind { /* how OP_perturb changes x by a gradient g; amount > 0, by channel */
-    PERTURB_SIGN,     /* x - amount s / divisor[c], s = -1 where g < 0, else 1: ODIN's zero counts as 1 */
-    PERTURB_SIGN0,    /* the same with s = 0 where g = 0 */
-    PERTURB_LARGEST,  /* only the first of the elements of largest |g|, in the order of [c,h,w]: i-ODIN;
+typedef enum perturb_kind { /* how OP_perturb changes x by a gradient g; e = amount / divisor[c], s the sign of g */
+    PERTURB_SIGN,     /* x - e s, s = 1 where g = 0: ODIN's */
+    PERTURB_SIGN0,    /* x - e s, s = 0 where g = 0 */
+    PERTURB_LARGEST,  /* x - e s, only the first of the elements of largest |g|, in the order of [c,h,w]: i-ODIN;
                          s = 1 where g = 0 */
-    PERTURB_SMALLEST, /* x + amount s, s = 0 where g = 0, of the (int)(c h w share) elements of smallest |g|,
+    PERTURB_SMALLEST, /* x + e s, s = 0 where g = 0, of the (int)(c h w share) elements of smallest |g|,
                          earlier ones in the order of [c,h,w] first: AdaSCALE */
-    PERTURB_FGSM      /* min(max(x + amount s, 0), 1), s = 0 where g = 0 */
+    PERTURB_FGSM      /* min(max(x + e s, 0), 1), s = 0 where g = 0 */
 } perturb_kind;
 
 typedef enum deflate_kind {
@@ -208,6 +208,7 @@ shape g_shape(const graph *g, int x); /* 1,1,1 after an error */
 const char *g_name(graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- reading ------------------------------------------------------------------------------- */
+const char *graph_op_name(graph_op op); /* as ops.def has it */
 /* The first error of the builders, or a graph without logits. */
 int graph_check(const graph *g);
 size_t graph_nodes(const graph *g);
@@ -221,6 +222,6 @@ int graph_find_tap(const graph *g, const char *name); /* node index or -1 */
 /* Multiply-adds of one image: convolutions, linear layers, attention products (models.md section 0).
  * Of layers that share their weights the first one counts. */
 double graph_macs(const graph *g);
-size_t graph_parameter_count(const graph *g); /* without BN statistics */
+size_t graph_parameter_count(const graph *g); /* without BN statistics and what probes bring */
 
 #endif

@@ -87,9 +87,10 @@ int g_gram(graph *g, int x, int powers)
 int g_constant(graph *g, const char *name, int rank, const int *dim, const float *values)
 {
     float *copy = NULL;
+    size_t before = g->n_params;
     int p = graph_add_param(g, name, rank, dim);
     if (p < 0) return p;
-    if (g->params[p].given != NULL) return graph_fail(g, "one name for two constants", name);
+    if (g->n_params == before) return graph_fail(g, "one name for two parameters", name);
     g->rc = mem_new(&copy, g->params[p].count, sizeof *copy, "constant");
     if (g->rc < 0) return -1;
     memcpy(copy, values, g->params[p].count * sizeof *copy);
@@ -102,7 +103,7 @@ int g_deflated(graph *g, int p, int removals)
     int dim[4], made;
     const char *name;
     if (g->rc < 0 || p < 0) return -1;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < g->params[p].rank; i++)
         dim[i] = (int)g->params[p].dim[i];
     name = g_name(g, "%s/rank-%d", g->params[p].name, removals);
     made = graph_add_param(g, name, g->params[p].rank, dim);

@@ -57,11 +57,13 @@ typedef struct plan_step {
     int after;            /* the residual is added behind the gate, else before it */
     int twin;             /* earlier step that has the same w and b, which are NULL here; -1: none */
     int kernel, stride, pad, groups; /* linear: 1, 1, 0, 1 */
-    float *w, *b;         /* conv OIHW, linear [out,in] and bias [out] (never NULL); their adjoints the same w,
-                             b NULL;
+    float *w, *b;         /* conv OIHW, linear [out,in] and bias [out] (never NULL); their adjoints the same w
+                             with the factors of both sides folded in, b NULL;
                              batchnorm, scale: factor and shift [c]; other norms: gamma and beta [c];
                              embed: positions [t,c] and class token [c]; attention: bias table
-                             [(2 window - 1)^2, heads] or NULL; performer: features [m,c] */
+                             [(2 window - 1)^2, heads] or NULL; performer: features [m,c].
+                             Other adjoints: the same, batchnorm's as scale.  gaussian: means [classes,d] and precision
+                             [d,d]; deflate: start [c] or NULL */
     size_t w_count;
 } plan_step;
 

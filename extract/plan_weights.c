@@ -186,6 +186,7 @@ int plan_other_weights(const planner *b, plan_step *step, const node *v)
 {
     int rc = 0;
     size_t c = (size_t)v->out.c;
+    if (v->op == OP_embed_back) return 0; /* a sum's adjoint sees neither summand */
     if (v->op == OP_batchnorm_back || v->op == OP_scale) {
         TRY(new_weights(step, c, c));
         for (size_t o = 0; o < c; o++) {

@@ -44,17 +44,18 @@ static void conv_plane(const node *v, const node *from, const double *x, const d
             }
 }
 
-/* One output channel's weights, standardised where the node says so. */
-static void channel_weights(const node *v, const float *w, size_t n, double *out)
+void ref_conv_weights(const node *v, const float *w, size_t cout, size_t n, double *out)
 {
-    double mean = 0, squares = 0;
-    for (size_t i = 0; i < n; i++)
-        mean += (out[i] = (double)w[i]) / (double)n;
-    if (!v->standardise) return;
-    for (size_t i = 0; i < n; i++)
-        squares += (out[i] - mean) * (out[i] - mean);
-    for (size_t i = 0; i < n; i++)
-        out[i] = (out[i] - mean) / sqrt(squares / (double)n + 1e-10);
+    for (size_t o = 0; o < cout; o++, w += n, out += n) {
+        double mean = 0, squares = 0;
+        for (size_t i = 0; i < n; i++)
+            mean += (out[i] = (double)w[i]) / (double)n;
+        if (!v->standardise) continue;
+        for (size_t i = 0; i < n; i++)
+            squares += (out[i] - mean) * (out[i] - mean);
+        for (size_t i = 0; i < n; i++)
+            out[i] = (out[i] - mean) / sqrt(squares / (double)n + 1e-10);
+    }
 }
 
 static int conv(const reference *r, const node *v, const node *from, const double *x, double *y)
@@ -65,10 +66,10 @@ static int conv(const reference *r, const node *v, const node *from, const doubl
     size_t each = (size_t)(from->out.c / v->groups * v->kernel * v->kernel);
     double *own = malloc((size_t)v->out.c * each * sizeof *own);
     if (own == NULL) return -1;
+    ref_conv_weights(v, w, (size_t)v->out.c, each, own);
 #pragma omp parallel for
     for (int o = 0; o < v->out.c; o++) {
         double *plane = y + (size_t)o * area, *mine = own + (size_t)o * each;
-        channel_weights(v, w + (size_t)o * each, each, mine);
         for (size_t i = 0; i < area; i++)
             plane[i] = b ? (double)b[o] : 0;
         conv_plane(v, from, x, mine, o, plane);
@@ -234,7 +235,10 @@ static int run_node(reference *r, const node *v, double *y, const batch_input *i
     case OP_unfold: ref_unfold(v, from, x, y); break;
     case OP_merge: ref_merge(v, from, x, y); break;
     case OP_shortcut_a: shortcut_a(v, from, x, y); break;
-    case OP_COUNT: break;
+    default: {
+        const ref_call c = { .p = r->p, .v = v, .from = from, .x = x, .z = z, .y = y };
+        return v->op < OP_sum ? ref_back(&c) : ref_probe(&c);
+    }
     }
     return 0;
 }
@@ -297,7 +301,8 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
     for (size_t i = 0; i < images; i++) {
         for (size_t k = 0; k < graph_nodes(g); k++)
             if (run_node(r, graph_node(g, (int)k), r->value[k], in, i) < 0)
-                return err_set(ERR_ENV, "no memory for the reference");
+                return err_set(ERR_ENV, "the reference has no memory for '%s', or it does not converge",
+                               graph_op_name(graph_node(g, (int)k)->op));
         for (size_t k = 0; k < r->p->n_outputs; k++) {
             const plan_output *o = &r->p->outputs[k];
             export_node(graph_node(g, o->node), r->value[o->node], o->reduce,
