@@ -24,7 +24,7 @@ static const struct {
 int graph_new(graph **out)
 {
     int rc = mem_new(out, 1, sizeof **out, "graph");
-    if (rc == 0) (*out)->features = (*out)->logits = -1;
+    if (rc == 0) (*out)->features = (*out)->logits = (*out)->quick = (*out)->whole = -1;
     return rc;
 }
 
@@ -165,6 +165,13 @@ void g_features(graph *g, int x)
 void g_logits(graph *g, int x)
 {
     if (!graph_is_dead(g, x)) g->logits = x;
+}
+
+void g_bypass(graph *g, int quick, int whole)
+{
+    if (graph_is_dead(g, quick) || graph_is_dead(g, whole)) return;
+    g->quick = quick;
+    g->whole = whole;
 }
 
 void g_head(graph *g, const char *name)
