@@ -208,10 +208,19 @@ int graph_features(const graph *g) { return g->features; }
 int graph_logits(const graph *g) { return g->logits; }
 const char *graph_head(const graph *g) { return g->head; }
 
+/* A copy of all channels is another node's second name: what is computed from that value is computed from the
+ * other node. */
+static int named(const graph *g, int i)
+{
+    const node *v = &g->nodes[i];
+    const node *x = v->n_in > 0 ? &g->nodes[v->in[0]] : v;
+    return v->op == OP_slice && v->out.c == x->out.c && v->layout == x->layout ? v->in[0] : i;
+}
+
 int graph_find_tap(const graph *g, const char *name)
 {
     for (size_t i = 0; i < g->n; i++)
-        if (g->nodes[i].tap != NULL && strcmp(g->nodes[i].tap, name) == 0) return (int)i;
+        if (g->nodes[i].tap != NULL && strcmp(g->nodes[i].tap, name) == 0) return named(g, (int)i);
     return -1;
 }
 
