@@ -197,6 +197,9 @@ int g_tap(graph *g, int x, const char *name);
 int g_tap_as(graph *g, int x, const char *name, tap_layout layout);
 void g_features(graph *g, int x);                  /* the penultimate vector */
 void g_logits(graph *g, int x);
+/* `quick` has the value of `whole` but sees fewer taps: a class token that is taken before the rest of the last
+ * layer, and after it.  graph_through() goes by `whole` where a tap asks for it. */
+void g_bypass(graph *g, int quick, int whole);
 /* Names the last linear layer, or 1x1 convolution of the feature vector, whose weight and bias are stored
  * as /head: logits = W features + b. */
 void g_head(graph *g, const char *name);
