@@ -420,7 +420,7 @@ static const opt opts[] = {
       .help = "positions of another input size: plain, antialias (timm from 0.9)", .def = "plain",
       .choices = positions_choices },
     { .name = "dump", .kind = OPT_STRING, .at = AT(dump), .value = "WHAT,...",
-      .help = "features, logits, gradients:TAP[:mean|:sum|:max][:f16]; `image` is a tap here",
+      .help = "features, logits, gradients:TAP[:mean|:sum|:max], each also with :f16; `image` is a tap here",
       .def = "features,logits" },
     { .name = "scalar", .kind = OPT_STRING, .at = AT(scalar), .value = "OF",
       .help = "whose gradients: uniform (cross entropy to it), ce[:T], logsumexp, max, logit=C  [uniform]" },

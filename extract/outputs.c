@@ -1,6 +1,5 @@
 #include "extract/outputs.h"
 #include "extract/adjoint.h"
-#include "extract/reach.h"
 #include "common/args.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -150,7 +149,8 @@ static int add_gradients(outputs *o, graph *g, const tap_text *taps, const int *
     int rc = 0, *gradient = NULL, z;
     scalar_choice s;
     TRY(parse_scalar(&s, scalar));
-    TRY(graph_logits_from(g, at, (int)n, &z));
+    z = graph_through(g, graph_logits(g), at, (int)n);
+    TRY(graph_check(g));
     CHECK(s.logit < g_shape(g, z).c, ERR_USAGE, "--scalar %s: there are %d classes, from 0 on", scalar,
           g_shape(g, z).c);
     TRY(mem_new(&gradient, n, sizeof *gradient, "gradients"));
@@ -159,7 +159,6 @@ static int add_gradients(outputs *o, graph *g, const tap_text *taps, const int *
     for (size_t i = 0; i < n; i++) {
         output *added;
         json_t *made = json_pack("{s:s, s:s}", "gradient", taps[i].name, "scalar", scalar);
-        g_tap_as(g, gradient[i], g_name(g, "gradients/%s", taps[i].name), graph_node(g, at[i])->layout);
         rc = add_named(o, "gradients", &taps[i], gradient[i], &added);
         if (rc == 0) added->made = json_dumps(made, JSON_SORT_KEYS);
         json_decref(made);
@@ -171,6 +170,15 @@ done:
     return rc;
 }
 
+/* NAME or NAME:f16 */
+static int is_vector_dump(const char *word, const char *name, feature_type *type)
+{
+    size_t n = strlen(name);
+    if (strncmp(word, name, n) != 0 || (word[n] != '\0' && strcmp(word + n, ":f16") != 0)) return 0;
+    *type = word[n] == '\0' ? FEATURE_F32 : FEATURE_F16;
+    return 1;
+}
+
 int outputs_add_dumps(outputs *o, graph *g, const char *network, const char *dumps, const char *scalar)
 {
     static const char head[] = "gradients:";
@@ -178,14 +186,20 @@ int outputs_add_dumps(outputs *o, graph *g, const char *network, const char *dum
     size_t n = 0;
     args_list words = { 0 };
     tap_text *taps = NULL;
+    feature_type type;
     TRY(args_split(&words, dumps, ','));
     TRY(mem_new(&taps, words.n, sizeof *taps, "outputs"));
     TRY(mem_new(&at, words.n, sizeof *at, "outputs"));
     for (size_t i = 0; i < words.n; i++) {
         const char *w = words.v[i];
-        if (strcmp(w, "features") == 0) TRY(outputs_add(o, w, graph_features(g), REDUCE_NONE, NULL));
-        else if (strcmp(w, "logits") == 0) TRY(outputs_add(o, w, graph_logits(g), REDUCE_NONE, NULL));
-        else if (strncmp(w, head, sizeof head - 1) == 0) {
+        output *added;
+        if (is_vector_dump(w, "features", &type)) {
+            TRY(outputs_add(o, "features", graph_features(g), REDUCE_NONE, &added));
+            added->type = type;
+        } else if (is_vector_dump(w, "logits", &type)) {
+            TRY(outputs_add(o, "logits", graph_logits(g), REDUCE_NONE, &added));
+            added->type = type;
+        } else if (strncmp(w, head, sizeof head - 1) == 0) {
             TRY(parse_tap(&taps[n], w + sizeof head - 1, "--dump gradients"));
             TRY(outputs_find(&at[n], g, network, taps[n].name, "--dump gradients"));
             n++;

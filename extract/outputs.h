@@ -28,7 +28,7 @@ void outputs_clear(outputs *o);
  * nearest tap. */
 int outputs_find(int *at, const graph *g, const char *network, const char *name, const char *option);
 
-/* "features", "logits" or "gradients:TAP[:map|:mean|:sum|:max][:f16]", joined by commas, the gradients of
+/* "features[:f16]", "logits[:f16]" or "gradients:TAP[:map|:mean|:sum|:max][:f16]", joined by commas, the gradients of
  * `scalar`, NULL for uniform: uniform, logsumexp, max, ce[:TEMPERATURE] or logit=CLASS (cotangent_kind). */
 int outputs_add_dumps(outputs *o, graph *g, const char *network, const char *dumps, const char *scalar);
 /* TAP[:map|:mean|:sum|:max][:f16] */

@@ -1,9 +1,5 @@
 #include "extract/reach.h"
-#include "extract/adjoint.h"
-#include "common/err.h"
 #include "common/mem.h"
-
-#include <stdlib.h>
 
 int graph_ancestors(const graph *g, int y, unsigned char **out)
 {
@@ -26,35 +22,4 @@ int graph_token_norm(const graph *g)
         if (v->op == OP_layernorm && v->weight == one->weight && v->out.h * v->out.w > 1) return i;
     }
     return -1;
-}
-
-static int all_among(const graph *g, int y, const int *taps, int n, int *yes)
-{
-    int rc = 0;
-    unsigned char *seen = NULL;
-    *yes = 1;
-    TRY(graph_ancestors(g, y, &seen));
-    for (int k = 0; k < n; k++)
-        *yes &= taps[k] <= y && seen[taps[k]];
-done:
-    free(seen);
-    return rc;
-}
-
-int graph_logits_from(graph *g, const int *taps, int n, int *logits)
-{
-    int rc = 0, yes, features = graph_features(g), norm = graph_token_norm(g);
-    *logits = graph_logits(g);
-    TRY(graph_check(g));
-    TRY(all_among(g, *logits, taps, n, &yes));
-    if (!yes && norm >= 0) {
-        int token = g_token(g, norm, 0), z = *logits;
-        const replay r = { .from = &features, .to = &token, .n = 1 };
-        graph_replay(g, &r, &z, 1, logits);
-        TRY(graph_check(g));
-        TRY(all_among(g, *logits, taps, n, &yes));
-    }
-    CHECK(yes, ERR_USAGE, "the logits do not depend on every tap that is asked for");
-done:
-    return rc;
 }

@@ -12,13 +12,13 @@ static int build(probe_build *b)
     int rc = 0, z, gradient[PROBE_LIST_MAX], norm = graph_token_norm(b->g);
     probe_layers l;
     TRY(probe_take_layers(b, "layers", &l));
-    for (int i = 0; i < l.n; i++)
-        if (l.node[i] == norm) l.node[i] = graph_features(b->g);
-    TRY(graph_logits_from(b->g, l.node, l.n, &z));
+    z = graph_through(b->g, graph_logits(b->g), l.node, l.n);
+    TRY(graph_check(b->g));
     graph_backward(b->g, z, g_cotangent(b->g, z, COTANGENT_UNIFORM, 1, 0), l.node, l.n, gradient);
     TRY(graph_check(b->g));
     for (int i = 0; i < l.n; i++) {
-        int o = g_sum(b->g, l.node[i]), g = g_sum(b->g, gradient[i]);
+        int class_token = l.node[i] == norm; /* the others have no gradient there */
+        int o = class_token ? g_token(b->g, norm, 0) : g_sum(b->g, l.node[i]), g = g_sum(b->g, gradient[i]);
         TRY(probe_add(b, g_gate(b->g, o, g), REDUCE_NONE, json_pack("{s:s}", "layer", l.name[i]), "%s", l.name[i]));
         if (!probe_flag(b, "pieces")) continue;
         TRY(probe_add(b, o, REDUCE_NONE, json_pack("{s:s, s:s}", "layer", l.name[i], "piece", "activation"),

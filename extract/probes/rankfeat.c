@@ -4,7 +4,6 @@
  * (z3 + z4) / 2, energy or MSP, ReAct on the vectors. */
 #include "extract/probes/parts.h"
 #include "extract/probes/rank.h"
-#include "extract/reach.h"
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -67,7 +66,8 @@ static int one(probe_build *b, const char *layer, int at, const char *variant)
 {
     int rc = 0, z;
     if (at < 0) return 0;
-    TRY(graph_logits_from(b->g, &at, 1, &z));
+    z = graph_through(b->g, graph_logits(b->g), &at, 1);
+    TRY(graph_check(b->g));
     TRY(rank_store(b, at, rank_deflated(b, at), z, rank_features(b, z), layer, variant));
 done:
     return rc;

@@ -4,7 +4,6 @@
  * images two.  removals=1/2 stores both networks; which image is scored by which is the method's choice. */
 #include "extract/probes/parts.h"
 #include "extract/probes/rank.h"
-#include "extract/reach.h"
 #include "common/args.h"
 #include "common/err.h"
 
@@ -61,8 +60,8 @@ static int build(probe_build *b)
     TRY(find_matrices(b, &m));
     TRY(probe_take_layer(b, "last", l != NULL ? l->last : NULL, &layer, &at));
     TRY(probe_list(b, "removals", &removals));
-    if (at < 0) z = graph_logits(b->g);
-    else TRY(graph_logits_from(b->g, &at, 1, &z));
+    z = graph_through(b->g, graph_logits(b->g), &at, at >= 0);
+    TRY(graph_check(b->g));
     CHECK(at >= 0 || strcmp(feature, "no") == 0, ERR_USAGE,
           "rankweight: no block of %s is known for RankFeat; say last=TAP, or feature=no", b->m->name);
     for (size_t i = 0; i < removals.n; i++) {

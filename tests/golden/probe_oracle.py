@@ -42,6 +42,8 @@ LAYERS = {
                      gap=" ".join(f"encoder.layers.encoder_layer_{i}" for i in (2, 5, 8, 11)), gram=None,
                      last="encoder.layers.encoder_layer_10", earlier=None, stem="encoder.layers.encoder_layer_0",
                      weights="encoder.layers.encoder_layer_10.mlp.3"),
+    "vit": dict(nac="norm blocks.11.norm2 blocks.10.norm2 blocks.9.norm2", gap="blocks.2 blocks.5 blocks.8 blocks.11",
+                gram=None, last="blocks.10", earlier=None, stem="blocks.0", weights="blocks.10.mlp.fc2"),
     "t2t": dict(nac="norm blocks.13.norm2 blocks.12.norm2 blocks.11.norm2",
                 gap="blocks.3 blocks.6 blocks.10 blocks.13", gram=None, last="blocks.13", earlier=None,
                 stem="tokens_to_token.attention1", weights="blocks.13.mlp.fc2"),
@@ -49,7 +51,7 @@ LAYERS = {
                    gram=None, last="features.5", earlier=None, stem="features.0", weights="features.5.5.mlp.3"),
 }
 KIND = {**{f"resnet{n}": "resnet" for n in (18, 34, 50, 101, 152)}, "resnet20": "cifar_resnet", "resnet56": "cifar_resnet",
-        "t2t_vit_t_14": "t2t"}
+        "t2t_vit_t_14": "t2t", "vit_tiny_patch16_224": "vit"}
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
