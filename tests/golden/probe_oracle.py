@@ -209,7 +209,7 @@ class Case:
         # plain statistics, whatever the network's own
         mean, std = ("/".join(map(str, v)) for v in golden.IMAGENET)
         preset = "torchvision" if spec.side == 224 else "cifar"
-        geometry = ":resize=256,crop=224,filter=bilinear," if spec.side == 224 else ":"
+        geometry = ":resize=256,crop=224,filter=bilinear," if spec.side == 224 else ":resize=32,crop=32,filter=bilinear,"
         self.args += ["--prep", f"{preset}{geometry}mean={mean},std={std}"]
         self.finish(self.tmp, draw(self.tmp)[:images], golden.IMAGENET)
 
