@@ -4,7 +4,6 @@
 #include "common/err.h"
 #include "common/mem.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +32,12 @@ void outputs_clear(outputs *o)
     }
     free(o->v);
     *o = (outputs){ 0 };
+}
+
+int outputs_made(char **text, const json_t *how)
+{
+    *text = how != NULL ? json_dumps(how, JSON_SORT_KEYS | JSON_REAL_PRECISION(9)) : NULL;
+    return how != NULL && *text == NULL ? err_set(ERR_ENV, "no memory for how a dataset came about") : 0;
 }
 
 int outputs_find(int *at, const graph *g, const char *network, const char *name, const char *option)
@@ -160,10 +165,9 @@ static int add_gradients(outputs *o, graph *g, const tap_text *taps, const int *
         output *added;
         json_t *made = json_pack("{s:s, s:s}", "gradient", taps[i].name, "scalar", scalar);
         rc = add_named(o, "gradients", &taps[i], gradient[i], &added);
-        if (rc == 0) added->made = json_dumps(made, JSON_SORT_KEYS);
+        if (rc == 0) rc = outputs_made(&added->made, made);
         json_decref(made);
         if (rc < 0) goto done;
-        CHECK(added->made != NULL, ERR_ENV, "no memory for the description of a gradient");
     }
 done:
     free(gradient);

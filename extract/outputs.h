@@ -5,6 +5,8 @@
 #include "common/feature_file.h"
 #include "extract/plan.h"
 
+#include <jansson.h>
+
 typedef struct output {
     char *name;               /* "features", "taps/layer4:mean", "probes/nac/layer3" */
     int node;
@@ -23,6 +25,8 @@ typedef struct outputs {
 /* Appends; *added, which may be NULL, is valid until the next one.  ERR_USAGE: a name that is there. */
 int outputs_add(outputs *o, const char *name, int at, reduction how, output **added);
 void outputs_clear(outputs *o);
+/* The text of the attribute `made`; NULL stays NULL.  The caller's to free. */
+int outputs_made(char **text, const json_t *how);
 
 /* A tap, "features" (the penultimate vector) or "image" (the input).  ERR_USAGE names `option` and the
  * nearest tap. */

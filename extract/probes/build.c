@@ -257,8 +257,7 @@ int probe_add(probe_build *b, int at, reduction how, json_t *own, const char *pa
     if (g_shape(b->g, at).h * g_shape(b->g, at).w == 1) how = REDUCE_NONE;
     TRY(outputs_add(b->to, name, at, how, &added));
     added->type = b->type;
-    added->made = json_dumps(made, JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
-    CHECK(added->made != NULL, ERR_ENV, "no memory for the options of a probe");
+    TRY(outputs_made(&added->made, made));
 done:
     json_decref(own);
     json_decref(made);

@@ -77,6 +77,11 @@ wait $pid 2> /dev/null
 ok $? "kill -9: the same command continues"
 probed 0 -o "$tmp/whole.h5" --limit 40 $some && said 'is complete already: 40 images'
 ok $? "a finished file is recognised"
+for i in 0 1 2; do
+    probed 0 -o "$tmp/part.h5" --limit 40 $some --shard $i/3 || echo "# shard $i"
+done
+"$extract" merge -o "$tmp/merged.h5" "$tmp"/part*.h5 > "$out" 2> "$err" && cmp "$tmp/merged.h5" "$tmp/whole.h5"
+ok $? "three shards, merged: the same bytes"
 differs() { # differs WORDS ARGUMENTS...
     words=$1
     shift
