@@ -312,6 +312,12 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
     return 0;
 }
 
+const double *ref_value(const void *net, int i)
+{
+    const reference *r = net;
+    return r->value[i];
+}
+
 static void ref_describe(const void *n, char *text, size_t room)
 {
     (void)n;

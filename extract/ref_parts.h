@@ -36,4 +36,7 @@ typedef struct ref_call { /* one node of which the files below know the kind */
 int ref_back(const ref_call *c);
 int ref_probe(const ref_call *c);
 
+/* What node i of a network of this backend was for the last image, in double; for tests. */
+const double *ref_value(const void *net, int i);
+
 #endif
