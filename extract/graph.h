@@ -75,7 +75,8 @@ typedef struct node {
                                 and class token; attention: bias table; performer: features w */
     int mean, var;           /* batchnorm */
     int kind;                /* cotangent, perturb, deflate: which one */
-    float amount, share;     /* perturb */
+    float amount;            /* perturb */
+    double share;            /* perturb: the product with c h w is cut to an integer, as published */
     float divisor[3];        /* perturb: by channel */
     int iterations;          /* deflate */
 } node;
@@ -180,7 +181,7 @@ int g_cotangent(graph *g, int z, cotangent_kind kind, float temperature, int whi
  * -max_k q_k with respect to x, P (x - m_k*), P symmetric, of equal scores the first.  means: parameter [classes,d], precision: [d,d]. */
 int g_gaussian(graph *g, int x, int means, int precision);
 /* x changed by its gradient; divisor: 3 floats or NULL for ones.  share: PERTURB_SMALLEST. */
-int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, float share,
+int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, double share,
               const float *divisor);
 /* x [c, h w] without its largest singular component.  start: parameter [c] of DEFLATE_POWER, else -1. */
 int g_deflate(graph *g, int x, deflate_kind kind, int iterations, int start);

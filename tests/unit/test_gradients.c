@@ -2,20 +2,11 @@
  * (tests/golden/nets.tsv, models.md 14): of F = sum logsumexp with respect to the image and of
  * L = -sum mean log softmax with respect to every tap, in one graph and one plan.  On the reference where it is
  * quick, or all with OUTPOST_LONG=1; each backend of the table below.  What a plan with gradients keeps is printed. */
-#include "common/err.h"
-#include "common/mem.h"
-#include "extract/adjoint.h"
-#include "extract/backend.h"
-#include "extract/model.h"
-#include "tests/lib/hash_golden.h"
+#include "tests/unit/hash_network.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-enum { BATCH = 2, ROWS_MAX = 64 };
+enum { ROWS_MAX = HASH_OUTPUTS };
 
 /* Multiply-adds of the forward pass of networks that run on the reference by default. */
 static const double QUICK_MACS = 0.35e9;
@@ -58,7 +49,6 @@ static void check(double used, double allowed, const char *net, const char *what
 
 typedef struct network { /* the rows that have gradients; the input's is the last */
     char name[64];       /* "swin_t@200": another input side than the network's own */
-    char net[64];        /* "swin_t" */
     double gain;
     int side;
     golden rows[ROWS_MAX];
@@ -104,7 +94,6 @@ static size_t next_network(FILE *f, network *w)
                 return w->n;
             }
             snprintf(w->name, sizeof w->name, "%s", name);
-            snprintf(w->net, sizeof w->net, "%.*s", (int)strcspn(name, "@"), name);
             w->gain = gain;
             w->side = side;
             if (w->n < ROWS_MAX) w->rows[w->n++] = g;
@@ -136,76 +125,46 @@ static double deviation(const golden *g, const float *v, size_t n)
 /* ---- one network -------------------------------------------------------------------------------- */
 
 typedef struct subject {
-    graph *g;
-    weights *w;
-    plan_request requests[ROWS_MAX];
-    float *x, *out[DEVICES][ROWS_MAX];
-    size_t count[ROWS_MAX]; /* of one image */
+    hash_network n;
+    float *out[DEVICES][ROWS_MAX];
 } subject;
 
 /* The network and both of its backward passes. */
-static int build(subject *s, const network *w, const model *m)
+static int build(subject *s, const network *w)
 {
     int rc = 0, z, taps[ROWS_MAX], out[ROWS_MAX], n = (int)w->n - 1, input = 0;
-    TRY(model_build_as(&s->g, m, m->classes, w->side, 0));
-    z = graph_logits(s->g);
+    graph *g;
+    memcpy(s->n.name, w->name, sizeof s->n.name);
+    s->n.gain = w->gain;
+    s->n.side = w->side;
+    TRY(hash_network_build(&s->n));
+    g = s->n.g;
+    z = graph_logits(g);
     for (int i = 0; i < n; i++) {
-        taps[i] = graph_find_tap(s->g, w->rows[i].tensor);
+        taps[i] = graph_find_tap(g, w->rows[i].tensor);
         CHECK(taps[i] >= 0, ERR_INTERNAL, "no tap %s", w->rows[i].tensor);
     }
-    graph_backward(s->g, z, g_cotangent(s->g, z, COTANGENT_LOGSUMEXP, 1, 0), &input, 1, out + n);
-    z = graph_through(s->g, z, taps, n);
-    graph_backward(s->g, z, g_cotangent(s->g, z, COTANGENT_UNIFORM, 1, 0), taps, n, out);
+    graph_backward(g, z, g_cotangent(g, z, COTANGENT_LOGSUMEXP, 1, 0), &input, 1, out + n);
+    z = graph_through(g, z, taps, n);
+    graph_backward(g, z, g_cotangent(g, z, COTANGENT_UNIFORM, 1, 0), taps, n, out);
     for (int i = 0; i <= n; i++)
-        s->requests[i] = (plan_request){ w->rows[i].tensor, out[i], REDUCE_NONE };
-    TRY(graph_check(s->g));
+        s->n.requests[i] = (plan_request){ w->rows[i].tensor, out[i], REDUCE_NONE };
+    s->n.n_requests = w->n;
 done:
-    return rc;
-}
-
-static int open_weights(subject *s, const network *w, const model *m)
-{
-    int rc = 0, fd;
-    char file[64] = "/tmp/outpost-gradients-XXXXXX";
-    fd = mkstemp(file);
-    CHECK(fd >= 0, ERR_ENV, "%s: cannot be made", file);
-    TRY(hash_write_weights(file, s->g, m->key_layouts, w->gain));
-    TRY(weights_open(&s->w, file));
-    TRY(weights_choose(s->w, m, w->side));
-    TRY(weights_bind(s->w, m, s->g));
-done:
-    if (fd >= 0) {
-        close(fd);
-        unlink(file);
-    }
     return rc;
 }
 
 static int run(subject *s, const network *w, int d)
 {
-    int rc = 0, number;
-    const backend_def *b;
-    prep p = { .std = { 1, 1, 1 }, .out_h = w->side, .out_w = w->side };
-    const backend_options o = { .precision = PRECISION_FP32, .threads = 2, .batch = BATCH, .prep = &p };
-    plan *made = NULL;
-    void *net = NULL;
-    TRY(backend_find(&b, &number, devices[d].name));
-    TRY(plan_build(&made, s->g, s->w, s->requests, w->n, b->wants_dense(PRECISION_FP32)));
-    TRY(b->open(&net, made, &o));
-    for (size_t i = 0; i < w->n; i++) {
-        s->count[i] = made->outputs[i].count;
-        TRY(mem_new(&s->out[d][i], s->count[i] * BATCH, sizeof(float), "outputs"));
-    }
-    TRY(b->forward(net, &(batch_input){ .values = s->x }, BATCH, s->out[d]));
+    int rc = 0;
+    TRY(hash_network_run(&s->n, devices[d].name, s->out[d]));
     for (size_t i = 0; i < w->n; i++) {
         const golden *g = &w->rows[i];
         char what[128];
         snprintf(what, sizeof what, "%s gradient of %.60s against float64 PyTorch", devices[d].name, g->tensor);
-        check(deviation(g, s->out[d][i], s->count[i] * BATCH), devices[d].tolerance(g), w->name, what);
+        check(deviation(g, s->out[d][i], s->n.count[i] * HASH_BATCH), devices[d].tolerance(g), w->name, what);
     }
 done:
-    if (net != NULL) b->close(&net);
-    plan_free(&made);
     return rc;
 }
 
@@ -215,7 +174,7 @@ static void compare(const subject *s, const network *w, int d)
     for (size_t i = 0; i < w->n; i++) {
         double off = 0, norm = 0;
         char what[128];
-        for (size_t k = 0; k < s->count[i] * BATCH; k++) {
+        for (size_t k = 0; k < s->n.count[i] * HASH_BATCH; k++) {
             double a = (double)s->out[d][i][k], b = (double)s->out[0][i][k];
             off += (a - b) * (a - b);
             norm += b * b;
@@ -229,7 +188,7 @@ static void compare(const subject *s, const network *w, int d)
 static int arena_of(size_t *bytes, const subject *s, const plan_request *r, size_t n)
 {
     plan *p = NULL;
-    int rc = plan_build(&p, s->g, s->w, r, n, 0);
+    int rc = plan_build(&p, s->n.g, s->n.w, r, n, 0);
     if (rc == 0) *bytes = p->arena * sizeof(float);
     plan_free(&p);
     return rc;
@@ -240,10 +199,10 @@ static int say_memory(const subject *s, const network *w)
 {
     int rc = 0;
     size_t forward = 0, to_image = 0, all = 0;
-    const plan_request logits = { "logits", graph_logits(s->g), REDUCE_NONE };
+    const plan_request logits = { "logits", graph_logits(s->n.g), REDUCE_NONE };
     TRY(arena_of(&forward, s, &logits, 1));
-    TRY(arena_of(&to_image, s, s->requests + w->n - 1, 1));
-    TRY(arena_of(&all, s, s->requests, w->n));
+    TRY(arena_of(&to_image, s, s->n.requests + w->n - 1, 1));
+    TRY(arena_of(&all, s, s->n.requests, w->n));
     printf("# %s: arena of one image %.1f MB forward, %.1f MB with the image's gradient, %.1f MB with all\n",
            w->name, (double)forward / 1e6, (double)to_image / 1e6, (double)all / 1e6);
 done:
@@ -259,15 +218,11 @@ static void test_network(const network *w, const char *only, int named)
 {
     int rc = 0, ran[DEVICES] = { 0 };
     subject s = { 0 };
-    const model *m = model_find(w->net);
-    CHECK(m != NULL, ERR_INTERNAL, "no such network");
-    TRY(build(&s, w, m));
+    TRY(build(&s, w));
     for (int d = 0; d < DEVICES; d++)
-        ran[d] = only != NULL ? strcmp(only, devices[d].name) == 0 : d > 0 || is_quick(s.g) || named;
-    TRY(open_weights(&s, w, m));
+        ran[d] = only != NULL ? strcmp(only, devices[d].name) == 0 : d > 0 || is_quick(s.n.g) || named;
+    TRY(hash_network_bind(&s.n));
     TRY(say_memory(&s, w));
-    TRY(mem_new(&s.x, (size_t)(BATCH * 3 * w->side * w->side), sizeof *s.x, "input"));
-    hash_input(s.x, BATCH, w->side);
     for (int d = 0; d < DEVICES; d++) {
         if (!ran[d]) continue;
         TRY(run(&s, w, d));
@@ -278,9 +233,7 @@ done:
     for (int d = 0; d < DEVICES; d++)
         for (size_t i = 0; i < ROWS_MAX; i++)
             free(s.out[d][i]);
-    free(s.x);
-    weights_close(&s.w);
-    graph_free(&s.g);
+    hash_network_clear(&s.n);
     err_clear();
 }
 
