@@ -17,7 +17,7 @@ done:
     return rc;
 }
 
-const probe_def probe_adascale = {
+const probe_def probe_def_adascale = {
     .name = "adascale",
     .about = "penultimate vector of the image moved where the largest logit depends least on it",
     .paper = "Regmi et al., AdaSCALE: Adaptive Scaling for OOD Detection, arXiv:2503.08023",

@@ -48,7 +48,7 @@ static const char *layers(const model *m)
     return l != NULL ? l->blocks : NULL;
 }
 
-const probe_def probe_gap = {
+const probe_def probe_def_gap = {
     .name = "gap",
     .about = "mean of every block's map over its positions",
     .paper = "Lee, Lee, Lee and Shin, A Simple Unified Framework, NeurIPS 2018, arXiv:1807.03888",

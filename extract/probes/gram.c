@@ -60,7 +60,7 @@ static const char *layers(const model *m)
     return l != NULL ? l->gram : NULL;
 }
 
-const probe_def probe_gram = {
+const probe_def probe_def_gram = {
     .name = "gram",
     .about = "row sums of Gram matrices of five layers, or of every module, for powers 1 to 5",
     .paper = "Sastry and Oore, Detecting Out-of-Distribution Examples with Gram Matrices, ICML 2020, arXiv:1912.12510",

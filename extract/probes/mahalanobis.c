@@ -90,7 +90,7 @@ static const char *stem(const model *m)
     return l != NULL ? l->stem : NULL;
 }
 
-const probe_def probe_mahalanobis = {
+const probe_def probe_def_mahalanobis = {
     .name = "mahalanobis",
     .about = "means of every block after the perturbation for that block, for each eps",
     .paper = "Lee, Lee, Lee and Shin, A Simple Unified Framework for Detecting Out-of-Distribution Samples and "
@@ -110,7 +110,7 @@ const probe_def probe_mahalanobis = {
     .needs_stats = 1,
 };
 
-const probe_def probe_mdsens = {
+const probe_def probe_def_mdsens = {
     .name = "mdsens",
     .about = "mean of the stem after its perturbation, as OpenOOD's mds_ensemble is shipped",
     .paper = "OpenOOD 1.5, postprocessor mds_ensemble, after Lee et al., NeurIPS 2018",

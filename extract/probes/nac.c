@@ -36,7 +36,7 @@ static const char *layers(const model *m)
     return l != NULL ? l->nac : NULL;
 }
 
-const probe_def probe_nac = {
+const probe_def probe_def_nac = {
     .name = "nac",
     .about = "neuron states before the sigmoid: activation times gradient, both summed over the map",
     .paper = "Liu, Tian, Li, Ma and Wang, Neuron Activation Coverage, ICLR 2024, arXiv:2306.02879",

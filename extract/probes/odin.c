@@ -46,7 +46,7 @@ static int iodin(probe_build *b)
       .help = "steps in normalised units; 0.0014 and 0.0028 OpenOOD, 0.004 HIMPLoS, 0 is /logits",   \
       .min = 1e-9, .max = 10, .list = 1 }
 
-const probe_def probe_odin = {
+const probe_def probe_def_odin = {
     .name = "odin",
     .about = "logits of the image moved against the gradient's sign, for each T and eps",
     .paper = "Liang, Li and Srikant, Enhancing the Reliability of Out-of-distribution Image Detection in Neural "
@@ -63,7 +63,7 @@ const probe_def probe_odin = {
     .build = odin,
 };
 
-const probe_def probe_iodin = {
+const probe_def probe_def_iodin = {
     .name = "iodin",
     .about = "the same with only the one element of largest gradient moved",
     .paper = "OpenOOD 1.5, postprocessor iodin",

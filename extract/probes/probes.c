@@ -8,9 +8,9 @@
 #define PROBES(X)                                                                                  \
     X(odin) X(iodin) X(nac) X(mahalanobis) X(mdsens) X(adascale) X(gap) X(rankfeat) X(rankweight) X(gram)
 
-#define DECLARE(name) extern const probe_def probe_##name;
+#define DECLARE(name) extern const probe_def probe_def_##name;
 PROBES(DECLARE)
-#define ENTRY(name) &probe_##name,
+#define ENTRY(name) &probe_def_##name,
 const probe_def *const probes[] = { PROBES(ENTRY) NULL };
 
 int probe_find(const probe_def **out, const char *name, size_t length)

@@ -95,7 +95,7 @@ static const char *layers(const model *m)
     return text;
 }
 
-const probe_def probe_rankfeat = {
+const probe_def probe_def_rankfeat = {
     .name = "rankfeat",
     .about = "logits and features after a block's map lost its largest singular component",
     .paper = "Song, Sebe and Wang, RankFeat: Rank-1 Feature Removal for Out-of-distribution Detection, NeurIPS 2022, "

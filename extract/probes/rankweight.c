@@ -87,7 +87,7 @@ static const char *known_weights(const model *m)
     return l != NULL ? l->weights : NULL;
 }
 
-const probe_def probe_rankweight = {
+const probe_def probe_def_rankweight = {
     .name = "rankweight",
     .about = "logits of the network whose last weight matrices lost singular components",
     .paper = "Song, Wang and Sebe, RankFeat and RankWeight: Rank-1 Feature/Weight Removal for Out-of-distribution "

@@ -17,7 +17,7 @@ probed() { # probed WANTED ARGUMENTS...: the demo network on the plain backend, 
     shift
     demo "$want" -d "$device" -r "$images" -l "$list" "$@"
 }
-device=${OUTPOST_PROBE_DEVICE:-ref}
+device=${OUTPOST_PROBE_DEVICE:-cpu}
 
 # --- what is stored --------------------------------------------------------------------------------------
 all="--probe odin:T=1/1000,eps=0.0014/0.01 --probe iodin:std=cifar10 --probe nac:pieces=yes --probe adascale
@@ -60,20 +60,30 @@ holds "AUROC from f16 features is that from f32 within 1e-3" auroc "$tmp/scores.
 
 # --- interruption, other settings --------------------------------------------------------------------------
 some="--probe odin --probe nac:type=f16 --dump features,logits,gradients:layer3:sum"
-probed 0 -o "$tmp/whole.h5" --limit 40 $some -b 4
+demo 0 -d "$device" -r "$images" -l "$list" -o "$tmp/whole.h5" --limit 40 $some
 ok $? "40 images unbroken"
-probed 75 -o "$tmp/s.h5" --limit 40 $some -b 4 --stop-after 0.2s && said 'stopped by --stop-after'
+repeat 4 "$list" > "$tmp/long"
+repeat 40 "$list" > "$tmp/huge"
+long_run() { # long_run LIST WANTED ARGUMENTS...
+    l=$1
+    want=$2
+    shift 2
+    demo "$want" -d "$device" -r "$images" -l "$l" $some -b 8 "$@"
+}
+long_run "$tmp/long" 0 -o "$tmp/unbroken.h5"
+ok $? "$(wc -l < "$tmp/long") images unbroken"
+long_run "$tmp/long" 75 -o "$tmp/s.h5" --stop-after 0.2s && said 'stopped by --stop-after'
 ok $? "--stop-after: exit 75"
-probed 0 -o "$tmp/s.h5" --limit 40 $some -b 4 && said 'continuing after' && cmp "$tmp/s.h5" "$tmp/whole.h5"
+long_run "$tmp/long" 0 -o "$tmp/s.h5" && said 'continuing after' && cmp "$tmp/s.h5" "$tmp/unbroken.h5"
 ok $? "continued by the same command, the same bytes"
-"$extract" run -m demo -w "$root/weights/demo.safetensors" -d "$device" -r "$images" -l "$list" -o "$tmp/k.h5" --limit 400 \
-    $some -b 4 > "$out" 2> "$err" &
+"$extract" run -m demo -w "$root/weights/demo.safetensors" -d "$device" -r "$images" -l "$tmp/huge" -o "$tmp/k.h5" \
+    $some -b 8 > "$out" 2> "$err" &
 pid=$!
 while [ ! -s "$tmp/k.h5.journal" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
 sleep 2.5
 kill -KILL $pid
 wait $pid 2> /dev/null
-[ -e "$tmp/k.h5.part" ] && probed 75 -o "$tmp/k.h5" --limit 400 $some -b 4 --stop-after 0.1s && said 'continuing after'
+[ -e "$tmp/k.h5.part" ] && long_run "$tmp/huge" 75 -o "$tmp/k.h5" --stop-after 0.1s && said 'continuing after'
 ok $? "kill -9: the same command continues"
 probed 0 -o "$tmp/whole.h5" --limit 40 $some && said 'is complete already: 40 images'
 ok $? "a finished file is recognised"

@@ -5,7 +5,7 @@
 [ -z "$sanitized" ] || skip_all "a sanitizer makes whole networks too slow; the demo's runs are in 77"
 [ -n "$python" ] || skip_all "no Python with h5py and numpy"
 "$python" -c 'import torch, torchvision, PIL' 2> "$err" || skip_all "$(tail -n 1 "$err")"
-device=${OUTPOST_PROBE_DEVICE:-ref}
+device=${OUTPOST_PROBE_DEVICE:-cpu}
 nets="hash:resnet20 cifar10_resnet20.legacy.th"
 images=2
 if [ -n "$long" ]; then

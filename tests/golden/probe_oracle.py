@@ -253,7 +253,7 @@ class Case:
     # --- the probes ----------------------------------------------------------------------------------
 
     def perturbed(self, tol):
-        got = self.extract_run("--probe", "odin:T=1/1000,eps=0.0014/0.01", "--probe", "odin:std=imagenet,eps=0.02,zero=none",
+        got = self.extract_run("--probe", "odin:T=1/1000,eps=0.0014/0.004", "--probe", "odin:std=imagenet,eps=0.02,zero=none",
                                "--probe", "iodin:eps=1", "--probe", "adascale", "--dump",
                                "features,logits,gradients:image", "--scalar", "ce:1000")
         if not got:
@@ -264,7 +264,7 @@ class Case:
         self.check(got, "gradients/image", g, 10 * tol)
         for t in (1, 1000):
             gt = image_gradient(net, x, "ce", float(t))
-            for eps in (0.0014, 0.01):
+            for eps in (0.0014, 0.004):
                 self.check(got, f"probes/odin/T={t},eps={eps}/logits", net.run(x - eps * signs(gt, 1)), tol)
         std = torch.tensor(IMAGENET_STD).double()[None, :, None, None]
         self.check(got, "probes/odin/T=1000,eps=0.02/logits", net.run(x - 0.02 * signs(g, 0) / std), tol)
