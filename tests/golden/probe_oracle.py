@@ -8,6 +8,7 @@ of DATA/weights over DATA/images (real_networks.py).  Everything is computed her
 and numpy's SVD, with nothing of ours but the file that is checked: gradients, perturbed images, second passes, weights.
 Every line states how much of its tolerance was used.
 """
+import copy
 import os
 import subprocess
 import sys
@@ -58,8 +59,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Net:
     """A network whose layers can be read, differentiated and replaced."""
 
-    def __init__(self, net, spec, channels_last, tokens):
-        self.net, self.channels_last, self.tokens = net.double().eval(), channels_last, tokens
+    def __init__(self, net, spec, channels_last):
+        self.net, self.channels_last = net, channels_last
         self.modules = dict(self.net.named_modules())
         head = next(n for n in spec.head.split() if hasattr(self.modules[n], "weight"))
         self.modules[head].register_forward_pre_hook(self._head)
@@ -134,17 +135,17 @@ def image_gradient(net, x, kind, t=1.0, c=0):
 
 
 def signs(g, zero):
-    return torch.where(g > 0, 1.0, torch.where(g < 0, -1.0, float(zero))).double()
+    return torch.where(g > 0, 1.0, torch.where(g < 0, -1.0, float(zero))).to(g.dtype)
 
 
 def smallest(g, share):
     """The int(share) elements of smallest |g|; earlier ones first."""
     flat = g.flatten(1).abs().numpy()
     k = int(flat.shape[1] * share)
-    keep = np.zeros_like(flat)
+    keep = np.zeros(flat.shape)
     for i, at in enumerate(np.argsort(flat, axis=1, kind="stable")[:, :k]):
         keep[i, at] = 1
-    return torch.from_numpy(keep).reshape(g.shape)
+    return torch.from_numpy(keep).reshape(g.shape).to(g.dtype)
 
 
 def largest(g):
@@ -182,6 +183,13 @@ def gaussian_gradient(net, x, layer, means, precision):
     return x.grad
 
 
+def relative(have, want):
+    """Relative L2 of each image."""
+    have, want = (np.asarray(v.detach() if isinstance(v, torch.Tensor) else v, np.float64) for v in (have, want))
+    have, want = have.reshape(len(want), -1), want.reshape(len(want), -1)
+    return np.linalg.norm(have - want, axis=1) / np.linalg.norm(want, axis=1)
+
+
 class Case:
     """One network: images, our file, and what PyTorch says."""
 
@@ -203,8 +211,7 @@ class Case:
         net.load_state_dict(hash_state(net, spec.g))
         self.prep(name, name, net, golden.IMAGENET)
         weights = os.path.join(self.tmp, "hash.pth")
-        torch.save(net.float().state_dict(), weights)
-        net.double()
+        torch.save(net.state_dict(), weights)
         self.args = ["-m", name, "-w", weights, "-r", self.tmp]
         # plain statistics, whatever the network's own
         mean, std = ("/".join(map(str, v)) for v in golden.IMAGENET)
@@ -216,7 +223,9 @@ class Case:
     def prep(self, reference, name, net, stats):
         self.name, self.spec = name, NETS[reference]
         self.layers = LAYERS[KIND.get(name, name)]
-        self.net = Net(net, self.spec, name.startswith("swin"), None)
+        self.plain = net.eval()
+        self.net64 = Net(copy.deepcopy(net).double(), self.spec, name.startswith("swin"))
+        self.single = None
 
     def finish(self, folder, paths, stats):
         from PIL import Image
@@ -239,69 +248,88 @@ class Case:
             f.visititems(lambda k, v: values.__setitem__(k, v[:]) if isinstance(v, h5py.Dataset) and v.shape else None)
         return values
 
-    def check(self, got, name, want, tolerance):
-        """Relative L2 of the worst image."""
-        if name not in got:
-            self.tap.check(False, f"{self.name}: no /{name}")
-            return
-        want = want.detach().numpy().astype(np.float64)
-        have = got[name].astype(np.float64).reshape(want.shape)
-        n = len(want)
-        off = np.linalg.norm((have - want).reshape(n, -1), axis=1) / np.linalg.norm(want.reshape(n, -1), axis=1)
-        self.tap.check(off.max() <= tolerance, f"{self.name}: {name}: {off.max():.1e} of {tolerance:.0e}")
+    def compare(self, got, expected, tol, wider=()):
+        """Relative L2 of each image, the median and the worst.  In float64 (-d ref) both are held to tol.  In float32 masks of
+        ReLU and maxima flip where two values are equal up to rounding, which moves gradients of single images by far more
+        than rounding; so the worst may be as far off as three times what PyTorch's own float32 is."""
+        want, own = expected(self.net64, self.x, got), None
+        for name, value in want.items():
+            if name not in got:
+                self.tap.check(False, f"{self.name}: no /{name}")
+                continue
+            off = relative(got[name], value)
+            words = f"{self.name}: {name}: median {np.median(off):.1e}, worst {off.max():.1e} of {tol:.0e}"
+            ok = off.max() <= tol
+            if not ok and self.device != "ref":
+                own = own or expected(self.net32(), self.x.float(), got)
+                allowed = max(tol, 3 * relative(own[name], value).max())
+                ok = off.max() <= allowed
+                words += f", {allowed:.1e} as PyTorch's float32 is {allowed / 3:.1e} off"
+            self.tap.check(ok, words)
+
+    def net32(self):
+        if self.single is None:
+            self.single = Net(copy.deepcopy(self.plain).float(), self.spec, self.net64.channels_last)
+        return self.single
 
     # --- the probes ----------------------------------------------------------------------------------
 
     def perturbed(self, tol):
-        got = self.extract_run("--probe", "odin:T=1/1000,eps=0.0014/0.004", "--probe", "odin:std=imagenet,eps=0.02,zero=none",
-                               "--probe", "iodin:eps=1", "--probe", "adascale", "--dump",
-                               "features,logits,gradients:image", "--scalar", "ce:1000")
-        if not got:
-            return
-        x, net = self.x, self.net
-        self.check(got, "logits", net.run(x), tol)
-        g = image_gradient(net, x, "ce", 1000.0)
-        self.check(got, "gradients/image", g, 10 * tol)
-        for t in (1, 1000):
-            gt = image_gradient(net, x, "ce", float(t))
-            for eps in (0.0014, 0.004):
-                self.check(got, f"probes/odin/T={t},eps={eps}/logits", net.run(x - eps * signs(gt, 1)), tol)
+        """The images are moved by the gradients that the run itself stored, which are compared first: signs and ranks of
+        values at rounding level are no property of the network."""
         std = torch.tensor(IMAGENET_STD).double()[None, :, None, None]
-        self.check(got, "probes/odin/T=1000,eps=0.02/logits", net.run(x - 0.02 * signs(g, 0) / std), tol)
-        self.check(got, "probes/iodin/T=1000,eps=1/logits", net.run(x - signs(g, 1) * largest(g)), tol)
-        gm = image_gradient(net, x, "max")
-        net.run(x + 0.5 * signs(gm, 0) * smallest(gm, 0.05))
-        self.check(got, "probes/adascale/features", net.features(), tol)
-        self.agreement(got["gradients/image"], g)
+        for kind, probes in (("ce:1000", ["odin:T=1000,eps=0.0014/0.004", "odin:std=imagenet,eps=0.02,zero=none", "iodin:eps=1"]),
+                             ("ce:1", ["odin:T=1,eps=0.0014/0.004"]), ("max", ["adascale"])):
+            more = [word for p in probes for word in ("--probe", p)]
+            got = self.extract_run(*more, "--dump", "features,logits,gradients:image", "--scalar", kind)
+            if not got:
+                continue
+            self.compare(got, lambda net, x, _: {"logits": net.run(x)} if kind == "max" else {}, tol)
+            word, _, t = kind.partition(":")
+            self.compare(got, lambda net, x, _: {"gradients/image": image_gradient(net, x, word, float(t or 1))}, tol)
+            self.agreement(got["gradients/image"], word, float(t or 1))
 
-    def agreement(self, have, want):
-        """Signs where |g| is above the rounding floor, 1e-5 of the image's largest."""
-        want = want.numpy()
-        floor = 1e-5 * np.abs(want).max((1, 2, 3), keepdims=True)
+            def moved(net, x, values):
+                g = torch.from_numpy(values["gradients/image"]).to(x.dtype)
+                if self.device == "ref":
+                    g = image_gradient(net, x, word, float(t or 1))
+                out = {f"probes/odin/T={t},eps={eps}/logits": net.run(x - eps * signs(g, 1)) for eps in (0.0014, 0.004)}
+                if word == "max":
+                    net.run(x + 0.5 * signs(g, 0) * smallest(g, 0.05))
+                    return {"probes/adascale/features": net.features()}
+                if t == "1000":
+                    out["probes/odin/T=1000,eps=0.02/logits"] = net.run(x - 0.02 * signs(g, 0) / std.to(x.dtype))
+                    out["probes/iodin/T=1000,eps=1/logits"] = net.run(x - signs(g, 1) * largest(g))
+                return out
+            self.compare(got, moved, tol)
+
+    def agreement(self, have, kind, t):
+        """Signs where |g| is above the rounding floor: how far PyTorch's own float32 gradient is off in that image."""
+        want = image_gradient(self.net64, self.x, kind, t).numpy()
+        own = image_gradient(self.net32(), self.x.float(), kind, t).double().numpy()
+        floor = np.maximum(np.abs(own - want).max((1, 2, 3), keepdims=True), 1e-6 * np.abs(want).max((1, 2, 3), keepdims=True))
         above = np.abs(want) > floor
         agree = ((have < 0) == (want < 0))[above].mean()
-        self.tap.check(agree >= 0.9999, f"{self.name}: signs of the image's gradient: {100 * agree:.4f} % agree, 99.99 asked, "
-                                        f"{above.mean():.3f} above the floor")
+        self.tap.check(agree >= 0.9999, f"{self.name}: signs of the image's gradient of {kind}:{t:g}: {100 * agree:.4f} % agree, "
+                                        f"99.99 asked, {100 * above.mean():.1f} % are above the floor")
 
     def nac(self, tol):
-        names = self.layers["nac"].split()
+        names, blocks = self.layers["nac"].split(), self.layers["gap"].split()
         got = self.extract_run("--probe", "nac:pieces=yes", "--probe", "gap")
-        if not got:
-            return
-        x, net = self.x.clone().requires_grad_(True), self.net
-        scalar(net.run(x, names), "uniform").backward()
-        for name in names:
-            live = net.layer(name)
-            g = live.grad if live.grad is not None else torch.zeros_like(live)
-            o, g = (net.matrix(v)[:, :, :1] if name in ("norm", "encoder.ln") else net.matrix(v) for v in (live.detach(), g))
-            o, g = o.sum(2), g.sum(2)
-            self.check(got, f"probes/nac/{name}", o * g, tol)
-            self.check(got, f"probes/nac/{name}:activation", o, tol)
-            self.check(got, f"probes/nac/{name}:gradient", g, tol)
-        blocks = self.layers["gap"].split()
-        net.run(self.x, blocks)
-        for name in blocks:
-            self.check(got, f"probes/gap/{name}", net.matrix(net.layer(name)).mean(2), tol)
+
+        def expected(net, x, _):
+            x, out = x.clone().requires_grad_(True), {}
+            scalar(net.run(x, names), "uniform").backward()
+            for name in names:
+                live = net.layer(name)
+                parts = (live.detach(), live.grad)
+                o, g = ((net.matrix(v)[:, :, :1] if name in ("norm", "encoder.ln") else net.matrix(v)).sum(2) for v in parts)
+                out.update({f"probes/nac/{name}": o * g, f"probes/nac/{name}:activation": o, f"probes/nac/{name}:gradient": g})
+            net.run(x.detach(), blocks)
+            out.update({f"probes/gap/{name}": net.matrix(net.layer(name)).mean(2) for name in blocks})
+            return out
+        if got:
+            self.compare(got, expected, tol)
 
     def rank(self, tol):
         names = [n for n in ("last", "earlier") if self.layers[n]]
@@ -312,34 +340,35 @@ class Case:
         if self.layers["gram"]:
             probes += ["--probe", "gram:powers=3"]
         got = self.extract_run(*probes)
-        if not got:
-            return
-        net = self.net
-        with torch.no_grad():
+
+        @torch.no_grad()
+        def expected(net, x, _):
+            out = {}
+
             def removed(y):
                 return net.again(deflate(net.matrix(y)), y)
             for name in names:
-                z = net.run(self.x, replace={self.layers[name]: removed})
-                self.check(got, f"probes/rankfeat/{name}/logits", z, tol)
-                self.check(got, f"probes/rankfeat/{name}/features", net.features(), tol)
+                out[f"probes/rankfeat/{name}/logits"] = net.run(x, replace={self.layers[name]: removed})
+                out[f"probes/rankfeat/{name}/features"] = net.features()
             if weights:
                 w = net.modules[weights].weight
                 kept = w.detach().clone()
                 for k in (1, 2):
                     w.copy_(deflate(w.flatten(1)[None])[0].reshape(w.shape))
-                    self.check(got, f"probes/rankweight/removals={k}/logits", net.run(self.x), tol)
-                    z = net.run(self.x, replace={self.layers["last"]: removed})
-                    self.check(got, f"probes/rankweight/removals={k},rankfeat/logits", z, tol)
+                    out[f"probes/rankweight/removals={k}/logits"] = net.run(x)
+                    out[f"probes/rankweight/removals={k},rankfeat/logits"] = net.run(x, replace={self.layers["last"]: removed})
                 w.copy_(kept)
             if self.layers["gram"]:
                 rows = self.layers["gram"].split()
-                net.run(self.x, rows)
-                for name in rows:
-                    self.check(got, f"probes/gram/{name}", gram_rows(net.layer_matrix(name), 3), tol)
+                net.run(x, rows)
+                out.update({f"probes/gram/{name}": gram_rows(net.layer_matrix(name), 3) for name in rows})
+            return out
+        if got:
+            self.compare(got, expected, tol)
 
     def gaussian(self, tol):
         """Statistics are drawn; the gradient and the two images are what is checked."""
-        blocks, net, rng = self.layers["gap"].split(), self.net, np.random.default_rng(3)
+        blocks, net, rng = self.layers["gap"].split(), self.net64, np.random.default_rng(3)
         stem, path = self.layers["stem"], os.path.join(self.tmp, "stats.h5")
         stats = {}
         net.run(self.x, [*blocks, stem])
@@ -353,39 +382,43 @@ class Case:
                 f[f"layers/{name}/means"], f[f"layers/{name}/precision"] = means, precision.astype(np.float64)
                 stats[name] = tuple(torch.from_numpy(v).double() for v in (means, precision))
         chosen = [blocks[0], blocks[-1]]
-        got = self.extract_run("--stats", path, "--probe", f"mahalanobis:eps=0/0.005,layers={'/'.join(chosen)}", "--probe",
-                               f"mahalanobis:eps=0/0.005,fgsm=0.05,layers={'/'.join(chosen)}", "--probe", "mdsens")
-        if not got:
-            return
+        listed = "/".join(chosen)
+        got = self.extract_run("--stats", path, "--probe", f"mahalanobis:eps=0/0.005,layers={listed}", "--probe",
+                               f"mahalanobis:eps=0/0.005,fgsm=0.05,layers={listed}", "--probe", "mdsens",
+                               "--dump", "gradients:image", "--scalar", "ce")
 
-        def mean_of(image, name):
-            net.run(image, [name])
-            return net.layer_matrix(name).mean(2)
-        attack = image_gradient(net, self.x, "ce")
-        for prefix, x in (("", self.x), ("fgsm,", (self.x + 0.05 * signs(attack, 0)).clamp(0, 1))):
-            for name in chosen:
-                self.check(got, f"probes/mahalanobis/{prefix}eps=0/{name}", mean_of(x, name), tol)
-                g = gaussian_gradient(net, x, name, *stats[name])
-                self.check(got, f"probes/mahalanobis/{prefix}eps=0.005/{name}", mean_of(x - 0.005 * signs(g, 1), name), tol)
-        g = gaussian_gradient(net, self.x, stem, *stats[stem])
-        self.check(got, f"probes/mdsens/eps=0.0014/{stem}", mean_of(self.x - 0.0014 * signs(g, 1) / 0.5, stem), tol)
+        def expected(on, x, values):
+            def mean_of(image, name):
+                on.run(image, [name])
+                return on.layer_matrix(name).mean(2)
+
+            def step(image, name):
+                return signs(gaussian_gradient(on, image, name, *(v.to(x.dtype) for v in stats[name])), 1).to(x.dtype)
+            attack = image_gradient(on, x, "ce") if self.device == "ref" else torch.from_numpy(values["gradients/image"])
+            out = {}
+            for prefix, image in (("", x), ("fgsm,", (x + 0.05 * signs(attack, 0).to(x.dtype)).clamp(0, 1))):
+                for name in chosen:
+                    out[f"probes/mahalanobis/{prefix}eps=0/{name}"] = mean_of(image, name)
+                    out[f"probes/mahalanobis/{prefix}eps=0.005/{name}"] = mean_of(image - 0.005 * step(image, name), name)
+            out[f"probes/mdsens/eps=0.0014/{stem}"] = mean_of(x - 0.0014 * step(x, stem) / 0.5, stem)
+            return out
+        if got:
+            self.compare(got, expected, tol)
 
     def scalars(self, tol):
-        blocks = self.layers["gap"].split()
-        at = blocks[-2]
+        at = self.layers["gap"].split()[-2]
         for kind in ("uniform", "logsumexp", "max", "logit=7", "ce:2.5"):
             got = self.extract_run("--dump", f"gradients:{at},gradients:{at}:mean", "--scalar", kind)
-            if not got:
-                continue
-            x, net = self.x.clone().requires_grad_(True), self.net
-            z = net.run(x, [at])
             word, _, t = kind.partition(":")
             word, _, c = word.partition("=")
-            scalar(z, word, float(t or 1), int(c or 0)).backward()
-            g = net.layer(at).grad
-            got = {k + " of " + kind: v for k, v in got.items()}
-            self.check(got, f"gradients/{at} of {kind}", g, tol)
-            self.check(got, f"gradients/{at}:mean of {kind}", net.matrix(g).mean(2), tol)
+
+            def expected(net, x, _):
+                x = x.clone().requires_grad_(True)
+                scalar(net.run(x, [at]), word, float(t or 1), int(c or 0)).backward()
+                g = net.layer(at).grad
+                return {f"gradients/{at} of {kind}": g, f"gradients/{at}:mean of {kind}": net.matrix(g).mean(2)}
+            if got:
+                self.compare({f"{k} of {kind}": v for k, v in got.items()}, expected, tol)
 
 
 def main():
