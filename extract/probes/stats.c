@@ -1,4 +1,4 @@
-/* The file of --stats: what `score fit` computed on train features, for probes whose gradient needs it
+/* The file of --stats: what was fitted on train features, for probes whose gradient needs it
  * (docs/format.md).  /layers/LAYER/means [classes,d] and /layers/LAYER/precision [d,d]. */
 #include "extract/probes/parts.h"
 #include "common/digest.h"
