@@ -8,8 +8,8 @@
 
 enum { ROWS_MAX = HASH_OUTPUTS };
 
-/* Multiply-adds of the forward pass of networks that run on the reference by default. */
-static const double QUICK_MACS = 0.35e9;
+/* Multiply-adds of the forward pass of networks that run on the reference by default, beside one transformer. */
+static const double QUICK_MACS = 0.45e9;
 
 typedef struct golden {
     char tensor[64];
@@ -209,18 +209,20 @@ done:
     return rc;
 }
 
-static int is_quick(const graph *g)
+static int is_quick(const network *w, const graph *g)
 {
-    return graph_macs(g) < QUICK_MACS || getenv("OUTPOST_LONG") != NULL;
+    return graph_macs(g) < QUICK_MACS || strcmp(w->name, "vit_tiny_patch16_224") == 0 ||
+           getenv("OUTPOST_LONG") != NULL;
 }
 
 static void test_network(const network *w, const char *only, int named)
 {
-    int rc = 0, ran[DEVICES] = { 0 };
+    int rc = 0, ran[DEVICES] = { 0 }, any = 0;
     subject s = { 0 };
     TRY(build(&s, w));
     for (int d = 0; d < DEVICES; d++)
-        ran[d] = only != NULL ? strcmp(only, devices[d].name) == 0 : d > 0 || is_quick(s.n.g) || named;
+        any |= ran[d] = only != NULL ? strcmp(only, devices[d].name) == 0 : d > 0 || is_quick(w, s.n.g) || named;
+    if (!any) goto done;
     TRY(hash_network_bind(&s.n));
     TRY(say_memory(&s, w));
     for (int d = 0; d < DEVICES; d++) {
