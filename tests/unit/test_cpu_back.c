@@ -403,15 +403,6 @@ static int perturb_ties(graph *g, int x)
     graph_backward(g, y, g_silu(g, y), &x, 1, &back);
     return g_perturb(g, x, back, PERTURB_SMALLEST, 0.25f, 0.2f, NULL);
 }
-static int deflate_exact(graph *g, int x) { return g_deflate(g, g_relu(g, x), DEFLATE_EXACT, 0, -1); }
-static int deflate_power(graph *g, int x)
-{
-    float start[64];
-    int c = g_channels(g, x);
-    for (int i = 0; i < c; i++)
-        start[i] = (float)(i * 29 % 17) / 17 + 0.1f;
-    return g_deflate(g, g_relu(g, x), DEFLATE_POWER, 20, g_constant(g, "start", 1, &c, start));
-}
 static int gram(graph *g, int x) { return g_gram(g, x, 4); }
 
 static const tiny_case probes[] = {
@@ -428,10 +419,6 @@ static const tiny_case probes[] = {
     { "smallest gradients", perturb_smallest, 3, 7, 6, -1, 0, 0 },
     { "smallest gradients of equals", perturb_ties, 3, 7, 6, -1, 0, 0 },
     { "FGSM", perturb_fgsm, 3, 7, 6, -1, 0, 0 },
-    { "largest component", deflate_exact, 40, 5, 7, 8, 0, 0 },
-    { "largest component of few channels", deflate_exact, 6, 9, 7, 8, 0, 0 },
-    { "largest component of one pixel", deflate_exact, 6, 1, 1, 8, 0, 0 },
-    { "largest component by iteration", deflate_power, 40, 5, 7, 8, 0, 0 },
     { "Gram matrices", gram, 33, 5, 7, 8, 0, 0 },
 };
 
