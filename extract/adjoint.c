@@ -116,9 +116,21 @@ static void spread(backward *b, int i)
     }
 }
 
+/* The k-th gradient in the layout of its tap; a copy where that node is somebody else's too. */
+static int laid_out(graph *g, const int *out, int k, tap_layout layout, int first)
+{
+    int gradient = out[k];
+    shape s = graph_shape(g, gradient);
+    if (g->nodes[gradient].layout == layout) return gradient;
+    if (gradient < first || is_among(gradient, out, k)) gradient = g_crop(g, gradient, s.h, s.w);
+    if (!graph_is_dead(g, gradient)) g->nodes[gradient].layout = layout;
+    return gradient;
+}
+
 void graph_backward(graph *g, int y, int cotangent, const int *wanted, int n, int *out)
 {
     backward b = { .g = g };
+    int first = (int)g->n;
     for (int k = 0; k < n; k++)
         out[k] = -1;
     if (graph_is_dead(g, y) || graph_is_dead(g, cotangent)) return;
@@ -134,6 +146,7 @@ void graph_backward(graph *g, int y, int cotangent, const int *wanted, int n, in
     for (int k = 0; k < n && g->rc == 0; k++) {
         if (wanted[k] >= 0 && wanted[k] <= y) out[k] = b.grad[wanted[k]];
         if (out[k] < 0) g_refuse(g, "no gradient: the scalar does not depend on that tap");
+        else out[k] = laid_out(g, out, k, g->nodes[wanted[k]].layout, first);
     }
 done:
     free(b.reaches);
@@ -211,4 +224,43 @@ void graph_replay(graph *g, const replay *r, const int *wanted, int n, int *out)
 done:
     free(need);
     free(map);
+}
+
+/* ---- the way that a tap is on --------------------------------------------------------------------- */
+
+/* 1, 0, or -1 without memory */
+static int depends_on(graph *g, int y, int x)
+{
+    unsigned char *sees = NULL;
+    int found;
+    if (x < 0 || x > y) return 0;
+    g->rc = mem_new(&sees, (size_t)y + 1, 1, "gradient");
+    if (g->rc < 0) return -1;
+    sees[x] = 1;
+    for (int i = x + 1; i <= y; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++)
+            sees[i] |= sees[g->nodes[i].in[k]];
+    found = sees[y];
+    free(sees);
+    return found;
+}
+
+static int depends_on_all(graph *g, int y, const int *taps, int n)
+{
+    int all = 1;
+    for (int k = 0; k < n && all > 0; k++)
+        all = depends_on(g, y, taps[k]);
+    return all;
+}
+
+int graph_through(graph *g, int y, const int *taps, int n)
+{
+    int whole = -1;
+    if (graph_is_dead(g, y)) return -1;
+    if (depends_on_all(g, y, taps, n) == 1) return y;
+    if (g->rc == 0 && g->whole >= 0)
+        graph_replay(g, &(replay){ .from = &g->quick, .to = &g->whole, .n = 1 }, &y, 1, &whole);
+    if (!graph_is_dead(g, whole) && depends_on_all(g, whole, taps, n) == 1) return whole;
+    g_refuse(g, "no gradient: the scalar does not depend on that tap");
+    return -1;
 }

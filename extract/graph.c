@@ -24,7 +24,7 @@ static const struct {
 int graph_new(graph **out)
 {
     int rc = mem_new(out, 1, sizeof **out, "graph");
-    if (rc == 0) (*out)->features = (*out)->logits = -1;
+    if (rc == 0) (*out)->features = (*out)->logits = (*out)->quick = (*out)->whole = -1;
     return rc;
 }
 
@@ -167,6 +167,13 @@ void g_logits(graph *g, int x)
     if (!graph_is_dead(g, x)) g->logits = x;
 }
 
+void g_bypass(graph *g, int quick, int whole)
+{
+    if (graph_is_dead(g, quick) || graph_is_dead(g, whole)) return;
+    g->quick = quick;
+    g->whole = whole;
+}
+
 void g_head(graph *g, const char *name)
 {
     g->head = name;
@@ -201,10 +208,19 @@ int graph_features(const graph *g) { return g->features; }
 int graph_logits(const graph *g) { return g->logits; }
 const char *graph_head(const graph *g) { return g->head; }
 
+/* A copy of all channels is another node's second name: what is computed from that value is computed from the
+ * other node. */
+static int named(const graph *g, int i)
+{
+    const node *v = &g->nodes[i];
+    const node *x = v->n_in > 0 ? &g->nodes[v->in[0]] : v;
+    return v->op == OP_slice && v->out.c == x->out.c && v->layout == x->layout ? v->in[0] : i;
+}
+
 int graph_find_tap(const graph *g, const char *name)
 {
     for (size_t i = 0; i < g->n; i++)
-        if (g->nodes[i].tap != NULL && strcmp(g->nodes[i].tap, name) == 0) return (int)i;
+        if (g->nodes[i].tap != NULL && strcmp(g->nodes[i].tap, name) == 0) return named(g, (int)i);
     return -1;
 }
 

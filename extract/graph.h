@@ -75,7 +75,8 @@ typedef struct node {
                                 and class token; attention: bias table; performer: features w */
     int mean, var;           /* batchnorm */
     int kind;                /* cotangent, perturb, deflate: which one */
-    float amount, share;     /* perturb */
+    float amount;            /* perturb */
+    double share;            /* perturb: the product with c h w is cut to an integer, as published */
     float divisor[3];        /* perturb: by channel */
     int iterations;          /* deflate */
 } node;
@@ -180,7 +181,7 @@ int g_cotangent(graph *g, int z, cotangent_kind kind, float temperature, int whi
  * -max_k q_k with respect to x, P (x - m_k*), P symmetric, of equal scores the first.  means: parameter [classes,d], precision: [d,d]. */
 int g_gaussian(graph *g, int x, int means, int precision);
 /* x changed by its gradient; divisor: 3 floats or NULL for ones.  share: PERTURB_SMALLEST. */
-int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, float share,
+int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, double share,
               const float *divisor);
 /* x [c, h w] without its largest singular component.  start: parameter [c] of DEFLATE_POWER, else -1. */
 int g_deflate(graph *g, int x, deflate_kind kind, int iterations, int start);
@@ -197,6 +198,9 @@ int g_tap(graph *g, int x, const char *name);
 int g_tap_as(graph *g, int x, const char *name, tap_layout layout);
 void g_features(graph *g, int x);                  /* the penultimate vector */
 void g_logits(graph *g, int x);
+/* `quick` has the value of `whole` but sees fewer taps: a class token that is taken before the rest of the last
+ * layer, and after it.  graph_through() goes by `whole` where a tap asks for it. */
+void g_bypass(graph *g, int quick, int whole);
 /* Names the last linear layer, or 1x1 convolution of the feature vector, whose weight and bias are stored
  * as /head: logits = W features + b. */
 void g_head(graph *g, const char *name);

@@ -46,7 +46,7 @@ int g_gaussian(graph *g, int x, int means, int precision)
     return y;
 }
 
-int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, float share,
+int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, double share,
               const float *divisor)
 {
     int y;

@@ -21,25 +21,33 @@ static size_t count_of(const node *v)
     return (size_t)v->out.c * (size_t)v->out.h * (size_t)v->out.w;
 }
 
+void ref_span(int offset, int stride, int in, int out, int *first, int *end)
+{
+    *first = offset < 0 ? (stride - 1 - offset) / stride : 0;
+    *end = in > offset ? (in - 1 - offset) / stride + 1 : 0;
+    if (*end > out) *end = out;
+}
+
 /* One output plane of a convolution. */
 static void conv_plane(const node *v, const node *from, const double *x, const double *w, int o,
                        double *y)
 {
-    int per = from->out.c / v->groups, first = o / (v->out.c / v->groups) * per;
+    int per = from->out.c / v->groups, first = o / (v->out.c / v->groups) * per, s = v->stride;
     for (int ci = 0; ci < per; ci++)
         for (int ky = 0; ky < v->kernel; ky++)
             for (int kx = 0; kx < v->kernel; kx++) {
                 double f = w[(ci * v->kernel + ky) * v->kernel + kx];
                 const double *plane = x + (size_t)(first + ci) * (size_t)from->out.h *
                                               (size_t)from->out.w;
-                for (int oy = 0; oy < v->out.h; oy++) {
-                    int iy = oy * v->stride + ky - v->pad;
-                    if (iy < 0 || iy >= from->out.h) continue;
-                    for (int ox = 0; ox < v->out.w; ox++) {
-                        int ix = ox * v->stride + kx - v->pad;
-                        if (ix < 0 || ix >= from->out.w) continue;
-                        y[oy * v->out.w + ox] += f * plane[iy * from->out.w + ix];
-                    }
+                int y0, y1, x0, x1;
+                ref_span(ky - v->pad, s, from->out.h, v->out.h, &y0, &y1);
+                ref_span(kx - v->pad, s, from->out.w, v->out.w, &x0, &x1);
+                for (int oy = y0; oy < y1; oy++) {
+                    const double *in = plane + (oy * s + ky - v->pad) * from->out.w + kx - v->pad;
+                    double *row = y + oy * v->out.w;
+#pragma omp simd
+                    for (int ox = x0; ox < x1; ox++)
+                        row[ox] += f * in[ox * s];
                 }
             }
 }
@@ -125,9 +133,12 @@ static void linear(const reference *r, const node *v, const node *from, const do
         double *plane = y + (size_t)o * area;
         for (size_t t = 0; t < area; t++)
             plane[t] = b ? (double)b[o] : 0;
-        for (size_t i = 0; i < c; i++)
+        for (size_t i = 0; i < c; i++) {
+            double f = (double)w[(size_t)o * c + i];
+#pragma omp simd
             for (size_t t = 0; t < area; t++)
-                plane[t] += (double)w[(size_t)o * c + i] * x[i * area + t];
+                plane[t] += f * x[i * area + t];
+        }
     }
 }
 
@@ -310,6 +321,12 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
         }
     }
     return 0;
+}
+
+const double *ref_value(const void *net, int i)
+{
+    const reference *r = net;
+    return r->value[i];
 }
 
 static void ref_describe(const void *n, char *text, size_t room)

@@ -26,20 +26,21 @@ static const float *parameter(const ref_call *c, int i)
 static void conv_back_plane(const node *v, const node *from, const double *d, const double *w, int ci,
                             double *y)
 {
-    int per = v->out.c / v->groups, each = from->out.c / v->groups, first = ci / per * each;
+    int per = v->out.c / v->groups, each = from->out.c / v->groups, first = ci / per * each, s = v->stride;
     for (int o = first; o < first + each; o++)
         for (int ky = 0; ky < v->kernel; ky++)
             for (int kx = 0; kx < v->kernel; kx++) {
                 double f = w[((o * per + ci % per) * v->kernel + ky) * v->kernel + kx];
                 const double *plane = d + (size_t)o * area_of(from);
-                for (int oy = 0; oy < from->out.h; oy++) {
-                    int iy = oy * v->stride + ky - v->pad;
-                    if (iy < 0 || iy >= v->out.h) continue;
-                    for (int ox = 0; ox < from->out.w; ox++) {
-                        int ix = ox * v->stride + kx - v->pad;
-                        if (ix < 0 || ix >= v->out.w) continue;
-                        y[iy * v->out.w + ix] += f * plane[oy * from->out.w + ox];
-                    }
+                int y0, y1, x0, x1;
+                ref_span(ky - v->pad, s, v->out.h, from->out.h, &y0, &y1);
+                ref_span(kx - v->pad, s, v->out.w, from->out.w, &x0, &x1);
+                for (int oy = y0; oy < y1; oy++) {
+                    const double *row = plane + oy * from->out.w;
+                    double *out = y + (oy * s + ky - v->pad) * v->out.w + kx - v->pad;
+#pragma omp simd
+                    for (int ox = x0; ox < x1; ox++)
+                        out[ox * s] += f * row[ox];
                 }
             }
 }
@@ -67,9 +68,12 @@ static void linear_back(const ref_call *c)
     memset(c->y, 0, count_of(c->v) * sizeof *c->y);
 #pragma omp parallel for
     for (size_t i = 0; i < in; i++)
-        for (size_t o = 0; o < out; o++)
+        for (size_t o = 0; o < out; o++) {
+            double f = (double)w[o * in + i];
+#pragma omp simd
             for (size_t t = 0; t < area; t++)
-                c->y[i * area + t] += (double)w[o * in + i] * c->x[o * area + t];
+                c->y[i * area + t] += f * c->x[o * area + t];
+        }
 }
 
 static void batchnorm_back(const ref_call *c)

@@ -6,6 +6,8 @@
 
 #include "extract/plan.h"
 
+/* The outputs [first, end) of `out` whose element at `offset` of the window lies inside a map of `in`. */
+void ref_span(int offset, int stride, int in, int out, int *first, int *end);
 /* The weights of output channel after output channel, [cout, n], standardised where the node says so. */
 void ref_conv_weights(const node *v, const float *w, size_t cout, size_t n, double *out);
 void ref_groupnorm(const node *v, const float *gamma, const float *beta, const double *x, double *y);
@@ -35,5 +37,8 @@ typedef struct ref_call { /* one node of which the files below know the kind */
 /* Adjoints, and what probes add; 0 or -1 without memory. */
 int ref_back(const ref_call *c);
 int ref_probe(const ref_call *c);
+
+/* What node i of a network of this backend was for the last image, in double; for tests. */
+const double *ref_value(const void *net, int i);
 
 #endif

@@ -106,7 +106,7 @@ static int smaller_first(const void *a, const void *b)
 /* 1 for the elements that change; 0 or -1 without memory */
 static int choose(const node *v, const double *g, size_t n, unsigned char *chosen)
 {
-    size_t take = v->kind == PERTURB_LARGEST ? 1 : (size_t)((double)n * (double)v->share);
+    size_t take = v->kind == PERTURB_LARGEST ? 1 : (size_t)((double)n * v->share);
     ranked *all;
     memset(chosen, v->kind != PERTURB_LARGEST && v->kind != PERTURB_SMALLEST, n);
     if (chosen[0]) return 0;
