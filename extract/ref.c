@@ -312,7 +312,7 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
     for (size_t i = 0; i < images; i++) {
         for (size_t k = 0; k < graph_nodes(g); k++)
             if (run_node(r, graph_node(g, (int)k), r->value[k], in, i) < 0)
-                return err_set(ERR_ENV, "the reference has no memory for '%s', or it does not converge",
+                return err_set(ERR_ENV, "no memory for the reference's '%s'",
                                graph_op_name(graph_node(g, (int)k)->op));
         for (size_t k = 0; k < r->p->n_outputs; k++) {
             const plan_output *o = &r->p->outputs[k];

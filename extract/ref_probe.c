@@ -112,8 +112,10 @@ static int choose(const node *v, const double *g, size_t n, unsigned char *chose
     if (chosen[0]) return 0;
     all = malloc(n * sizeof *all);
     if (all == NULL) return -1;
-    for (size_t i = 0; i < n; i++) /* the largest: the smallest of the negative sizes */
-        all[i] = (ranked){ v->kind == PERTURB_LARGEST ? -fabs(g[i]) : fabs(g[i]), i };
+    for (size_t i = 0; i < n; i++) { /* the largest: the smallest of the negative sizes; NaN: of no size */
+        double size = v->kind == PERTURB_LARGEST ? -fabs(g[i]) : fabs(g[i]);
+        all[i] = (ranked){ isnan(size) ? INFINITY : size, i };
+    }
     qsort(all, n, sizeof *all, smaller_first);
     for (size_t i = 0; i < take && i < n; i++)
         chosen[all[i].at] = 1;
@@ -182,6 +184,15 @@ static int power(double *a, size_t rows, size_t cols, const float *start, int it
     return 0;
 }
 
+/* NaN where there is no component to be found. */
+static int exact(double *a, size_t rows, size_t cols)
+{
+    int rc = singular_deflate(a, rows, cols);
+    for (size_t i = 0; rc == SINGULAR_NONE && i < rows * cols; i++)
+        a[i] = NAN;
+    return rc < 0 ? rc : 0;
+}
+
 static int deflate(const ref_call *c)
 {
     const node *v = c->v;
@@ -189,7 +200,7 @@ static int deflate(const ref_call *c)
     memcpy(c->y, c->x, count_of(v) * sizeof *c->y);
     if (v->kind == DEFLATE_POWER)
         return power(c->y, rows, cols, weights_at(c->p->w, v->weight), v->iterations);
-    return singular_deflate(c->y, rows, cols);
+    return exact(c->y, rows, cols);
 }
 
 /* Row sums of F F' for F = x^q: a row times the sum of all rows. */

@@ -169,7 +169,7 @@ static void start(problem *p)
 int singular_deflate(double *a, size_t rows, size_t cols)
 {
     problem p = { .a = a, .rows = rows, .cols = cols, .n = rows < cols ? rows : cols };
-    int done = 0;
+    int done = 0, rc = -1;
     p.basis = calloc((STEPS + 1) * p.n, sizeof *p.basis);
     p.other = calloc(rows + cols, sizeof *p.other);
     if (p.basis != NULL && p.other != NULL) {
@@ -177,8 +177,9 @@ int singular_deflate(double *a, size_t rows, size_t cols)
         for (int i = 0; i < RESTARTS && done == 0; i++)
             done = improve(&p);
         if (done > 0) subtract(&p, a);
+        rc = done > 0 ? 0 : SINGULAR_NONE;
     }
     free(p.basis);
     free(p.other);
-    return done > 0 ? 0 : -1;
+    return rc;
 }

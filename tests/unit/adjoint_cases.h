@@ -188,6 +188,15 @@ static int hash_constant(graph *g, const char *name, int rows, int cols, int sym
 
 BUILD(gaussian, g_gaussian(g, x, hash_constant(g, "means", 5, 6, 0), hash_constant(g, "precision", 6, 6, 1)))
 
+/* The gradient of the Gaussian score of a layer's means, at the input. */
+static int gaussian_back(graph *g, int x)
+{
+    int y = g_gap(g, g_gelu(g, g_conv_bias(g, x, 6, 3, 1, 1, "op"))), out;
+    int q = g_gaussian(g, y, hash_constant(g, "means", 5, 6, 0), hash_constant(g, "precision", 6, 6, 1));
+    graph_backward(g, y, q, &x, 1, &out);
+    return out;
+}
+
 static const float thirds[3] = { 0.229f, 0.224f, 0.225f };
 
 /* The gradient is a rectified map: many zeros. */
@@ -296,6 +305,7 @@ static const adjoint_case adjoint_cases[] = {
     { "max_logit", VALUE, max_logit, 9, 1, 1, 8, 0 },
     { "logit_3", VALUE, logit_3, 9, 1, 1, 8, 0 },
     { "gaussian", VALUE, gaussian, 6, 1, 1, 2, 0 },
+    { "gaussian_back", VALUE, gaussian_back, 3, 5, 4, 1, 0 },
     { "odin", VALUE, odin, 3, 6, 5, 1, 0 },
     { "odin_zeros", VALUE, odin_zeros, 3, 6, 5, 1, 0 },
     { "sign0_zeros", VALUE, sign0_zeros, 3, 6, 5, 1, 0 },
