@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MICRO_DEFAULT = 2 }; /* images of one pass: weights are read once for all of them */
+enum {
+    MICRO_DEFAULT = 2,  /* images of one pass: weights are read once for all of them */
+    LARGE = 256 << 20   /* bytes of one image's maps from which on it goes alone: gradients of large images */
+};
 
 typedef struct network {
     const plan *p;
@@ -70,10 +73,11 @@ static int cpu_wants_dense(precision p)
 }
 
 /* What the environment asks for, but no more images than a batch has. */
-static size_t micro_of(const backend_options *o)
+static size_t micro_of(const backend_options *o, const plan *p)
 {
     const char *ask = getenv("OUTPOST_MICRO");
-    size_t micro = ask != NULL && atoi(ask) > 0 ? (size_t)atoi(ask) : MICRO_DEFAULT;
+    size_t usual = p->arena * ARENA_ELEMENT < LARGE ? MICRO_DEFAULT : 1;
+    size_t micro = ask != NULL && atoi(ask) > 0 ? (size_t)atoi(ask) : usual;
     return micro < o->batch ? micro : o->batch;
 }
 
@@ -148,7 +152,7 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     net = made;
     net->p = p;
     net->n_threads = o->threads;
-    net->l = (arena_layout){ p, micro_of(o), o->precision == PRECISION_BF16,
+    net->l = (arena_layout){ p, micro_of(o, p), o->precision == PRECISION_BF16,
                        uses_dnnl(o->precision) };
     TRY(check_precision(net, o->precision));
     net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;

@@ -67,10 +67,10 @@ static void add_rows(const norm *v, const view *x, size_t i, size_t first, size_
     }
 }
 
-/* Statistics of image i -> y = (x - shift) factor + sum. */
+/* Statistics of image i; the shift of a channel is nearly the mean of its group. */
 static void measure(const norm *v, const view *x, size_t i, const work *t)
 {
-    size_t c = (size_t)x->c, h = (size_t)x->h, per = c / (size_t)v->groups;
+    size_t c = (size_t)x->c, h = (size_t)x->h;
     size_t rows = (CHUNK_PIXELS + (size_t)x->w - 1) / (size_t)x->w;
     memset(t->group, 0, (size_t)v->groups * sizeof *t->group);
     memset(t->shift, 0, c * sizeof *t->shift);
@@ -78,6 +78,12 @@ static void measure(const norm *v, const view *x, size_t i, const work *t)
     memset(t->group, 0, (size_t)v->groups * sizeof *t->group);
     for (size_t r = 0; r < h; r += rows)
         add_rows(v, x, i, r, r + rows < h ? r + rows : h, t);
+}
+
+/* y = (x - shift) factor + sum */
+static void make_factors(const norm *v, size_t c, const work *t)
+{
+    size_t per = c / (size_t)v->groups;
     for (size_t k = 0; k < c; k++) {
         const moments *m = &t->group[k / per];
         double factor = (double)v->gamma[k] / sqrt(m->squares / m->n + (double)v->eps);
@@ -92,6 +98,7 @@ void norm_groups(const norm *v, const view *x, activation act, const view *y, vo
     work t = cut_scratch(scratch, c);
     for (size_t i = 0; i < (size_t)n; i++) {
         measure(v, x, i, &t);
+        make_factors(v, c, &t);
         for (size_t r = 0; r < (size_t)y->h; r++)
             LINE_OF(y, norm, view_pixel(x, i, r, 0), x->ld, view_pixel(y, i, r, 0), y->ld,
                     (size_t)y->w, c, t.shift, t.factor, t.sum, activation_low(act),

@@ -46,20 +46,28 @@ size_t probe_gaussian_scratch(const view *x)
     return 2 * (size_t)x->c * sizeof(double);
 }
 
-/* P (x - m_k) -> p; returns (x - m_k)' P (x - m_k). */
-static double distance(const float *x, const float *mean, const float *precision, size_t d, double *apart, double *p)
+/* y = P x */
+static void apply(const float *precision, const double *x, size_t d, double *y)
 {
     for (size_t j = 0; j < d; j++)
-        apart[j] = (double)x[j] - (double)mean[j];
-    for (size_t j = 0; j < d; j++)
-        p[j] = doubles_dot(precision + j * d, apart, d);
-    return doubles_dot2(apart, p, d);
+        y[j] = doubles_dot(precision + j * d, x, d);
 }
 
-/* P is symmetric: with e = x - m_0 and s = P e, the distances differ by (m_k - m_0)' (P (m_k - m_0) - 2 s); but that
- * costs as much as the distances, so they are taken as they are. */
-void probe_gaussian(const float *means, size_t classes, const float *precision, const view *x, void *scratch,
-                    const view *y, int n)
+void probe_gaussian_offsets(const float *means, size_t classes, const float *precision, size_t d, double *scratch,
+                            double *offsets)
+{
+    double *m = scratch, *p = m + d;
+    for (size_t k = 0; k < classes; k++) {
+        for (size_t j = 0; j < d; j++)
+            m[j] = (double)means[k * d + j];
+        apply(precision, m, d, p);
+        offsets[k] = doubles_dot2(m, p, d);
+    }
+}
+
+/* P is symmetric: the distances (x - m_k)' P (x - m_k) are x' P x - 2 m_k' P x + m_k' P m_k. */
+void probe_gaussian(const float *means, size_t classes, const float *precision, const double *offsets, const view *x,
+                    void *scratch, const view *y, int n)
 {
     const size_t d = (size_t)x->c;
     double *apart = scratch, *p = apart + d;
@@ -68,14 +76,19 @@ void probe_gaussian(const float *means, size_t classes, const float *precision, 
         float *to = (float *)(void *)view_pixel(y, i, 0, 0);
         double least = INFINITY;
         size_t best = 0;
+        for (size_t j = 0; j < d; j++)
+            apart[j] = (double)from[j];
+        apply(precision, apart, d, p);
         for (size_t k = 0; k < classes; k++) {
-            double here = distance(from, means + k * d, precision, d, apart, p);
+            double here = offsets[k] - 2 * doubles_dot(means + k * d, p, d);
             if (here < least) {
                 least = here;
                 best = k;
             }
         }
-        distance(from, means + best * d, precision, d, apart, p);
+        for (size_t j = 0; j < d; j++)
+            apart[j] -= (double)means[best * d + j];
+        apply(precision, apart, d, p);
         for (size_t j = 0; j < d; j++)
             to[j] = (float)p[j];
     }

@@ -151,6 +151,7 @@ void cpu_step_free(cpu_step **c)
     deflate_free(&(*c)->deflate);
     free((*c)->w);
     free((*c)->b);
+    free((*c)->offsets);
     free(*c);
     *c = NULL;
 }

@@ -5,6 +5,7 @@
 #include "extract/cpu/norms.h"
 #include "extract/cpu/probes.h"
 #include "common/err.h"
+#include "common/mem.h"
 
 #include <stdlib.h>
 
@@ -23,6 +24,21 @@ static int prepare_product(cpu_step *c, const view *x, const view *y, const cpu_
     return conv_back_new(&c->back, s, x, y, like != NULL ? like->back : NULL);
 }
 
+static int prepare_gaussian(cpu_step *c, size_t d)
+{
+    int rc = 0;
+    const plan_step *s = &c->s;
+    double *scratch = NULL;
+    TRY(step_copy_floats(&c->w, s->w, s->w_count, s->name));
+    TRY(step_copy_floats(&c->b, s->b, d * d, s->name));
+    TRY(mem_new(&c->offsets, s->w_count / d, sizeof *c->offsets, s->name));
+    TRY(mem_new(&scratch, 2 * d, sizeof *scratch, s->name));
+    probe_gaussian_offsets(c->w, s->w_count / d, c->b, d, scratch, c->offsets);
+done:
+    free(scratch);
+    return rc;
+}
+
 int step_prepare_back(cpu_step *c, const view *x, const view *y, const cpu_step *like)
 {
     int rc = 0;
@@ -39,10 +55,7 @@ int step_prepare_back(cpu_step *c, const view *x, const view *y, const cpu_step 
     case OP_layernorm_back: TRY(step_copy_floats(&c->w, s->w, channels, s->name)); break;
     case OP_attention_back: TRY(attention_back_new(&c->attention_back, s, x, y)); break;
     case OP_performer_back: TRY(performer_back_new(&c->performer_back, s, x, y)); break;
-    case OP_gaussian:
-        TRY(step_copy_floats(&c->w, s->w, s->w_count, s->name));
-        TRY(step_copy_floats(&c->b, s->b, channels * channels, s->name));
-        break;
+    case OP_gaussian: TRY(prepare_gaussian(c, channels)); break;
     case OP_deflate: TRY(deflate_new(&c->deflate, s, x)); break;
     default: break;
     }
@@ -113,7 +126,7 @@ static int run_probe(const cpu_step *c, const view *x, const view *z, const view
     switch (c->s.op) {
     case OP_sum: map_sum(x, scratch, y, n); break;
     case OP_cotangent: probe_cotangent(v, x, y, n); break;
-    case OP_gaussian: probe_gaussian(c->w, c->s.w_count / (size_t)y->c, c->b, x, scratch, y, n); break;
+    case OP_gaussian: probe_gaussian(c->w, c->s.w_count / (size_t)y->c, c->b, c->offsets, x, scratch, y, n); break;
     case OP_perturb: probe_perturb(v, x, z, scratch, y, n); break;
     case OP_deflate: return deflate_run(c->deflate, x, y, scratch, n);
     case OP_gram: probe_gram(x, v->iterations, scratch, y, n); break;

@@ -28,6 +28,7 @@ struct cpu_step {
     performer_back *performer_back;
     deflation *deflate;
     float *w, *b;         /* parameters of the rest */
+    double *offsets;      /* gaussian: of its classes */
     size_t stage;         /* bytes of a stand-in for y, see run_staged */
     plan_step later;      /* staged: residual, act, gate of the step */
     size_t scratch;       /* bytes of all */
