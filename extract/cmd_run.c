@@ -26,7 +26,7 @@ typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
         *progress, *list_format, *shard, *scalar, *stats;
     args_strings taps, probes;
-    int batch, threads, decoders, limit, force, max_bad;
+    int batch, threads, decoders, limit, force, max_bad, views, seed;
     double stop_after;
     args_strings words;
 } run_config;
@@ -86,6 +86,37 @@ done:
     return rc;
 }
 
+/* Each image of the list as often as it has views. */
+static int repeat_images(run *r)
+{
+    int rc = 0;
+    list *l = r->images;
+    size_t k = (size_t)r->c->views, n;
+    const char **path = NULL;
+    int64_t *label = NULL;
+    TRY(mem_product(&n, l->n, k, "views"));
+    TRY(mem_new(&path, n, sizeof *path, "views"));
+    TRY(mem_new(&label, n, sizeof *label, "views"));
+    for (size_t i = 0; i < n; i++) {
+        path[i] = l->path[i / k];
+        label[i] = l->label[i / k];
+    }
+    free(l->path);
+    free(l->label);
+    free(l->group);
+    l->path = path;
+    l->label = label;
+    l->group = NULL;
+    l->n = n;
+    r->all *= k;
+    path = NULL;
+    label = NULL;
+done:
+    free(path);
+    free(label);
+    return rc;
+}
+
 static int read_images(run *r)
 {
     static const char *const names[] = { "auto", "gen", "openood", "mos" };
@@ -97,6 +128,7 @@ static int read_images(run *r)
     else TRY(list_scan(&r->images, r->c->root));
     r->all = r->images->n;
     if (r->c->limit > 0 && (size_t)r->c->limit < r->all) r->all = (size_t)r->c->limit;
+    if (r->c->views > 0) TRY(repeat_images(r));
     shard_rows(&r->part, r->all, &r->first, &end);
     CHECK(end > r->first, ERR_USAGE, "--shard %zu/%zu: %zu images cannot be cut into %zu shards", r->part.index,
           r->part.count, r->all, r->part.count);
@@ -110,9 +142,9 @@ static int make_buffers(run *r)
     int rc = 0;
     size_t batch = (size_t)r->c->batch;
     const plan *p = r->s.p;
-    TRY(mem_new(&r->datasets, p->n_outputs, sizeof *r->datasets, "outputs"));
+    TRY(mem_new(&r->datasets, p->n_outputs + 1, sizeof *r->datasets, "outputs"));
     TRY(mem_new(&r->out, p->n_outputs, sizeof *r->out, "outputs"));
-    TRY(mem_new(&r->stored, p->n_outputs, sizeof *r->stored, "outputs"));
+    TRY(mem_new(&r->stored, p->n_outputs + 1, sizeof *r->stored, "outputs"));
     for (size_t i = 0; i < p->n_outputs; i++) {
         const output *o = &r->s.out.v[i];
         feature_dataset *d = &r->datasets[i];
@@ -124,6 +156,9 @@ static int make_buffers(run *r)
         r->stored[i] = r->out[i];
         if (o->type == FEATURE_F16) TRY(mem_new_aligned(&r->stored[i], n, sizeof(uint16_t), o->name));
     }
+    if (r->c->views > 0)
+        r->datasets[p->n_outputs] = (feature_dataset){ .name = "views", .type = FEATURE_I64, .rank = 1,
+                                                       .dim = { VIEW_NUMBERS } };
     TRY(mem_new(&r->status, batch, 1, "outputs"));
     TRY(mem_new(&r->reason, batch, sizeof *r->reason, "outputs"));
 done:
@@ -137,7 +172,7 @@ static int open_writer(run *r, enum feature_state *state)
     const float *w = session_head(&r->s, 0), *b = session_head(&r->s, 1);
     r->spec = (feature_spec){ .rows = r->rows, .paths = r->images->path + r->first,
                               .path_width = r->images->path_max, .labels = r->images->label + r->first,
-                              .datasets = r->datasets, .n_datasets = r->s.p->n_outputs,
+                              .datasets = r->datasets, .n_datasets = r->s.p->n_outputs + (r->c->views > 0),
                               .constants = r->head, .provenance = r->provenance };
     if (w != NULL) {
         d = (size_t)graph_node(r->s.g, graph_features(r->s.g))->out.c;
@@ -200,6 +235,8 @@ static int open_run(run *r, enum feature_state *state)
     in.images = r->images;
     in.rows = r->all;
     in.part = r->part;
+    in.views = (size_t)r->c->views;
+    in.seed = r->c->seed;
     TRY(provenance_make(&r->provenance, &in));
     TRY(make_buffers(r));
     TRY(open_writer(r, state));
@@ -211,6 +248,8 @@ static int open_run(run *r, enum feature_state *state)
     lo.begin = r->first + r->done;
     lo.end = r->first + r->rows;
     lo.prep = &r->s.prep;
+    lo.views = (size_t)r->c->views;
+    lo.seed = (uint64_t)r->c->seed;
     TRY(loader_open(&r->loader, &lo));
     TRY(progress_open(&r->progress, r->c->progress, r->rows, r->done));
 done:
@@ -321,6 +360,7 @@ static int finish_batch(run *r)
     r->computed += now() - t;
     mark_bad(r, b);
     make_halves(r, b->n);
+    r->stored[r->s.p->n_outputs] = b->views;
     TRY(feature_writer_put(r->writer, b->row - r->first, b->n, (const void *const *)r->stored, r->status,
                            r->reason));
     r->done = b->row - r->first + b->n;
@@ -450,6 +490,10 @@ static const opt opts[] = {
       .help = "only the first N images of the list", .min = 1, .max = 2147483647 },
     { .name = "shard", .kind = OPT_STRING, .at = AT(shard), .value = "I/N|auto[/N]",
       .help = "only part I of N, 0 to N - 1, into OUT.shard-I-of-N.h5;\nauto: as the job array's task" },
+    { .name = "views", .kind = OPT_INT, .at = AT(views), .value = "K",
+      .help = "K random views of each image (resized crop, flip) instead of the image", .min = 1, .max = 10000 },
+    { .name = "seed", .kind = OPT_INT, .at = AT(seed), .value = "S", .help = "of the views", .def = "0", .min = 0,
+      .max = 2147483647 },
     { .name = "max-bad", .kind = OPT_INT, .at = AT(max_bad), .value = "N",
       .help = "accept this many unreadable images; more: exit 3 at the end", .def = "0", .min = 0,
       .max = 2147483647 },
