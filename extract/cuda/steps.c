@@ -58,6 +58,9 @@ void device_plan_clear(device_plan *d)
     for (size_t i = 0; i < d->n_graphs; i++)
         conv_graph_free(&d->graphs[i]);
     free(d->graphs);
+    for (size_t i = 0; i < d->n_sdpas; i++)
+        sdpa_graph_free(&d->sdpas[i]);
+    free(d->sdpas);
     if (d->input != NULL) memory_release(d->be, &d->input);
 }
 
@@ -252,7 +255,7 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
         TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
         break;
     case OP_attention:
-        TRY(step_attention_prepare(t, d, x));
+        TRY(step_attention_prepare(t, d));
         break;
     case OP_performer:
         TRY(step_performer_prepare(t, d, x, y));
