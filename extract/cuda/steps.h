@@ -68,6 +68,8 @@ op_args step_args(const device_view *x, const device_view *y);
 
 /* steps_attention.c */
 int step_attention_prepare(device_step *t, device_plan *d);
+/* What cuDNN is asked for an attention node whose results are y (its address is not read). */
+void step_attention_key(const node *v, const device_view *y, precision p, sdpa_key *k);
 int step_attention_bind(device_step *t, device_plan *d);
 int step_attention_run(const device_step *t, const device_plan *d, const device_view *x,
                        const device_view *y);

@@ -35,9 +35,8 @@ static size_t scores_at(const device_step *t, const device_view *y)
 }
 
 /* Sizes and addresses, which both ways of attention share. */
-static attention_shape shape_of(const device_step *t, const device_plan *d, const device_view *y)
+static attention_shape shape_of(const node *v, const device_view *y, precision p)
 {
-    const node *v = t->s->v;
     int windows = v->window > 0 ? y->h / v->window * (y->w / v->window) : 1;
     size_t width = (size_t)y->c, tokens = (size_t)(y->h * y->w / windows),
            each = width / (size_t)v->heads;
@@ -48,7 +47,7 @@ static attention_shape shape_of(const device_step *t, const device_plan *d, cons
                          .together = windows,
                          .scale = v->scale,
                          .type = y->type,
-                         .tf32 = d->precision == PRECISION_TF32,
+                         .tf32 = p == PRECISION_TF32,
                          .limit = SCORES};
     if (v->window > 0) {
         a.x = a.y =
@@ -67,24 +66,23 @@ static attention_shape shape_of(const device_step *t, const device_plan *d, cons
 
 /* Where windows are shifted, each has a bias of its own, the same in every image: an image is a sequence
  * then, and its windows are among the heads. */
-static sdpa_key key_of(const device_step *t, const device_plan *d, const attention_shape *a)
+void step_attention_key(const node *v, const device_view *y, precision p, sdpa_key *k)
 {
-    sdpa_key k;
-    int windows = t->s->v->shift > 0 ? a->together : 1;
-    memset(&k, 0, sizeof k);
-    k.sequences = a->sequences / windows;
-    k.heads = a->heads * windows;
-    k.t = a->t;
-    k.d = a->d;
-    k.x.sequence = a->x.sequence * (size_t)windows;
-    k.x.head = a->x.head;
-    k.x.row = a->x.row;
-    k.y.sequence = a->y.sequence * (size_t)windows;
-    k.y.head = a->y.head;
-    k.y.row = a->y.row;
-    k.bias = t->s->w != NULL;
-    k.precision = a->type == ELEMENT_F32 ? PRECISION_FP32 : d->precision;
-    return k;
+    const attention_shape a = shape_of(v, y, p);
+    int windows = v->shift > 0 ? a.together : 1;
+    memset(k, 0, sizeof *k);
+    k->sequences = a.sequences / windows;
+    k->heads = a.heads * windows;
+    k->t = a.t;
+    k->d = a.d;
+    k->x.sequence = a.x.sequence * (size_t)windows;
+    k->x.head = a.x.head;
+    k->x.row = a.x.row;
+    k->y.sequence = a.y.sequence * (size_t)windows;
+    k->y.head = a.y.head;
+    k->y.row = a.y.row;
+    k->bias = v->window > 0;
+    k->precision = a.type == ELEMENT_F32 ? PRECISION_FP32 : p;
 }
 
 /* The graph for a key; equal layers share one. */
@@ -142,11 +140,12 @@ done:
 }
 
 /* Takes cuDNN's plan, if it has one: t->sdpa. */
-static int fuse(device_step *t, device_plan *d, const device_view *y, const attention_shape *a)
+static int fuse(device_step *t, device_plan *d, const device_view *y)
 {
     int rc = 0;
-    const sdpa_key key = key_of(t, d, a);
     const sdpa_graph *g = NULL;
+    sdpa_key key;
+    step_attention_key(t->s->v, y, d->precision, &key);
     if (!sdpa_wanted(&key)) return 0;
     TRY(graph_for(d, &key, &g));
     if (!g->usable) goto done;
@@ -161,7 +160,7 @@ done:
 static int run_fused(const device_step *t, const device_plan *d, const device_view *x,
                      const device_view *y)
 {
-    const attention_shape a = shape_of(t, d, y);
+    const attention_shape a = shape_of(t->s->v, y, d->precision);
     char *work = d->workspace, *qkv = t->s->v->window > 0 ? work : x->p;
     size_t bytes = element_bytes(y->type);
     const sdpa_operands o = {.q = qkv,
@@ -180,9 +179,9 @@ int step_attention_prepare(device_step *t, device_plan *d)
 {
     int rc = 0;
     device_view y = device_view_of(d, t->s->y);
-    const attention_shape a = shape_of(t, d, &y);
+    const attention_shape a = shape_of(t->s->v, &y, d->precision);
     d->attentions++;
-    TRY(fuse(t, d, &y, &a));
+    TRY(fuse(t, d, &y));
     if (t->sdpa != NULL) goto done;
     TRY(attention_new(&t->attention, &a));
     t->scratch = scores_at(t, &y) + attention_scratch(t->attention);
