@@ -2,6 +2,7 @@
 #include "extract/cuda/tune.h"
 
 #include "common/mem.h"
+#include "kernels/groupnorm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,19 @@ static int prepare_product(device_step *t, device_plan *d, const device_view *x,
     return prepare_conv(t, d, x, y);
 }
 
+/* Bytes of the groups' moments, which lie first in the workspace; those of chunks follow. */
+size_t step_groupnorm_moments(const device_view *x, int groups)
+{
+    size_t bytes = 2 * (size_t)x->n * (size_t)groups * sizeof(float);
+    return (bytes + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
+}
+
+static size_t groupnorm_scratch(const device_view *x, int groups)
+{
+    return step_groupnorm_moments(x, groups) + 2 * (size_t)x->n * (size_t)groups * sizeof(float) *
+                                                   (size_t)groupnorm_chunks(x->h * x->w, x->c);
+}
+
 /* ---- preparation ------------------------------------------------------------------------------- */
 
 static int prepare(device_step *t, device_plan *d, const device_view *x, const device_view *y)
@@ -249,6 +263,7 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
     case OP_layernorm:
         TRY(step_upload(t, d, s->w, c * sizeof(float), &t->w));
         TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
+        if (s->op == OP_groupnorm) t->scratch = groupnorm_scratch(x, s->groups);
         break;
     case OP_embed:
         TRY(step_upload(t, d, s->w, (size_t)y->h * c * sizeof(float), &t->w));

@@ -66,6 +66,9 @@ int step_upload(device_step *t, device_plan *d, const void *v, size_t bytes, voi
 /* Arguments of a kernel from x to y. */
 op_args step_args(const device_view *x, const device_view *y);
 
+/* Where in the workspace the moments of chunks lie: group norm. */
+size_t step_groupnorm_moments(const device_view *x, int groups);
+
 /* steps_attention.c */
 int step_attention_prepare(device_step *t, device_plan *d);
 /* What cuDNN is asked for an attention node whose results are y (its address is not read). */

@@ -122,7 +122,6 @@ static int run_kernel(const device_step *t, const device_plan *d, const device_v
 {
     static const int kernels[OP_COUNT] = {[OP_batchnorm] = KERNEL_scale_shift_fwd,
                                           [OP_scale] = KERNEL_scale_shift_fwd,
-                                          [OP_groupnorm] = KERNEL_groupnorm_fwd,
                                           [OP_layernorm] = KERNEL_layernorm_fwd,
                                           [OP_maxpool] = KERNEL_maxpool_fwd,
                                           [OP_avgpool] = KERNEL_avgpool_fwd,
@@ -156,6 +155,32 @@ static int run_kernel(const device_step *t, const device_plan *d, const device_v
     return device_run(d->be, kernels[s->op], &a);
 }
 
+/* Moments of chunks, of groups, then the norm itself; the first two lie in the workspace. */
+static int run_groupnorm(const device_step *t, const device_plan *d, const device_view *x,
+                         const device_view *y)
+{
+    int rc = 0;
+    op_args a = step_args(x, y);
+    a.groups = t->s->groups;
+    a.eps = t->s->v->eps;
+    a.y = (char *)d->workspace + step_groupnorm_moments(x, a.groups);
+    a.y_type = ELEMENT_F32;
+    TRY(device_run(d->be, KERNEL_groupnorm_sum_fwd, &a));
+    a.x[0] = a.y;
+    a.x_type = ELEMENT_F32;
+    a.y = d->workspace;
+    TRY(device_run(d->be, KERNEL_groupnorm_join_fwd, &a));
+    a = step_args(x, y);
+    a.x[1] = t->w;
+    a.x[2] = t->b;
+    a.x[3] = d->workspace;
+    a.groups = t->s->groups;
+    a.act = (int)t->s->act;
+    TRY(device_run(d->be, KERNEL_groupnorm_fwd, &a));
+done:
+    return rc;
+}
+
 static int run_op(const device_step *t, const device_plan *d, const device_view *x,
                   const device_view *y)
 {
@@ -183,6 +208,8 @@ static int run_op(const device_step *t, const device_plan *d, const device_view 
         return step_attention_run(t, d, x, y);
     case OP_performer:
         return step_performer_run(t, d, x, y);
+    case OP_groupnorm:
+        return run_groupnorm(t, d, x, y);
     default:
         return run_kernel(t, d, x, y);
     }
