@@ -186,23 +186,48 @@ done:
     return rc;
 }
 
+/* [n,k] -> [n,stored] with zeros from k on. */
+static int upload_matrix(device_step *t, device_plan *d, size_t n, size_t k, size_t stored,
+                         element type)
+{
+    int rc = 0;
+    size_t count;
+    float *v = NULL;
+    if (stored == k) return upload_as(t, d, t->s->w, n * k, type, &t->w);
+    TRY(mem_product(&count, n, stored, t->s->name));
+    TRY(mem_new(&v, count, sizeof *v, t->s->name));
+    for (size_t i = 0; i < n; i++)
+        memcpy(v + i * stored, t->s->w + i * k, k * sizeof *v);
+    TRY(upload_as(t, d, v, count, type, &t->w));
+done:
+    free(v);
+    return rc;
+}
+
+/* 16-bit products take rows of eighths, the only ones that reach tensor cores: x is copied into wider rows
+ * in the workspace where its own are not (the first of T2T-ViT, 147 wide). */
 static int prepare_linear(device_step *t, device_plan *d, const device_view *x,
                           const device_view *y)
 {
     int rc = 0;
     const plan_step *s = t->s;
+    int stored = x->type == ELEMENT_F32 ? x->c : (x->c + 7) / 8 * 8;
     const lt_shape l = {.rows = x->n * x->h * x->w,
                         .n = y->c,
-                        .k = x->c,
+                        .k = stored,
                         .type = x->type,
                         .tf32 = d->precision == PRECISION_TF32 && x->h * x->w > 1,
                         .bias = s->act == ACT_NONE || s->act == ACT_RELU, /* else with the curve */
                         .residual = s->residual >= 0,
                         .relu = s->act == ACT_RELU};
     TRY(linear_new(&t->linear, d->be, &l));
-    TRY(upload_as(t, d, s->w, s->w_count, x->type, &t->w));
+    TRY(upload_matrix(t, d, (size_t)y->c, (size_t)x->c, (size_t)stored, x->type));
     TRY(upload_as(t, d, s->b, (size_t)y->c, l.bias ? x->type : ELEMENT_F32, &t->b));
     t->scratch = LINEAR_WORKSPACE;
+    if (stored == x->c) goto done;
+    t->wide = (size_t)l.rows * (size_t)stored * element_bytes(x->type);
+    t->wide = (t->wide + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
+    t->scratch += t->wide;
 done:
     return rc;
 }

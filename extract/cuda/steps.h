@@ -39,6 +39,7 @@ typedef struct device_step {
     const sdpa_graph *sdpa; /* takes the place of `attention` */
     void *w, *b;            /* on the device */
     size_t scratch; /* bytes of the workspace */
+    size_t wide;    /* bytes of x in wider rows, first in the workspace; 0: x is taken as it is */
     size_t stage;   /* where in it y is written in x's type first; 0: written in place */
     size_t bytes;   /* device memory held */
 } device_step;

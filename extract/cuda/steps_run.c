@@ -52,6 +52,19 @@ done:
     return rc;
 }
 
+/* Channels [x_at, x_at + c) of x to those from y_at of y. */
+static int run_copy(const device_plan *d, const device_view *x, int x_at, int c,
+                    const device_view *y, int y_at)
+{
+    op_args a = step_args(x, y);
+    a.c = c;
+    a.x_c = x->c;
+    a.x_at = x_at;
+    a.y_c = y->c;
+    a.y_at = y_at;
+    return device_run(d->be, KERNEL_copy_fwd, &a);
+}
+
 static int run_linear(const device_step *t, const device_plan *d, const device_view *x,
                       const device_view *y)
 {
@@ -59,6 +72,15 @@ static int run_linear(const device_step *t, const device_plan *d, const device_v
     const plan_step *s = t->s;
     op_args a;
     lt_operands o = {.x = x->p, .w = t->w, .bias = t->b, .y = y->p, .workspace = d->workspace};
+    if (t->wide > 0) {
+        device_view wide = *x;
+        wide.p = d->workspace;
+        wide.c = t->linear->shape.k;
+        TRY(memory_clear(d->be, wide.p, t->wide));
+        TRY(run_copy(d, x, 0, x->c, &wide, 0));
+        o.x = wide.p;
+        o.workspace = (char *)d->workspace + t->wide;
+    }
     if (s->residual >= 0) o.residual = device_view_of(d, s->residual).p;
     TRY(linear_run(t->linear, d->be, &o));
     if (s->act == ACT_NONE || s->act == ACT_RELU) goto done;
@@ -89,19 +111,6 @@ static int run_depthwise(const device_step *t, const device_plan *d, const devic
     }
 done:
     return rc;
-}
-
-/* Channels [x_at, x_at + c) of x to those from y_at of y. */
-static int run_copy(const device_plan *d, const device_view *x, int x_at, int c,
-                    const device_view *y, int y_at)
-{
-    op_args a = step_args(x, y);
-    a.c = c;
-    a.x_c = x->c;
-    a.x_at = x_at;
-    a.y_c = y->c;
-    a.y_at = y_at;
-    return device_run(d->be, KERNEL_copy_fwd, &a);
 }
 
 static int run_concat(const device_plan *d, const plan_step *s, const device_view *y)

@@ -156,6 +156,7 @@ int host_lt_plan(void **out, void *handle, const lt_shape *s, size_t workspace)
     (void)workspace;
     *out = NULL;
     if (handle == NULL || s->rows < 1 || s->n < 1 || s->k < 1) return REFUSED;
+    if (s->type != ELEMENT_F32 && s->k % 8 != 0) return REFUSED; /* a GPU would, without tensor cores */
     *out = malloc(sizeof *s);
     if (*out == NULL) return 3;
     memcpy(*out, s, sizeof *s);
