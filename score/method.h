@@ -11,6 +11,9 @@ enum { /* what a method reads; tells the engine what to prepare and the user wha
        NEEDS_HEAD = 4,          /* W and b */
        NEEDS_TRAIN = 8,         /* train features */
        NEEDS_TRAIN_LABELS = 16, /* and their true labels */
+       NEEDS_VAL = 32,          /* held-out in-distribution rows (--val-id) to fit on */
+       NEEDS_VAL_LABELS = 64,   /* and their true labels */
+       NEEDS_VAL_OOD = 128,     /* held-out OOD rows (--val-ood) to fit on */
 };
 
 enum {                     /* what the one shared pass over the train set collects for fit */
@@ -60,6 +63,12 @@ typedef struct score_block {
 
 typedef struct fit_context fit_context; /* what fit may ask for: score/stats/fit.h */
 
+typedef struct scored_use { /* one of several uses of a method on one block */
+    void *state;
+    const method_params *p;
+    float *out; /* [n] */
+} scored_use;
+
 typedef struct method {
     const char *name;    /* the paper's name, lower case, words joined by '-' */
     const char *title;   /* as the GEN script prints it: "MSP", "Energy+React" */
@@ -72,6 +81,9 @@ typedef struct method {
     /* The NEEDS_* that these options make superfluous; without NEEDS_TRAIN no stats either.  NULL: none. */
     unsigned (*waives)(const method_params *p);
     const method_opt *opts; /* NULL: none */
+    /* Before any fit: says by fit_want_* what fit (or enter_set) will ask for, so that one pass finds
+     * it for all uses.  Nothing depends on it but time.  NULL: nothing. */
+    int (*plan)(fit_context *f, const method_params *p);
     /* Fits on the train statistics; *state is handed to the others, and to free also after a failed
      * fit.  FIT_REFUSED: see above.  NULL: nothing to fit. */
     int (*fit)(fit_context *f, const method_params *p, void **state);
@@ -79,6 +91,9 @@ typedef struct method {
     int (*enter_set)(void *state, const method_params *p, const source *set);
     /* Scores the n rows of a block; called in row order, from one thread, may use OpenMP itself. */
     int (*score)(void *state, const method_params *p, const score_block *b, float *out);
+    /* The same for several uses at once, for methods whose settings share work; bit for bit what
+     * `score` gives one by one.  NULL: `score` in a loop. */
+    int (*score_many)(const scored_use *v, size_t n, const score_block *b);
     void (*free)(void **state);
 } method;
 

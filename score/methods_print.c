@@ -14,6 +14,9 @@ static const struct {
     {NEEDS_HEAD, "head"},
     {NEEDS_TRAIN, "train"},
     {NEEDS_TRAIN_LABELS, "train labels"},
+    {NEEDS_VAL, "validation"},
+    {NEEDS_VAL_LABELS, "validation labels"},
+    {NEEDS_VAL_OOD, "OOD validation"},
 };
 
 enum { N_NEEDS = sizeof needs / sizeof needs[0] };

@@ -17,7 +17,9 @@ const method method_energy_react = {
                                   NULL, 0},
                                  REACT_CLIP_OPT,
                                  {0}},
+    .plan = react_plan_train,
     .fit = react_fit_train,
     .score = react_energy,
+    .score_many = react_energy_many,
     .free = react_free,
 };

@@ -14,8 +14,10 @@ const method method_gen_local_react = {
     .opts =
         (const method_opt[]){
             GEN_OPTS, {"quantile", "0.9995", "which quantile of the test set", 0, 1, NULL, 0}, {0}},
+    .plan = react_plan_later,
     .fit = react_fit_later,
     .enter_set = react_enter_set,
     .score = react_gen,
+    .score_many = react_gen_many,
     .free = react_free,
 };

@@ -17,7 +17,9 @@ const method method_gen_react = {
                                   NULL, 0},
                                  REACT_CLIP_OPT,
                                  {0}},
+    .plan = react_plan_train,
     .fit = react_fit_train,
     .score = react_gen,
+    .score_many = react_gen_many,
     .free = react_free,
 };

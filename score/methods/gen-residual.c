@@ -27,6 +27,7 @@ const method method_gen_residual = {
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND,
     .opts = (const method_opt[]){GEN_OPTS, DIM_OPT, {0}},
+    .plan = subspace_plan,
     .fit = subspace_fit,
     .score = score,
     .free = subspace_free,

@@ -14,8 +14,10 @@ const method method_local_react = {
     .opts =
         (const method_opt[]){
             {"quantile", "0.9995", "which quantile of the test set", 0, 1, NULL, 0}, {0}},
+    .plan = react_plan_later,
     .fit = react_fit_later,
     .enter_set = react_enter_set,
     .score = react_energy,
+    .score_many = react_energy_many,
     .free = react_free,
 };

@@ -26,6 +26,7 @@ const method method_residual = {
     .needs = NEEDS_FEATURES | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND,
     .opts = (const method_opt[]){DIM_OPT, {0}},
+    .plan = subspace_plan,
     .fit = subspace_fit,
     .score = score,
     .free = subspace_free,

@@ -38,6 +38,7 @@ const method method_vim = {
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND | STAT_LOGITS,
     .opts = (const method_opt[]){DIM_OPT, {0}},
+    .plan = subspace_plan,
     .fit = fit,
     .score = score,
     .free = subspace_free,

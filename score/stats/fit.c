@@ -1,6 +1,7 @@
 #include "score/stats/fit.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "score/linalg.h"
 #include "score/stats/logits.h"
 #include "score/stats/residual.h"
@@ -9,6 +10,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int fit_refuse(fit_context *f, const char *format, ...)
@@ -188,9 +190,54 @@ void fit_close(fit_context *f)
     budget_free(m, &f->q.of);
     budget_free(m, &f->q.logq);
     budget_free(m, &f->q.logq_exact);
+    free(f->quantile);
+    free(f->wanted);
+    f->quantile = NULL;
+    f->wanted = NULL;
 }
 
 /* ---- what follows from it -------------------------------------------------------------------- */
+
+static int known(const fit_context *f, const source *set, double q)
+{
+    for (size_t i = 0; i < f->quantiles; i++)
+        if (f->quantile[i].set == set && f->quantile[i].q == q) return 1;
+    return 0;
+}
+
+int fit_want_quantile(fit_context *f, int train, double q)
+{
+    int rc = 0;
+    for (size_t i = 0; i < f->n_wanted; i++)
+        if (f->wanted[i].train == train && f->wanted[i].q == q) return 0;
+    TRY(mem_grow(&f->wanted, &f->wanted_room, f->n_wanted + 1, sizeof *f->wanted, "quantiles"));
+    f->wanted[f->n_wanted++] = (quantile_wanted){ train, q };
+done:
+    return rc;
+}
+
+/* q and whatever was announced for this set, from one pass. */
+static int find_quantiles(fit_context *f, const source *set, double q)
+{
+    int rc = 0, train = set == f->o->train;
+    size_t n = 0;
+    double *all = NULL, *value = NULL;
+    TRY(mem_new(&all, f->n_wanted + 1, sizeof *all, "quantiles"));
+    TRY(mem_new(&value, f->n_wanted + 1, sizeof *value, "quantiles"));
+    all[n++] = q;
+    for (size_t i = 0; i < f->n_wanted; i++)
+        if (f->wanted[i].train == train && f->wanted[i].q != q && !known(f, set, f->wanted[i].q))
+            all[n++] = f->wanted[i].q;
+    TRY(quantile_features_many(set, all, n, train ? f->counts : NULL, f->mem, value));
+    TRY(mem_grow(&f->quantile, &f->quantiles_room, f->quantiles + n, sizeof *f->quantile,
+                 "quantiles"));
+    for (size_t i = 0; i < n; i++)
+        f->quantile[f->quantiles++] = (quantile_known){ set, all[i], value[i] };
+done:
+    free(value);
+    free(all);
+    return rc;
+}
 
 int fit_quantile(fit_context *f, const source *set, double q, double *value)
 {
@@ -200,12 +247,8 @@ int fit_quantile(fit_context *f, const source *set, double q, double *value)
             *value = f->quantile[i].value;
             return 0;
         }
-    TRY(quantile_features(set, q, set == f->o->train ? f->counts : NULL, f->mem, value));
-    if (f->quantiles < QUANTILES_MAX) {
-        f->quantile[f->quantiles].set = set;
-        f->quantile[f->quantiles].q = q;
-        f->quantile[f->quantiles++].value = *value;
-    }
+    TRY(find_quantiles(f, set, q));
+    TRY(fit_quantile(f, set, q, value));
 done:
     return rc;
 }
@@ -261,6 +304,11 @@ done:
     return rc;
 }
 
+void fit_want_residual(fit_context *f, size_t dim)
+{
+    if (dim > 0 && dim < f->d && (f->least_dim == 0 || dim < f->least_dim)) f->least_dim = dim;
+}
+
 int fit_residual(fit_context *f, size_t dim, const residual_space **out)
 {
     int rc = 0;
@@ -271,6 +319,7 @@ int fit_residual(fit_context *f, size_t dim, const residual_space **out)
             return 0;
         }
     CHECK(f->spaces < SPACES_MAX, ERR_USAGE, "more than %d different dims in one run", SPACES_MAX);
+    if (f->least_dim > 0 && f->least_dim < dim) TRY(find_vectors(f, f->d - f->least_dim));
     TRY(find_vectors(f, f->d - dim));
     r = &f->space[f->spaces++];
     *r = (residual_space){f->d,  dim,        f->d - dim,     f->u, f->vectors,

@@ -28,7 +28,17 @@ typedef struct templates { /* mean softmax by predicted class */
 
 #define TEMPLATE_LOG_ZERO (-1e4f)
 
-enum { SPACES_MAX = 16, QUANTILES_MAX = 64 };
+enum { SPACES_MAX = 256 };
+
+typedef struct quantile_known {
+    const source *set;
+    double q, value;
+} quantile_known;
+
+typedef struct quantile_wanted {
+    int train; /* of the train set; else of each test set */
+    double q;
+} quantile_wanted;
 
 struct fit_context {
     const engine_options *o;
@@ -54,11 +64,11 @@ struct fit_context {
     double alpha[SPACES_MAX]; /* 0: not yet */
     size_t spaces;
     templates q;
-    struct {
-        const source *set;
-        double q, value;
-    } quantile[QUANTILES_MAX];
-    size_t quantiles;
+    quantile_known *quantile;
+    size_t quantiles, quantiles_room;
+    quantile_wanted *wanted;
+    size_t n_wanted, wanted_room;
+    size_t least_dim; /* of all that fit_want_residual announced, 0: none */
 };
 
 /* stats: the STAT_* of all methods that will fit. */
@@ -71,12 +81,20 @@ void fit_done(fit_context *f);
 int fit_refuse(fit_context *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The q quantile of all features of a set (train, or a test set), exact. */
 int fit_quantile(fit_context *f, const source *set, double q, double *value);
+/* Announced by `plan`: then the first to ask gets all of them from one pass. */
+int fit_want_quantile(fit_context *f, int train, double q);
+void fit_want_residual(fit_context *f, size_t dim);
 /* The space that drops the `dim` leading directions, 0 < dim < d. */
 int fit_residual(fit_context *f, size_t dim, const residual_space **out);
 /* ViM's scale: mean of the largest train logit over the mean train residual. */
 int fit_alpha(fit_context *f, const residual_space *r, double *alpha);
 /* NULL never: at least one class was predicted. */
 int fit_templates(fit_context *f, const templates **out);
+/* Every block of rows of a set (o->val_id, o->val_ood[i], o->train, ...) in row order, as `score` would see it: features,
+ * logits, softmax and what comes with them; h is NULL when the set has no features, z and p when it
+ * has no logits, cache always.  Blocks of TRAIN_ROWS rows; stops at the first error. */
+typedef int (*fit_block_fn)(void *arg, const score_block *b);
+int fit_each_block(fit_context *f, const source *set, fit_block_fn fn, void *arg);
 /* W' for block_clipped. */
 int fit_head_transposed(fit_context *f);
 

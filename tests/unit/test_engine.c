@@ -3,6 +3,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "score/engine.h"
+#include "score/stats/fit.h"
 #include "tests/memory_source.h"
 
 #include <math.h>
@@ -573,9 +574,130 @@ static void uses_do_not_disturb_each_other(void **unused)
     clear_bench(&x);
 }
 
+/* Many settings in one run score to the bit as each alone: what is shared changes nothing. */
+static void settings_together(void **unused)
+{
+    static const char *const one[] = {
+        "gen:gamma=0.5:m=3", "gen:gamma=2", "gen:gamma=0.5", "gen:m=1",
+        "gen-react:quantile=0.5:m=2", "gen-react:quantile=0.9", "gen-react:quantile=0.5:gamma=1",
+        "gen-react:clip=0.7", "energy-react:quantile=0.5", "energy-react:quantile=0.9",
+        "energy-react:quantile=0.99", "energy-react:clip=0.7", "local-react:quantile=0.8",
+        "local-react:quantile=0.6", "gen-local-react:quantile=0.8:m=2", "residual:dim=9", "residual:dim=4",
+        "residual:dim=2", "vim:dim=3", "vim:dim=8", "energy:temperature=2", "energy:temperature=3",
+    };
+    enum { USES = sizeof one / sizeof *one };
+    static bench all, x;
+    char spec[2000] = "";
+    (void)unused;
+    for (size_t i = 0; i < USES; i++) {
+        strcat(spec, i > 0 ? "," : "");
+        strcat(spec, one[i]);
+    }
+    make_bench(&all);
+    if (run_bench(&all, spec) != 0) fail_msg("%s", err_text());
+    assert_int_equal(all.n, USES);
+    for (size_t i = 0; i < USES; i++) {
+        make_bench(&x);
+        if (run_bench(&x, one[i]) != 0) fail_msg("%s: %s", one[i], err_text());
+        for (int s = 0; s < 2; s++)
+            for (int k = 0; k < TEST; k++)
+                if (x.uses[0].scores[s][k] != all.uses[i].scores[s][k])
+                    fail_msg("%s: set %d row %d: %.9g alone, %.9g with the others", one[i], s, k,
+                             (double)x.uses[0].scores[s][k], (double)all.uses[i].scores[s][k]);
+        clear_bench(&x);
+    }
+    clear_bench(&all);
+}
+
+/* ---- methods that need held-out rows ----------------------------------------------------------- */
+
+typedef struct sums {
+    double h, p;
+    size_t rows;
+} sums;
+
+static int add_block(void *arg, const score_block *b)
+{
+    sums *s = arg;
+    assert_int_equal(b->row, s->rows);
+    s->rows += b->n;
+    for (size_t i = 0; i < b->n * b->d; i++)
+        s->h += (double)b->h[i];
+    for (size_t i = 0; i < b->n * b->c; i++)
+        s->p += (double)b->p[i];
+    return 0;
+}
+
+static sums seen;
+
+static int val_fit(fit_context *f, const method_params *p, void **own)
+{
+    (void)p;
+    (void)own;
+    seen = (sums){ 0 };
+    return fit_each_block(f, f->o->val_id, add_block, &seen);
+}
+
+static int val_score(void *own, const method_params *p, const score_block *b, float *out)
+{
+    (void)own;
+    (void)p;
+    for (size_t i = 0; i < b->n; i++)
+        out[i] = b->zmax[i];
+    return 0;
+}
+
+static void held_out_rows(void **unused)
+{
+    static const method_opt none = { 0 };
+    static const method m = { .name = "held-out", .needs = NEEDS_VAL | NEEDS_VAL_LABELS | NEEDS_LOGITS,
+                              .fit = val_fit, .score = val_score };
+    static const method ood = { .name = "held-out-ood", .needs = NEEDS_VAL_OOD, .score = val_score };
+    static bench x;
+    source val;
+    method_use u[2];
+    (void)unused;
+    for (int round = 0; round < 3; round++) {
+        make_bench(&x);
+        memset(u, 0, sizeof u);
+        u[0].m = &m;
+        u[1].m = &ood;
+        u[0].params.opts = u[1].params.opts = &none;
+        val = x.sets[0]; /* N rows: more than fit in one test set */
+        if (round == 1) val.labels = NULL;
+        if (round > 0) x.o.val_id = &val;
+        if (round == 2) {
+            x.o.val_ood = x.oods;
+            x.o.n_val_ood = 1;
+        }
+        assert_int_equal(engine_run(&x.o, u, 2, &x.result), 0);
+        if (round == 0) assert_non_null(strstr(u[0].skipped, "--val-id"));
+        if (round == 1) assert_non_null(strstr(u[0].skipped, "--val-labels"));
+        if (round < 2) assert_non_null(strstr(u[1].skipped, "--val-ood"));
+        if (round == 2) {
+            double h = 0;
+            for (size_t i = 0; i < N * D; i++)
+                h += (double)x.train[i];
+            assert_null(u[0].skipped);
+            assert_null(u[1].skipped);
+            assert_int_equal(seen.rows, N);
+            assert_true(fabs(seen.h - h) < 1e-9 && fabs(seen.p - N) < 1e-4);
+        }
+        for (int i = 0; i < 2; i++)
+            for (int s = 0; u[i].scores != NULL && s < 2; s++)
+                free(u[i].scores[s]);
+        free(u[0].scores);
+        free(u[1].scores);
+        engine_clear_result(&x.result);
+        err_clear();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settings_together),
+        cmocka_unit_test(held_out_rows),
         cmocka_unit_test(all_methods_run),
         cmocka_unit_test(missing_inputs_are_said),
         cmocka_unit_test(stored_logits_serve),
