@@ -212,6 +212,9 @@ install: all pages ## install under $(DESTDIR)$(PREFIX)
 	install -m 755 $(BUILD)/score $(DESTDIR)$(bindir)/outpost-score
 	install -m 644 README.md LICENSE $(DESTDIR)$(datadir)/doc/outpost
 	install -m 644 $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost/docs
+	install -d $(DESTDIR)$(datadir)/doc/outpost/docs/published $(DESTDIR)$(datadir)/doc/outpost/datalists
+	install -m 644 docs/published/*.csv $(DESTDIR)$(datadir)/doc/outpost/docs/published
+	install -m 644 datalists/*.yaml $(DESTDIR)$(datadir)/doc/outpost/datalists
 	install -d $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
 	install -m 644 $(wildcard examples/slurm/*) $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
 	chmod 755 $(DESTDIR)$(datadir)/doc/outpost/examples/slurm/submit.sh

@@ -24,8 +24,8 @@ typedef void (*share_fn)(void *arg, size_t first, size_t count, double v, int wh
 static void each_share(const score_set *id, const score_set *ood, share_fn add, void *arg)
 {
     for (size_t i = 0, j = 0; i < id->n || j < ood->n;) {
-        uint32_t key = i < id->n && (j == ood->n || id->key[i] < ood->key[j]) ? id->key[i]
-                                                                              : ood->key[j];
+        uint32_t key =
+            i < id->n && (j == ood->n || id->key[i] < ood->key[j]) ? id->key[i] : ood->key[j];
         size_t p = i, q = j;
         while (p < id->n && id->key[p] == key)
             p++;
@@ -62,7 +62,7 @@ static double over_pairs(double sum, size_t n)
 
 double auroc_variance(const score_set *id, const score_set *ood)
 {
-    share_sums s = { 0 };
+    share_sums s = {0};
     each_share(id, ood, add_mean, &s);
     s.mean /= (double)id->n;
     each_share(id, ood, add_square, &s);
@@ -88,10 +88,11 @@ static void add_to_mean(void *arg, size_t first, size_t count, double v, int whi
     }
 }
 
-int auroc_variance_of_mean(double *variance, const score_set *id, const score_set *ood, size_t n_sets)
+int auroc_variance_of_mean(double *variance, const score_set *id, const score_set *ood,
+                           size_t n_sets)
 {
     int rc = 0;
-    mean_shares s = { 0 };
+    mean_shares s = {0};
     double mean = 0, square = 0, of_sets = 0, sets = (double)n_sets;
     TRY(mem_new(&s.v, id->n, sizeof *s.v, "interval of a mean"));
     for (size_t k = 0; k < n_sets; k++) {
@@ -116,7 +117,7 @@ done:
 interval auroc_interval(double auroc, double variance)
 {
     double half = Z95 * sqrt(variance);
-    interval i = { auroc - half, auroc + half };
+    interval i = {auroc - half, auroc + half};
     if (i.lo < 0) i.lo = 0;
     if (i.hi > 1) i.hi = 1;
     return i;
@@ -135,7 +136,7 @@ static uint64_t mix(uint64_t z)
 
 typedef struct merged { /* the distinct scores of both sets, ascending */
     size_t groups;
-    uint8_t *joined;        /* [groups] */
+    uint8_t *joined;          /* [groups] */
     uint32_t *of_id, *of_ood; /* which group the i-th smallest score of a set is in */
 } merged;
 
@@ -157,8 +158,8 @@ static int merge(merged *m, const score_set *id, const score_set *ood)
     CHECK(id->n + ood->n < UINT32_MAX, ERR_INPUT, "%zu scores are too many for the bootstrap",
           id->n + ood->n);
     for (; i < id->n || j < ood->n; m->groups++) {
-        uint32_t key = i < id->n && (j == ood->n || id->key[i] < ood->key[j]) ? id->key[i]
-                                                                              : ood->key[j];
+        uint32_t key =
+            i < id->n && (j == ood->n || id->key[i] < ood->key[j]) ? id->key[i] : ood->key[j];
         float v = score_of_key(key);
         m->joined[m->groups] = m->groups > 0 && 1.0f - v == 1.0f - before;
         before = v;
@@ -273,7 +274,7 @@ int metrics_bootstrap(interval *ci, const score_set *id, const score_set *ood, s
                       uint64_t seed)
 {
     int rc = 0;
-    merged g = { 0 };
+    merged g = {0};
     uint32_t *counts = NULL;
     double *value = NULL; /* [METRIC_COUNT, replicates] */
     size_t threads = (size_t)omp_get_max_threads(), each;
@@ -297,7 +298,7 @@ int metrics_bootstrap(interval *ci, const score_set *id, const score_set *ood, s
     for (size_t k = 0; k < METRIC_COUNT; k++) {
         double *v = value + k * replicates;
         qsort(v, replicates, sizeof *v, compare);
-        ci[k] = (interval){ percentile(v, replicates, 0.025), percentile(v, replicates, 0.975) };
+        ci[k] = (interval){percentile(v, replicates, 0.025), percentile(v, replicates, 0.975)};
     }
 done:
     merged_clear(&g);
@@ -322,8 +323,8 @@ static int by_score(const void *a, const void *b)
 
 /* v [n]: share of each ID score, w [m]: of each OOD score, in the order of the images; the AUROC, rounded
  * once as in metrics.c. */
-static int shares_by_image(const float *id, size_t n, const float *ood, size_t m, double *v, double *w,
-                           double *auroc)
+static int shares_by_image(const float *id, size_t n, const float *ood, size_t m, double *v,
+                           double *w, double *auroc)
 {
     int rc = 0;
     ranked *a = NULL, *b = NULL;
@@ -337,9 +338,9 @@ static int shares_by_image(const float *id, size_t n, const float *ood, size_t m
     TRY(mem_new(&a, n, sizeof *a, "test"));
     TRY(mem_new(&b, m, sizeof *b, "test"));
     for (size_t i = 0; i < n; i++)
-        a[i] = (ranked){ id[i], (uint32_t)i };
+        a[i] = (ranked){id[i], (uint32_t)i};
     for (size_t j = 0; j < m; j++)
-        b[j] = (ranked){ ood[j], (uint32_t)j };
+        b[j] = (ranked){ood[j], (uint32_t)j};
     qsort(a, n, sizeof *a, by_score);
     qsort(b, m, sizeof *b, by_score);
     for (size_t i = 0, j = 0; i < n || j < m;) {
@@ -396,7 +397,7 @@ int auroc_test_paired(paired_test *t, const float *id_a, const float *id_b, size
     t->variance = variance_of(va, vb, n_id) + variance_of(wa, wb, n_ood);
     d = t->a - t->b;
     half = Z95 * sqrt(t->variance);
-    t->difference = (interval){ d - half, d + half };
+    t->difference = (interval){d - half, d + half};
     t->z = d == 0 && !(t->variance > 0) ? 0 : d / sqrt(t->variance);
     if (isnan(t->variance)) t->z = NAN;
     t->p = erfc(fabs(t->z) / sqrt(2.0));
