@@ -60,8 +60,7 @@ static int net_open(void **out, plan *p, const backend_options *o)
     n->asked = o->batch;
     n->image = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     TRY(mem_new(&n->out, p->n_outputs, sizeof *n->out, "network"));
-    TRY(plugin_load(&n->plugin));
-    TRY(n->plugin->open(&n->be, o->device));
+    TRY(plugin_open(&n->plugin, &n->be, o->device));
     TRY(open_network(n, o));
     plan_drop_weights(p); /* they are on the device now */
     *out = made;

@@ -17,6 +17,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const cuda_plugin *loaded;
 static void *library;
 static char reason[PATH_MAX + 256]; /* why `loaded` is NULL */
+static char where[PATH_MAX];        /* the file that is loaded */
+static cuda_backend *checked;       /* opened by plugin_check for plugin_open; lives until then */
+static int checked_device;
 
 static int fail(int code, const char *text)
 {
@@ -83,6 +86,7 @@ static void load(void)
     if (loaded == NULL)
         snprintf(reason, sizeof reason, "%s is not of this build of outpost %s; install both together",
                  path, OUTPOST_VERSION);
+    snprintf(where, sizeof where, "%s", path);
 }
 
 int plugin_load(const cuda_plugin **out)
@@ -108,22 +112,41 @@ const cuda_host *plugin_host(void)
 
 void plugin_describe(char *text, size_t room)
 {
+    int n;
+    char built[128];
     pthread_once(&once, load);
-    if (loaded != NULL)
-        loaded->describe(text, room);
-    else
+    if (loaded == NULL) {
         snprintf(text, room, "%s\n", reason);
+        return;
+    }
+    loaded->built(built, sizeof built);
+    n = snprintf(text, room, "plugin %s, built with %s\n", where, built);
+    if (n > 0 && (size_t)n < room) loaded->describe(text + n, room - (size_t)n);
 }
 
 int plugin_check(const char *text, int *device)
 {
     int rc = 0;
     const cuda_plugin *plugin = NULL;
-    cuda_backend *be = NULL;
     TRY(plugin_parse_device(text, device));
     TRY(plugin_load(&plugin));
-    TRY(plugin->open(&be, *device));
-    plugin->close(&be);
+    if (checked != NULL) plugin->close(&checked);
+    TRY(plugin->open(&checked, *device));
+    checked_device = *device;
+done:
+    return rc;
+}
+
+int plugin_open(const cuda_plugin **plugin, cuda_backend **out, int device)
+{
+    int rc = 0;
+    TRY(plugin_load(plugin));
+    if (checked != NULL && checked_device == device) {
+        *out = checked;
+        checked = NULL;
+        return 0;
+    }
+    TRY((*plugin)->open(out, device));
 done:
     return rc;
 }
