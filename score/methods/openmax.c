@@ -2,7 +2,9 @@
  *   m_c = mean logits of the train rows of class c that are predicted as c, w_c = Weibull of the `tail`
  *   largest |z_i - m_c| among them (score/stats/weibull.h)
  *   the `alpha` largest logits, ranks r = 0..alpha-1: z'_c = z_c (1 - w_c(|z - m_c|) (alpha - r) / alpha)
- *   u = sum (z_c - z'_c), S = -exp(u) / (sum_c exp(z'_c) + exp(u)) */
+ *   u = sum (z_c - z'_c), P = exp(u) / (sum_c exp(z'_c) + exp(u))
+ * Published is -P in f64.  In f32 it would be -1 for most images far out; its log odds order the rows alike
+ * and lose nothing: S = log sum_c exp(z'_c) - u. */
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -132,8 +134,8 @@ static void rank_classes(const float *z, size_t c, size_t n, size_t *top)
     }
 }
 
-/* z is a copy that may be changed. */
-static double unknown(const state_type *s, float *z)
+/* Log odds of the known against the unknown; z is a copy that may be changed. */
+static double known(const state_type *s, float *z)
 {
     size_t top[ALPHA_MAX], c = s->c;
     double kept[ALPHA_MAX], u = 0, most, sum;
@@ -144,7 +146,7 @@ static double unknown(const state_type *s, float *z)
         kept[r] = v * (1 - w * weight);
         u += v - kept[r];
     }
-    most = u;
+    most = -INFINITY;
     for (size_t r = 0; r < s->ranks; r++) {
         most = fmax(most, kept[r]);
         z[top[r]] = -INFINITY; /* counted by itself */
@@ -153,23 +155,24 @@ static double unknown(const state_type *s, float *z)
         most = fmax(most, (double)z[k]);
     for (size_t r = 0; r < s->ranks; r++)
         z[top[r]] = -1e30f;
-    sum = rowmath_best()->sum_exp(z, c, most, 1) + exp(u - most);
+    sum = rowmath_best()->sum_exp(z, c, most, 1);
     for (size_t r = 0; r < s->ranks; r++)
         sum += exp(kept[r] - most);
-    return exp(u - most) / sum;
+    return most + log(sum) - u;
 }
 
 static int score(void *state, const method_params *p, const score_block *b, float *out)
 {
     const state_type *s = state;
+    int probability = param_text(p, "score")[0] == 'p';
     float *z;
     int rc = block_work(b, 2, b->cache->rows * b->c, &z);
-    (void)p;
     if (rc < 0) return rc;
 #pragma omp parallel for
     for (size_t i = 0; i < b->n; i++) {
         memcpy(z + i * b->c, b->z + i * b->c, b->c * sizeof *z);
-        out[i] = (float)-unknown(s, z + i * b->c);
+        double odds = known(s, z + i * b->c);
+        out[i] = (float)(probability ? -1 / (1 + exp(odds)) : odds);
     }
     return 0;
 }
@@ -189,9 +192,9 @@ static void release(void **state)
 const method method_openmax = {
     .name = "openmax",
     .title = "OpenMax",
-    .formula = "-P(unknown) of the logits, the top alpha lessened by the Weibull of their class",
+    .formula = "log odds of known and unknown, the top alpha logits lessened by the Weibull of their class",
     .paper = "Bendale and Boult, Towards Open Set Deep Networks, CVPR 2016, arXiv:1511.06233",
-    .quirks = "as OpenOOD: distances of logits, tails of rows predicted as labelled; libMR's own tolerance "
+    .quirks = "published is -P(unknown) in f64, which in f32 is -1 for too many images; else as OpenOOD: distances of logits, tails of rows predicted as labelled; libMR's own tolerance "
               "is 1e-6; a class without such rows is never doubted (OpenOOD stops); equal distances are a "
               "step (libMR fails)",
     .groups = "seeds openood",
@@ -199,6 +202,8 @@ const method method_openmax = {
     .stats = STAT_CORRECT_LOGITS,
     .opts = (const method_opt[]){{"tail", "20", "how many of the largest distances", 1, 1e6, NULL, 1},
                                  {"alpha", "3", "how many of the largest logits", 1, ALPHA_MAX, NULL, 1},
+                                 {"score", "odds", "odds: log odds; probability: -P(unknown) itself", 0, 0,
+                                  "odds|probability", 0},
                                  {0}},
     .fit = fit,
     .score = score,
