@@ -64,6 +64,9 @@ static void aim(jpeg_packer *p, const record_image *d, const jpeg_frame *f, cons
     memset(p, 0, sizeof *p);
     p->f = f;
     p->r = *r;
+    p->pack = __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bw")
+                  ? jpeg_pack_block_avx512
+                  : jpeg_pack_block_avx2;
     p->values = p->to = bytes + d->values;
     for (int i = 0; i < f->n; i++) {
         p->block[i] = (record_block *)(void *)(bytes + d->plane[i].blocks);

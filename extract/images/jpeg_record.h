@@ -23,6 +23,12 @@ int jpeg_record(record_image *d, record_memory *m, image *im, const uint8_t *byt
 
 enum { JPEG_PACKED = 128, JPEG_PACKED_PAD = 64 }; /* bytes of a block's values at most; of slack */
 
+/* One block, its coefficient 0 in place: all of *b but `at`, and its values from `to` on, behind which
+ * JPEG_PACKED_PAD bytes may be written; returns their end.  *bad as in jpeg_idct_avx2. */
+typedef uint8_t *jpeg_pack_block(record_block *b, const int16_t *quant, const int16_t *block,
+                                 uint8_t *to, unsigned *bad);
+jpeg_pack_block jpeg_pack_block_avx2, jpeg_pack_block_avx512;
+
 typedef struct jpeg_packer {
     const jpeg_frame *f;
     jpeg_range r;
@@ -30,6 +36,7 @@ typedef struct jpeg_packer {
     int wide[RECORD_PLANES];
     uint8_t *values, *to; /* where they begin, and the next goes */
     unsigned bad;         /* not 0: a coefficient is out of range */
+    jpeg_pack_block *pack;
 } jpeg_packer;
 
 /* A single baseline scan; clean and lanes as in jpeg_scan_decode.  1: all of it. */

@@ -43,15 +43,13 @@ static inline uint64_t mask_of(v bytes)
     return ~(uint32_t)_mm256_movemask_epi8(none);
 }
 
-/* One block, whose DC coefficient is dc.  What jpeg_idct_avx2 calls bad is so here. */
-JPEG_BMI static inline void pack_block(jpeg_packer *p, record_block *b, const int16_t *quant,
-                                       int16_t *block, int dc)
+JPEG_BMI uint8_t *jpeg_pack_block_avx2(record_block *b, const int16_t *quant, const int16_t *block,
+                                       uint8_t *to, unsigned *bad)
 {
     const v bias = _mm256_set1_epi16(8192), half = _mm256_set1_epi16(128);
     const v no_dc = _mm256_setr_epi16(0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     v x[4], seen = _mm256_setzero_si256(), large = seen;
     _Alignas(32) uint8_t bytes[64];
-    block[0] = (int16_t)dc;
     for (int i = 0; i < 4; i++) {
         v q = _mm256_loadu_si256((const v *)(const void *)(quant + 16 * i));
         x[i] = _mm256_loadu_si256((const v *)(const void *)(block + 16 * i));
@@ -59,21 +57,25 @@ JPEG_BMI static inline void pack_block(jpeg_packer *p, record_block *b, const in
         if (i == 0) x[i] = _mm256_and_si256(x[i], no_dc);
         large = _mm256_or_si256(large, _mm256_add_epi16(x[i], half));
     }
-    if (!_mm256_testz_si256(seen, _mm256_set1_epi16((short)0xc000))) p->bad = ~0u;
+    if (!_mm256_testz_si256(seen, _mm256_set1_epi16((short)0xc000))) *bad = ~0u;
     x[0] = to_bytes(x[0], x[1]);
     x[1] = to_bytes(x[2], x[3]);
     b->mask = mask_of(x[0]) | mask_of(x[1]) << 32;
-    b->at = (uint32_t)(p->to - p->values);
-    b->dc = (int16_t)dc;
+    b->dc = block[0];
+    b->wide = 1;
     if (__builtin_expect(!_mm256_testz_si256(large, _mm256_set1_epi16((short)0xff00)), 0)) {
         b->wide = 2;
-        p->to = pack_wide(b->mask, block, p->to);
-        return;
+        return pack_wide(b->mask, block, to);
     }
-    b->wide = 1;
     _mm256_store_si256((v *)(void *)bytes, x[0]);
     _mm256_store_si256((v *)(void *)(bytes + 32), x[1]);
-    p->to = pack_bytes(b->mask, bytes, p->to);
+    return pack_bytes(b->mask, bytes, to);
+}
+
+static inline void one_block(jpeg_packer *p, record_block *b, const int16_t *quant, int16_t *block)
+{
+    b->at = (uint32_t)(p->to - p->values);
+    p->to = p->pack(b, quant, block, p->to, &p->bad);
 }
 
 typedef struct packing { /* of a scan */
@@ -82,26 +84,44 @@ typedef struct packing { /* of a scan */
     int dc[JPEG_COMPONENTS];
 } packing;
 
-JPEG_BMI static int pack(void *ctx, int y, int x, int count, int16_t *block)
+/* A row of blocks outside the window only passes on its DC coefficients. */
+static int pass(packing *k, int count, const int16_t *block)
 {
-    packing *k = ctx;
+    unsigned bad = 0;
+    for (; count > 0; count--)
+        for (int i = 0; i < k->mcu.slots; i++, block += 64) {
+            int dc = k->dc[k->mcu.slot[i].component] += block[0];
+            bad |= (unsigned)(dc + 32768) & ~65535u; /* libjpeg keeps 16 bits of it */
+        }
+    k->p->bad |= bad;
+    return k->p->bad == 0;
+}
+
+static void keep(packing *k, int y, int x, int count, int16_t *block)
+{
     jpeg_packer *p = k->p;
-    int inside_y = y >= p->r.y0 && y < p->r.y1;
-    for (int end = x + count; x < end; x++) {
-        int inside = inside_y && x >= p->r.x0 && x < p->r.x1;
+    for (int end = x + count; x < end; x++)
         for (int i = 0; i < k->mcu.slots; i++, block += 64) {
             int id = k->mcu.slot[i].component, dc = k->dc[id] += block[0];
             const jpeg_component *c = &p->f->c[id];
-            p->bad |= (unsigned)(dc + 32768) & ~65535u; /* libjpeg keeps 16 bits of it */
-            if (inside)
-                pack_block(p,
-                           p->block[id] +
-                               ((y - p->r.y0) * c->v + k->mcu.slot[i].y) * p->wide[id] +
-                               ((x - p->r.x0) * c->h + k->mcu.slot[i].x),
-                           p->f->quant[c->quant], block, dc);
+            int row = (y - p->r.y0) * c->v + k->mcu.slot[i].y;
+            p->bad |= (unsigned)(dc + 32768) & ~65535u;
+            block[0] = (int16_t)dc;
+            one_block(p, p->block[id] + row * p->wide[id] + (x - p->r.x0) * c->h + k->mcu.slot[i].x,
+                      p->f->quant[c->quant], block);
         }
-    }
-    return p->bad == 0;
+}
+
+static int pack(void *ctx, int y, int x, int count, int16_t *block)
+{
+    packing *k = ctx;
+    const jpeg_range *r = &k->p->r;
+    int end = x + count, from = x < r->x0 ? r->x0 : x, to = end > r->x1 ? r->x1 : end;
+    size_t each = (size_t)k->mcu.slots * 64;
+    if (y < r->y0 || y >= r->y1 || from >= to) return pass(k, count, block);
+    pass(k, from - x, block);
+    keep(k, y, from, to - from, block + (size_t)(from - x) * each);
+    return pass(k, end - to, block + (size_t)(to - x) * each);
 }
 
 int jpeg_pack_scan(jpeg_packer *p, const jpeg_tables *t, const jpeg_scan *scan, uint8_t *clean,
@@ -118,7 +138,7 @@ int jpeg_pack_scan(jpeg_packer *p, const jpeg_tables *t, const jpeg_scan *scan, 
     return jpeg_lanes_decode(p->f, &k.mcu, clean, n, lanes, pack, &k);
 }
 
-JPEG_BMI int jpeg_pack_frame(jpeg_packer *p)
+int jpeg_pack_frame(jpeg_packer *p)
 {
     for (int i = 0; i < p->f->n; i++) {
         const jpeg_component *c = &p->f->c[i];
@@ -126,7 +146,7 @@ JPEG_BMI int jpeg_pack_frame(jpeg_packer *p)
         for (int y = p->r.y0 * c->v; y < p->r.y1 * c->v; y++)
             for (int x = p->r.x0 * c->h; x < p->r.x1 * c->h; x++, b++) {
                 int16_t *block = c->block + ((size_t)y * c->across + (size_t)x) * 64;
-                pack_block(p, b, p->f->quant[c->quant], block, block[0]);
+                one_block(p, b, p->f->quant[c->quant], block);
             }
     }
     return p->bad == 0;
