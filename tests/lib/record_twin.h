@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "extract/images/record.h"
+#include "extract/record_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Records through the CPU twins of the decode kernels, group by group as on a device. */
-#include "extract/images/record.h"
+#include "extract/record_run.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "kernels/table.h"
