@@ -26,7 +26,8 @@ typedef struct batch_input { /* one of the three */
     const uint8_t *rgb;          /* [n,h,w,3] decoded bytes, normalised by the backend */
     const float *values;         /* [n,3,h,w] taken as they are: changed inputs, golden vectors */
     const record_batch *records; /* images `first` and on, which the backend's kernels decode; what
-                                    record_layout() sets is the backend's.  They always stay. */
+                                    record_layout() sets is the backend's.  They stay, and no image of
+                                    them is handed in again before the batch was waited for. */
     size_t first;
     int stays; /* rgb stays as it is until the batch was waited for: best in memory of host_alloc */
 } batch_input;

@@ -157,8 +157,7 @@ static __global__ void fwd(const record_image *images, int n, unsigned tasks, co
                 out.y |= idct_byte(row[4 + c]) << (8 * c);
             }
             *(uint2 *)(samples_at(d, p, scratch, k) + (size_t)r * (size_t)p->wide * 8) = out;
-        }
-        __syncthreads();
+        } /* the next task begins with this thread's own row */
     }
 }
 

@@ -71,7 +71,7 @@ static void make_file(made *m)
     free(row);
 }
 
-static made draw_file(int i, unsigned side)
+static inline made draw_file(int i, unsigned side)
 {
     static const unsigned noises[] = {1, 9, 60, 255};
     static const int channels[] = {3, 1, 3, 4, 3};
