@@ -78,6 +78,8 @@ static inline void one_block(jpeg_packer *p, record_block *b, const int16_t *qua
     p->to = p->pack(b, quant, block, p->to, &p->bad);
 }
 
+enum { AHEAD = 8 }; /* blocks */
+
 typedef struct packing { /* of a scan */
     jpeg_packer *p;
     jpeg_mcu mcu;
@@ -106,6 +108,8 @@ static void keep(packing *k, int y, int x, int count, int16_t *block)
             const jpeg_component *c = &p->f->c[id];
             int row = (y - p->r.y0) * c->v + k->mcu.slot[i].y;
             p->bad |= (unsigned)(dc + 32768) & ~65535u;
+            __builtin_prefetch(block + AHEAD * 64); /* the second lane's have left the near cache */
+            __builtin_prefetch(block + AHEAD * 64 + 32);
             block[0] = (int16_t)dc;
             one_block(p, p->block[id] + row * p->wide[id] + (x - p->r.x0) * c->h + k->mcu.slot[i].x,
                       p->f->quant[c->quant], block);

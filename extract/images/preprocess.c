@@ -108,11 +108,15 @@ done:
     return rc;
 }
 
-int prep_plan(const prep *p, prep_scratch *s, int w, int h, resize_plan **plan, resize_shape *shape,
-              int *x, int *y)
+int prep_plan(const prep_wanted *k, int w, int h, resize_plan **plan, resize_shape *shape, int *x,
+              int *y)
 {
-    int rc = prep_window(p, w, h, shape, x, y);
-    return rc < 0 ? rc : find_plan(s, shape, plan);
+    int rc = 0;
+    TRY(prep_window(k->p, w, h, shape, x, y));
+    if (k->passes_only) shape->path = RESIZE_PORTABLE;
+    TRY(find_plan(k->s, shape, plan));
+done:
+    return rc;
 }
 
 int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst)
@@ -121,7 +125,8 @@ int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst)
     size_t stride = (size_t)p->out_w * 3;
     resize_shape shape;
     resize_plan *plan;
-    TRY(prep_plan(p, s, im->w, im->h, &plan, &shape, &x, &y));
+    const prep_wanted k = {.p = p, .s = s};
+    TRY(prep_plan(&k, im->w, im->h, &plan, &shape, &x, &y));
     if (shape.cw < p->out_w || shape.ch < p->out_h) memset(dst, 0, stride * (size_t)p->out_h);
     resize_plan_run(plan, im->rgb, dst + (size_t)y * stride + (size_t)x * 3, stride);
 done:
@@ -131,11 +136,10 @@ done:
 /* Where there is no plan, prep_apply says why. */
 void prep_window_of(void *ctx, int w, int h, image_window *out)
 {
-    const prep_wanted *k = ctx;
     resize_shape shape;
     resize_plan *plan;
     int x, y;
-    if (prep_plan(k->p, k->s, w, h, &plan, &shape, &x, &y) < 0) return;
+    if (prep_plan(ctx, w, h, &plan, &shape, &x, &y) < 0) return;
     resize_plan_columns(plan, &out->x0, &out->x1);
     resize_plan_rows(plan, &out->y0, &out->y1);
 }
@@ -144,7 +148,7 @@ int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes,
                 const char *name, uint8_t *dst)
 {
     int rc = 0;
-    prep_wanted k = {p, s};
+    prep_wanted k = {.p = p, .s = s};
     image_wish wish = {prep_window_of, &k};
     TRY(image_decode_part(im, bytes, n, name, &wish));
     TRY(prep_apply(p, s, im, dst));

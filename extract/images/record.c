@@ -46,10 +46,10 @@ int record_make(record_image *d, record_memory *m, const prep *p, prep_scratch *
     resize_plan *plan;
     resize_shape shape;
     resize_pass across, down;
-    prep_wanted wanted = {p, s};
+    prep_wanted wanted = {p, s, 1};
     image_wish wish = {prep_window_of, &wanted};
     if (n < 3 || memcmp(bytes, "\xff\xd8\xff", 3) != 0 || jpeg_head_read(&head, bytes, n, name) < 0 ||
-        prep_plan(p, s, head.w, head.h, &plan, &shape, &x, &y) < 0 ||
+        prep_plan(&wanted, head.w, head.h, &plan, &shape, &x, &y) < 0 ||
         !resize_plan_passes(plan, &across, &down)) {
         err_clear(); /* prep_decode will say it */
         return 0;
