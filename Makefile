@@ -174,6 +174,8 @@ check-long: ## the heavy suites: kill tests, every prefix and bit flip, all gold
 	$(Q)OUTPOST_LONG=1 HEAVY=1 $(MAKE) --no-print-directory check
 asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan
 	$(Q)$(MAKE) --no-print-directory check SAN=address,undefined BUILD=$(BUILD)/asan CUDA=0
+check-slurm: $(PROGRAMS) $(BUILD)/demo-images ## the examples of examples/slurm on a Slurm of one node (root, slurmctld, slurmd)
+	$(Q)OUTPOST_BUILD=$(BUILD) tests/slurm/run.sh
 
 regen: $(PROGRAMS) $(TOOL_BIN) ## rewrite the expected tables of tests/cli (look at the diff)
 	$(Q)REGEN=1 OUTPOST_BUILD=$(BUILD) tests/cli/30_score.t
@@ -184,9 +186,9 @@ fuzz: $(BUILD)/demo-images $(BUILD)/unit/test_jpeg_entropy ## libFuzzer over eve
 GPU_TESTS := $(addprefix $(BUILD)/unit/,test_twins test_plugin test_cuda_network test_nets)
 GPU_PARTS := $(PROGRAMS) $(PLUGIN) $(GPU_TESTS) $(BUILD)/tools/hash_weights $(BUILD)/demo-images
 check-gpu: $(GPU_PARTS) ## every kernel, operator and network on the GPU; NETS="..." PRECISIONS="..."
-	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run score memcheck racecheck
-bench-gpu: $(GPU_PARTS) ## images/s of networks on the GPU, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
-	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run several score memcheck racecheck
+bench-gpu: $(GPU_PARTS) ## images/s on the GPU, networks alone and from files, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers files
 gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and run.sh
 	$(Q)tests/gpu/bundle.sh $(BUILD)
 
@@ -194,18 +196,29 @@ gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/entropy_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/entropy_bench $(BUILD)/tools/knn_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
-install: all ## install under $(DESTDIR)$(PREFIX)
+# --- manual pages and completion, printed by the programs themselves -------------------------------
+pages: $(PROGRAMS) ## build/man/*.1 and build/completion/*, from the tables of options
+	$(Q)tests/tools/pages.sh $(BUILD)
+
+install: all pages ## install under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(datadir)/doc/outpost/docs
 	install -m 755 $(BUILD)/extract $(DESTDIR)$(bindir)/outpost-extract
 	install -m 755 $(BUILD)/score $(DESTDIR)$(bindir)/outpost-score
 	install -m 644 README.md LICENSE $(DESTDIR)$(datadir)/doc/outpost
 	install -m 644 $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost/docs
+	install -d $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
+	install -m 644 $(wildcard examples/slurm/*) $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
+	chmod 755 $(DESTDIR)$(datadir)/doc/outpost/examples/slurm/submit.sh
+	install -d $(DESTDIR)$(datadir)/man/man1 $(DESTDIR)$(datadir)/bash-completion/completions
+	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(datadir)/man/man1
+	install -m 644 $(BUILD)/completion/* $(DESTDIR)$(datadir)/bash-completion/completions
 	$(if $(PLUGIN),install -d $(DESTDIR)$(libexecdir) && install -m 755 $(PLUGIN) $(DESTDIR)$(libexecdir))
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/outpost-extract $(DESTDIR)$(bindir)/outpost-score
+	rm -f $(DESTDIR)$(datadir)/man/man1/outpost-* $(DESTDIR)$(datadir)/bash-completion/completions/outpost-*
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/doc/outpost
 
 clean: ## remove build/
@@ -216,5 +229,5 @@ print-config: ## what this build found
 	@echo "libraries    $(EXTRACT_LIBS)"; echo "CUDA         $(if $(WITH_CUDA),$(NVCC), SM $(SM),no)"
 	@echo "PREFIX       $(PREFIX)"; echo "BUILD        $(BUILD)"
 
-.PHONY: help all deps demo check-gpu bench-gpu gpu-bundle test check check-long asan regen fuzz bench install uninstall clean print-config FORCE
+.PHONY: help all deps demo check-gpu bench-gpu gpu-bundle test check check-long check-slurm asan regen fuzz bench pages install uninstall clean print-config FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,4 +1,5 @@
 #include "common/args.h"
+#include "common/args_pages.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -183,7 +184,7 @@ done:
     return rc;
 }
 
-static const opt common_opts[] = {
+const opt args_common_opts[] = {
     { "help", 'h', OPT_FLAG, 0, NULL, "this text", NULL, NULL, 0, 0, 0 },
     { "quiet", 'q', OPT_FLAG, 0, NULL, "errors only on stderr", NULL, NULL, 0, 0, 0 },
     { "verbose", 'v', OPT_FLAG, 0, NULL, "more words on stderr", NULL, NULL, 0, 0, 0 },
@@ -213,7 +214,7 @@ void args_print_usage(FILE *f, const program *p, const command *c)
             c->summary);
     for (const opt *o = c->opts; o != NULL && o->name != NULL; o++)
         print_option(f, o);
-    for (const opt *o = common_opts; o->name != NULL; o++)
+    for (const opt *o = args_common_opts; o->name != NULL; o++)
         print_option(f, o);
     if (c->about != NULL) fprintf(f, "\n%s\n", c->about);
 }
@@ -229,7 +230,7 @@ static void print_program(FILE *f, const program *p)
 
 static const opt *find_long(const command *c, const char *name, size_t n)
 {
-    const opt *const tables[] = { c->opts, common_opts };
+    const opt *const tables[] = { c->opts, args_common_opts };
     for (size_t t = 0; t < 2; t++)
         for (const opt *o = tables[t]; o != NULL && o->name != NULL; o++)
             if (strlen(o->name) == n && memcmp(o->name, name, n) == 0) return o;
@@ -238,7 +239,7 @@ static const opt *find_long(const command *c, const char *name, size_t n)
 
 static const opt *find_letter(const command *c, char letter)
 {
-    const opt *const tables[] = { c->opts, common_opts };
+    const opt *const tables[] = { c->opts, args_common_opts };
     for (size_t t = 0; t < 2; t++)
         for (const opt *o = tables[t]; o != NULL && o->name != NULL; o++)
             if (o->letter == letter) return o;
@@ -249,7 +250,7 @@ static int unknown_option(const program *p, const command *c, const char *word)
 {
     const char *names[128], *near;
     size_t n = 0;
-    const opt *const tables[] = { c->opts, common_opts };
+    const opt *const tables[] = { c->opts, args_common_opts };
     for (size_t t = 0; t < 2; t++)
         for (const opt *o = tables[t]; o != NULL && o->name != NULL && n < 128; o++)
             names[n++] = o->name;
@@ -307,7 +308,7 @@ static int parse(const program *p, const command *c, int argc, char **argv, void
             while (o->kind == OPT_MANY && i + 1 < argc && argv[i + 1][0] != '-')
                 TRY(set_option(o, config, argv[++i]));
         }
-        /* o may be of common_opts: pointers into two tables have no difference. */
+        /* o may be of args_common_opts: pointers into two tables have no difference. */
         for (size_t k = 0; k < 128 && c->opts != NULL && c->opts[k].name != NULL; k++)
             if (o == &c->opts[k]) seen[k] = 1;
     }
@@ -375,6 +376,16 @@ int args_main(const program *p, int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         rc = p->print_version(stdout, argc > 2 && strcmp(argv[2], "--json") == 0);
+        goto done;
+    }
+    if (strcmp(argv[1], "--completion") == 0) { /* these two: for make install */
+        args_print_completion(stdout, p);
+        goto done;
+    }
+    if (strcmp(argv[1], "--man") == 0) {
+        c = argc > 2 ? find_command(p, argv[2]) : NULL;
+        if (c == NULL && argc > 2) TRY(unknown_command(p, argv[2]));
+        args_print_man(stdout, p, c);
         goto done;
     }
     if (strcmp(argv[1], "help") == 0) {

@@ -117,6 +117,7 @@ const feature_table *feature_file_find(const feature_file *f, const char *name);
 /* Row i of /paths as a NUL-terminated string in buf, "" when there is none. */
 const char *feature_file_path(const feature_file *f, size_t row, char *buf, size_t room);
 size_t feature_file_paths(const feature_file *f);           /* rows of /paths, 0 when absent */
+size_t feature_file_path_width(const feature_file *f);      /* bytes of one string */
 const char *feature_file_provenance(const feature_file *f); /* JSON text or NULL */
 /* Tells the system that rows [begin,end) of t are not needed for now (keeps RSS bounded). */
 void feature_file_forget(const feature_file *f, const feature_table *t, size_t begin, size_t end);

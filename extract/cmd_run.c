@@ -4,6 +4,7 @@
 #include "extract/progress.h"
 #include "extract/provenance.h"
 #include "extract/session.h"
+#include "extract/shard.h"
 #include "extract/stop.h"
 #include "common/err.h"
 #include "common/feature_file.h"
@@ -18,11 +19,11 @@
 #include <time.h>
 
 static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
-enum { RING = 4, UNDER_WAY = 4 };
+enum { RING = 4, UNDER_WAY = 2 * DEVICES_MAX };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
-        *progress, *list_format, *decode;
+        *progress, *list_format, *shard, *decode;
     args_strings taps;
     int batch, threads, decoders, limit, force, max_bad;
     double stop_after;
@@ -32,6 +33,8 @@ typedef struct run_config {
 typedef struct run { /* everything of one run under way */
     const run_config *c;
     session s;
+    shard part;
+    char *path;       /* of the output: --out, or a shard's own */
     list *images;
     char *provenance;
     feature_dataset *datasets;
@@ -46,8 +49,11 @@ typedef struct run { /* everything of one run under way */
     const char **reason;
     loader_batch *under_way[UNDER_WAY]; /* handed to the backend, oldest first */
     size_t n_under_way, depth;
-    size_t rows, done, bad;
-    double began, committed, waited, computed;
+    size_t first, rows; /* of the list: what this run extracts */
+    size_t all;         /* rows of the list that all shards extract */
+    size_t done, bad;
+    double began, committed;
+    progress_times spent;
 } run;
 
 static double now(void)
@@ -66,13 +72,13 @@ static const char *base_name(const char *path)
 /* ---- opening ----------------------------------------------------------------------------------- */
 
 /* What would fail at the first image, or only at the end, is said before anything is written. */
-static int check_places(const run_config *c)
+static int check_places(const run_config *c, const char *out)
 {
     int rc = 0;
     struct stat st;
     CHECK(c->out[0] != '\0', ERR_USAGE, "--out: there is no name");
-    CHECK(stat(c->out, &st) != 0 || !S_ISDIR(st.st_mode), ERR_INPUT,
-          "%s: is a folder; --out names a file", c->out);
+    CHECK(stat(out, &st) != 0 || !S_ISDIR(st.st_mode), ERR_INPUT,
+          "%s: is a folder; --out names a file", out);
     CHECK(stat(c->root, &st) == 0, ERR_INPUT, "%s: cannot be opened as a folder: %s", c->root,
           strerror(errno));
     CHECK(S_ISDIR(st.st_mode), ERR_INPUT, "%s: not a folder", c->root);
@@ -84,12 +90,17 @@ static int read_images(run *r)
 {
     static const char *const names[] = { "auto", "gen", "openood", "mos" };
     int rc = 0, format = 0;
+    size_t end;
     while (strcmp(names[format], r->c->list_format) != 0)
         format++;
     if (r->c->list != NULL) TRY(list_read(&r->images, r->c->list, (list_format)format));
     else TRY(list_scan(&r->images, r->c->root));
-    r->rows = r->images->n;
-    if (r->c->limit > 0 && (size_t)r->c->limit < r->rows) r->rows = (size_t)r->c->limit;
+    r->all = r->images->n;
+    if (r->c->limit > 0 && (size_t)r->c->limit < r->all) r->all = (size_t)r->c->limit;
+    shard_rows(&r->part, r->all, &r->first, &end);
+    CHECK(end > r->first, ERR_USAGE, "--shard %zu/%zu: %zu images cannot be cut into %zu shards", r->part.index,
+          r->part.count, r->all, r->part.count);
+    r->rows = end - r->first;
 done:
     return rc;
 }
@@ -122,8 +133,8 @@ static int open_writer(run *r, enum feature_state *state)
     int rc = 0;
     size_t c = (size_t)r->s.classes, d = 0;
     const float *w = session_head(&r->s, 0), *b = session_head(&r->s, 1);
-    r->spec = (feature_spec){ .rows = r->rows, .paths = r->images->path,
-                              .path_width = r->images->path_max, .labels = r->images->label,
+    r->spec = (feature_spec){ .rows = r->rows, .paths = r->images->path + r->first,
+                              .path_width = r->images->path_max, .labels = r->images->label + r->first,
                               .datasets = r->datasets, .n_datasets = r->s.p->n_outputs,
                               .constants = r->head, .provenance = r->provenance };
     if (w != NULL) {
@@ -132,7 +143,7 @@ static int open_writer(run *r, enum feature_state *state)
         r->head[1] = (feature_constant){ "head/bias", 1, { c }, b };
         r->spec.n_constants = 2;
     }
-    TRY(feature_writer_open(&r->writer, r->c->out, &r->spec, r->c->force, state, &r->done));
+    TRY(feature_writer_open(&r->writer, r->path, &r->spec, r->c->force, state, &r->done));
     if (r->writer != NULL) (void)feature_writer_bad(r->writer, &r->bad); /* of earlier runs */
 done:
     return rc;
@@ -144,10 +155,10 @@ static int count_bad(run *r)
     int rc = 0;
     feature_file *f = NULL;
     const feature_table *t;
-    TRY(feature_file_open(&f, r->c->out));
+    TRY(feature_file_open(&f, r->path));
     t = feature_file_find(f, "status");
     CHECK(t != NULL && t->type == FEATURE_U8 && t->rank == 1, ERR_INPUT, "%s: no /status",
-          r->c->out);
+          r->path);
     for (size_t i = 0; i < t->dim[0]; i++)
         r->bad += ((const uint8_t *)t->data)[i] != ROW_OK;
 done:
@@ -160,7 +171,7 @@ static int judge_bad(const run *r)
     int rc = 0;
     CHECK(r->bad <= (size_t)r->c->max_bad, ERR_BAD_IMAGES,
           "%s: %zu images could not be used; their rows are NaN and flagged in /status "
-          "(--max-bad %zu accepts them)", r->c->out, r->bad, r->bad);
+          "(--max-bad %zu accepts them)", r->path, r->bad, r->bad);
 done:
     return rc;
 }
@@ -177,11 +188,14 @@ static int open_run(run *r, enum feature_state *state)
     provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
     loader_options lo = { .root = r->c->root, .batch = (size_t)r->c->batch, .ring = RING,
                           .threads = r->c->decoders > 0 ? r->c->decoders : threads };
-    TRY(check_places(r->c));
+    TRY(shard_parse(&r->part, r->c->shard));
+    TRY(shard_path(&r->path, &r->part, r->c->out));
+    TRY(check_places(r->c, r->path));
     TRY(read_images(r));
     TRY(session_open(&r->s, &o));
     in.images = r->images;
-    in.rows = r->rows;
+    in.rows = r->all;
+    in.part = r->part;
     TRY(provenance_make(&r->provenance, &in));
     TRY(make_buffers(r));
     TRY(open_writer(r, state));
@@ -190,8 +204,8 @@ static int open_run(run *r, enum feature_state *state)
     if (r->depth > UNDER_WAY) r->depth = UNDER_WAY;
     lo.ring += r->depth - 1;
     lo.images = r->images;
-    lo.begin = r->done;
-    lo.end = r->rows;
+    lo.begin = r->first + r->done;
+    lo.end = r->first + r->rows;
     lo.prep = &r->s.prep;
     lo.records = r->s.records;
     r->memory = (loader_memory){ r->s.net, r->s.backend->host_alloc, r->s.backend->host_release };
@@ -214,6 +228,7 @@ static void close_run(run *r)
     free(r->status);
     free(r->reason);
     free(r->provenance);
+    free(r->path);
     session_clear(&r->s);
     list_free(&r->images);
 }
@@ -261,7 +276,7 @@ static int start_batch(run *r, loader_batch *b)
     r->under_way[r->n_under_way++] = b;
     if (r->s.backend->submit != NULL) TRY(r->s.backend->submit(r->s.net, &in, b->n));
     else TRY(r->s.backend->forward(r->s.net, &in, b->n, r->out));
-    r->computed += now() - t;
+    r->spent.computed += now() - t;
 done:
     return rc;
 }
@@ -273,16 +288,18 @@ static int finish_batch(run *r)
     double t = now();
     loader_batch *b = r->under_way[0];
     if (r->s.backend->submit != NULL) TRY(r->s.backend->wait(r->s.net, r->out));
-    r->computed += now() - t;
+    r->spent.computed += now() - t;
+    t = now();
     mark_bad(r, b);
-    TRY(feature_writer_put(r->writer, b->row, b->n, (const void *const *)r->out, r->status,
+    TRY(feature_writer_put(r->writer, b->row - r->first, b->n, (const void *const *)r->out, r->status,
                            r->reason));
-    r->done = b->row + b->n;
+    r->done = b->row - r->first + b->n;
     if (now() - r->committed >= COMMIT_SECONDS) {
         TRY(feature_writer_commit(r->writer));
         r->committed = now();
     }
-    progress_update(r->progress, r->done, r->bad, r->waited, r->computed);
+    r->spent.written += now() - t;
+    progress_update(r->progress, r->done, r->bad, &r->spent);
     memmove(r->under_way, r->under_way + 1, --r->n_under_way * sizeof *r->under_way);
     loader_release(r->loader, b);
 done:
@@ -307,11 +324,11 @@ static int all_batches(run *r)
                 TRY(finish_batch(r));
             TRY(feature_writer_commit(r->writer));
             CHECK(r->done == r->rows, ERR_INTERRUPTED, "%s: stopped by %s after %zu of %zu images; the same command "
-                  "continues", r->c->out, why, r->done, r->rows);
+                  "continues", r->path, why, r->done, r->rows);
         }
         t = now();
         TRY(loader_next(r->loader, &b));
-        r->waited += now() - t;
+        r->spent.waited += now() - t;
         if (b == NULL) break;
         TRY(start_batch(r, b));
         if (r->n_under_way == r->depth) TRY(finish_batch(r));
@@ -334,13 +351,13 @@ static int cmd_run(void *config)
     stop_listen();
     TRY(open_run(&r, &state));
     if (state == FEATURE_COMPLETE) {
-        log_info("%s is complete already: %zu images", r.c->out, r.rows);
+        log_info("%s is complete already: %zu images", r.path, r.rows);
         TRY(count_bad(&r));
         TRY(judge_bad(&r));
         goto done;
     }
     if (state == FEATURE_RESUMED)
-        log_info("%s: continuing after %zu of %zu images", r.c->out, r.done, r.rows);
+        log_info("%s: continuing after %zu of %zu images", r.path, r.done, r.rows);
     begun = r.done;
     r.committed = now();
     TRY(all_batches(&r));
@@ -348,7 +365,7 @@ static int cmd_run(void *config)
     TRY(feature_writer_commit(r.writer));
     feature_writer_bad(r.writer, &r.bad); /* those of earlier runs too */
     TRY(feature_writer_finish(r.writer));
-    log_info("%s: %zu images, %zu bad, %.1f s, %.1f images/s (%s, %s)", r.c->out, r.rows, r.bad,
+    log_info("%s: %zu images, %zu bad, %.1f s, %.1f images/s (%s, %s)", r.path, r.rows, r.bad,
              now() - r.began, (double)(r.rows - begun) / (now() - r.began), r.s.m->name,
              r.s.about);
     TRY(judge_bad(&r));
@@ -374,7 +391,7 @@ static const opt opts[] = {
     { .name = "out", .letter = 'o', .kind = OPT_STRING, .at = AT(out), .value = "OUT.h5",
       .help = "feature file; an unfinished one is continued", .required = 1 },
     { .name = "device", .letter = 'd', .kind = OPT_STRING, .at = AT(device), .value = "NAME",
-      .help = "cpu, cuda, cuda:N", .def = "cpu" },
+      .help = "cpu, cuda, cuda:N, cuda:N,M,... (several GPUs, same bytes)", .def = "cpu" },
     { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
       .value = "NAME", .help = "fp32 (exact), tf32, bf16, fp16", .def = "fp32" },
     { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",
@@ -399,6 +416,8 @@ static const opt opts[] = {
       .help = "auto, gen, openood, mos", .def = "auto", .choices = formats },
     { .name = "limit", .kind = OPT_INT, .at = AT(limit), .value = "N",
       .help = "only the first N images of the list", .min = 1, .max = 2147483647 },
+    { .name = "shard", .kind = OPT_STRING, .at = AT(shard), .value = "I/N|auto[/N]",
+      .help = "only part I of N, 0 to N - 1, into OUT.shard-I-of-N.h5;\nauto: as the job array's task" },
     { .name = "max-bad", .kind = OPT_INT, .at = AT(max_bad), .value = "N",
       .help = "accept this many unreadable images; more: exit 3 at the end", .def = "0", .min = 0,
       .max = 2147483647 },

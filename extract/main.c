@@ -2,7 +2,8 @@
 #include "extract/commands.h"
 
 static const command *const commands[] = { &command_run,   &command_models, &command_inspect,
-                                           &command_check, &command_bench,  NULL };
+                                           &command_check, &command_merge, &command_bench,
+                                           NULL };
 
 int main(int argc, char **argv)
 {

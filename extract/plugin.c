@@ -115,15 +115,65 @@ void plugin_describe(char *text, size_t room)
         snprintf(text, room, "%s\n", reason);
 }
 
-int plugin_check(const char *text, int *device)
+/* Which of several it was. */
+static int blame(int rc, int device)
+{
+    char why[2048];
+    snprintf(why, sizeof why, "%s", err_text());
+    err_clear();
+    return err_set(rc, "cuda:%d: %s", device, why);
+}
+
+int plugin_check(const char *text, device_list *devices)
 {
     int rc = 0;
     const cuda_plugin *plugin = NULL;
     cuda_backend *be = NULL;
-    TRY(plugin_parse_device(text, device));
+    TRY(plugin_parse_devices(text, devices));
     TRY(plugin_load(&plugin));
-    TRY(plugin->open(&be, *device));
-    plugin->close(&be);
+    for (size_t i = 0; i < devices->n; i++) {
+        rc = plugin->open(&be, devices->id[i]);
+        if (rc < 0 && devices->n > 1) rc = blame(rc, devices->id[i]);
+        if (rc < 0) goto done;
+        plugin->close(&be);
+    }
+done:
+    return rc;
+}
+
+/* A number at *at, which moves behind it; 0 when there is none that a device could have. */
+static int take_number(const char **at, int *n)
+{
+    char *end = NULL;
+    long v;
+    if (**at < '0' || **at > '9') return 0;
+    errno = 0;
+    v = strtol(*at, &end, 10);
+    if (errno != 0 || v > INT_MAX) return 0;
+    *at = end;
+    *n = (int)v;
+    return 1;
+}
+
+int plugin_parse_devices(const char *text, device_list *devices)
+{
+    int rc = 0;
+    device_list found = {.n = 1};
+    const char *at = text + 5;
+    int listed = strncmp(text, "cuda:", 5) == 0;
+    CHECK(listed || strcmp(text, "cuda") == 0, ERR_USAGE,
+          "'%s' is not a CUDA device: cuda or cuda:N", text);
+    for (found.n = listed ? 0 : 1; listed; at++) {
+        CHECK(found.n < DEVICES_MAX, ERR_USAGE, "'%s': more than %d devices", text, DEVICES_MAX);
+        CHECK(take_number(&at, &found.id[found.n]) && (*at == ',' || *at == '\0'), ERR_USAGE,
+              "'%s' is not a CUDA device: cuda:N or cuda:N,M,... with numbers from 0", text);
+        for (size_t i = 0; i < found.n; i++)
+            CHECK(found.id[i] != found.id[found.n], ERR_USAGE, "'%s' names device %d twice", text,
+                  found.id[i]);
+        found.n++;
+        listed = *at == ',';
+    }
+    *devices = found;
 done:
     return rc;
 }
@@ -131,19 +181,10 @@ done:
 int plugin_parse_device(const char *text, int *device)
 {
     int rc = 0;
-    long n = 0;
-    char *end = NULL;
-    const char *digits = NULL;
-    if (strncmp(text, "cuda:", 5) == 0) digits = text + 5;
-    CHECK(digits != NULL || strcmp(text, "cuda") == 0, ERR_USAGE, "'%s' is not a CUDA device: cuda or cuda:N",
-          text);
-    if (digits != NULL) {
-        errno = 0;
-        n = strtol(digits, &end, 10);
-        CHECK(digits[0] >= '0' && digits[0] <= '9' && *end == '\0' && errno == 0 && n <= INT_MAX,
-              ERR_USAGE, "'%s' is not a CUDA device: cuda:N with N from 0", text);
-    }
-    *device = (int)n;
+    device_list found;
+    TRY(plugin_parse_devices(text, &found));
+    CHECK(found.n == 1, ERR_USAGE, "'%s' is more than one device: cuda or cuda:N", text);
+    *device = found.id[0];
 done:
     return rc;
 }

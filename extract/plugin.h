@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Raised whenever this header, extract/plan.h, extract/backend.h, op_args or the meaning of a kernel changes. */
-enum { CUDA_PLUGIN_ABI = 3 };
+enum { CUDA_PLUGIN_ABI = 4 };
 
 /* What a failed call of the plugin means for the run. */
 typedef enum cuda_fault {
@@ -98,11 +98,19 @@ const cuda_host *plugin_host(void);
 /* Versions and devices as describe() has them, or the reason why there is no plugin; for --version. */
 void plugin_describe(char *text, size_t room);
 
-/* Opens the device that "cuda" or "cuda:N" names, self-test included, and closes it again: 0 when a
- * run could use it.  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
-int plugin_check(const char *text, int *device);
+enum { DEVICES_MAX = 16 };
+typedef struct device_list { /* GPUs that share the batches of a run, in this order */
+    size_t n;
+    int id[DEVICES_MAX];
+} device_list;
+
+/* Opens each device that "cuda", "cuda:N" or "cuda:N,M,..." names, self-test included, and closes it
+ * again: 0 when a run could use them all.  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
+int plugin_check(const char *text, device_list *devices);
 
 /* "cuda" -> 0, "cuda:N" -> N.  ERR_USAGE for anything else. */
 int plugin_parse_device(const char *text, int *device);
+/* The same, and "cuda:N,M,..." -> N, M, ...; ERR_USAGE for one that is named twice. */
+int plugin_parse_devices(const char *text, device_list *devices);
 
 #endif

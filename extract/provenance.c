@@ -68,6 +68,9 @@ int provenance_make(char **out, const provenance_input *in)
                      in->s->about, "outputs", outputs(in->s));
     CHECK(root != NULL, ERR_INPUT, "a name in this run is not UTF-8: '%s', '%s'",
           in->checkpoint_name, in->images->name);
+    if (in->part.count > 0)
+        json_object_set_new(root, "shard", json_pack("{s:I, s:I}", "index", (json_int_t)in->part.index, "count",
+                                                     (json_int_t)in->part.count));
     *out = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS);
     CHECK(*out != NULL, ERR_ENV, "no memory for the provenance");
 done:

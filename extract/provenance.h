@@ -5,12 +5,14 @@
 
 #include "common/list.h"
 #include "extract/session.h"
+#include "extract/shard.h"
 
 typedef struct provenance_input {
     const session *s;
     const session_options *o;
     const list *images;
-    size_t rows;          /* of the list that are extracted */
+    size_t rows;          /* of the list that are extracted, by all shards */
+    shard part;           /* this one; a file of the whole list does not mention it */
     const char *checkpoint_name;
 } provenance_input;
 

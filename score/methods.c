@@ -8,7 +8,7 @@
 #define METHODS(X)                                                                                 \
     X(msp) X(maxlogit) X(energy) X(energy_react) X(vim) X(residual) X(entropy) X(gen)              \
     X(gen_residual) X(local_react) X(gen_local_react) X(gen_react) X(gradnorm) X(mahalanobis)      \
-    X(kl_matching)
+    X(kl_matching) X(knn)
 
 #define DECLARE(name) extern const method method_##name;
 #define ADDRESS(name) &method_##name,

@@ -6,7 +6,7 @@ set -eu
 build="build-essential pkg-config libdnnl-dev libopenblas-openmp-dev liblapacke-dev libhdf5-dev
  libzip-dev libjansson-dev libyaml-dev libssl-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev"
 test="libcmocka-dev perl hdf5-tools strace shellcheck python3 python3-numpy python3-scipy
- python3-h5py python3-sklearn python3-pil python3-torch python3-torchvision"
+ python3-h5py mandoc python3-sklearn python3-pil python3-torch python3-torchvision"
 wanted="$build $test"
 [ "${1:-}" != build ] || wanted=$build
 missing=

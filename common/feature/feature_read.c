@@ -361,6 +361,11 @@ const feature_table *feature_file_find(const feature_file *f, const char *name)
     return NULL;
 }
 
+size_t feature_file_path_width(const feature_file *f)
+{
+    return f->paths != NULL ? f->paths->width : 0;
+}
+
 size_t feature_file_paths(const feature_file *f)
 {
     return f->paths != NULL ? f->paths->dim[0] : 0;

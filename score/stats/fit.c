@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "score/linalg.h"
 #include "score/stats/logits.h"
+#include "score/stats/nearest.h"
 #include "score/stats/residual.h"
 #include "score/stats/rows.h"
 
@@ -176,6 +177,7 @@ void fit_close(fit_context *f)
     if (m == NULL) return;
     fit_done(f);
     if (f->la != NULL) {
+        nearest_close(f);
         f->la->ops->drop(f->la, &f->kept_head);
         f->la->ops->drop(f->la, &f->kept_u);
         f->la->ops->drop(f->la, &f->kept_vectors);
