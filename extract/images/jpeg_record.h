@@ -23,10 +23,16 @@ int jpeg_record(record_image *d, record_memory *m, image *im, const uint8_t *byt
 
 enum { JPEG_PACKED = 128, JPEG_PACKED_PAD = 64 }; /* bytes of a block's values at most; of slack */
 
-/* One block, its coefficient 0 in place: all of *b but `at`, and its values from `to` on, behind which
- * JPEG_PACKED_PAD bytes may be written; returns their end.  *bad as in jpeg_idct_avx2. */
+/* One block, whose coefficient 0 is dc whatever block[0] says: a word stored there would hold up the wide
+ * loads.  Makes all of *b but `at`, and its values from `to` on, behind which JPEG_PACKED_PAD bytes may be
+ * written; returns their end.  *bad as in jpeg_idct_avx2. */
 typedef uint8_t *jpeg_pack_block(record_block *b, const int16_t *quant, const int16_t *block,
-                                 uint8_t *to, unsigned *bad);
+                                 int16_t dc, uint8_t *to, unsigned *bad);
+
+static inline int jpeg_is_out_of_range(int16_t coefficient, int16_t quant)
+{
+    return (((uint32_t)(coefficient * quant) + 8192) & 0xc000) != 0; /* of the product's low 16 bits */
+}
 jpeg_pack_block jpeg_pack_block_avx2, jpeg_pack_block_avx512;
 
 typedef struct jpeg_packer {

@@ -44,7 +44,7 @@ static inline uint64_t mask_of(v bytes)
 }
 
 JPEG_BMI uint8_t *jpeg_pack_block_avx2(record_block *b, const int16_t *quant, const int16_t *block,
-                                       uint8_t *to, unsigned *bad)
+                                       int16_t dc, uint8_t *to, unsigned *bad)
 {
     const v bias = _mm256_set1_epi16(8192), half = _mm256_set1_epi16(128);
     const v no_dc = _mm256_setr_epi16(0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
@@ -53,15 +53,16 @@ JPEG_BMI uint8_t *jpeg_pack_block_avx2(record_block *b, const int16_t *quant, co
     for (int i = 0; i < 4; i++) {
         v q = _mm256_loadu_si256((const v *)(const void *)(quant + 16 * i));
         x[i] = _mm256_loadu_si256((const v *)(const void *)(block + 16 * i));
-        seen = _mm256_or_si256(seen, _mm256_add_epi16(_mm256_mullo_epi16(x[i], q), bias));
         if (i == 0) x[i] = _mm256_and_si256(x[i], no_dc);
+        seen = _mm256_or_si256(seen, _mm256_add_epi16(_mm256_mullo_epi16(x[i], q), bias));
         large = _mm256_or_si256(large, _mm256_add_epi16(x[i], half));
     }
     if (!_mm256_testz_si256(seen, _mm256_set1_epi16((short)0xc000))) *bad = ~0u;
+    *bad |= (unsigned)jpeg_is_out_of_range(dc, quant[0]);
     x[0] = to_bytes(x[0], x[1]);
     x[1] = to_bytes(x[2], x[3]);
     b->mask = mask_of(x[0]) | mask_of(x[1]) << 32;
-    b->dc = block[0];
+    b->dc = dc;
     b->wide = 1;
     if (__builtin_expect(!_mm256_testz_si256(large, _mm256_set1_epi16((short)0xff00)), 0)) {
         b->wide = 2;
@@ -72,10 +73,11 @@ JPEG_BMI uint8_t *jpeg_pack_block_avx2(record_block *b, const int16_t *quant, co
     return pack_bytes(b->mask, bytes, to);
 }
 
-static inline void one_block(jpeg_packer *p, record_block *b, const int16_t *quant, int16_t *block)
+static inline void one_block(jpeg_packer *p, record_block *b, const int16_t *quant,
+                             const int16_t *block, int dc)
 {
     b->at = (uint32_t)(p->to - p->values);
-    p->to = p->pack(b, quant, block, p->to, &p->bad);
+    p->to = p->pack(b, quant, block, (int16_t)dc, p->to, &p->bad);
 }
 
 enum { AHEAD = 8 }; /* blocks */
@@ -99,7 +101,7 @@ static int pass(packing *k, int count, const int16_t *block)
     return k->p->bad == 0;
 }
 
-static void keep(packing *k, int y, int x, int count, int16_t *block)
+static void keep(packing *k, int y, int x, int count, const int16_t *block)
 {
     jpeg_packer *p = k->p;
     for (int end = x + count; x < end; x++)
@@ -110,9 +112,8 @@ static void keep(packing *k, int y, int x, int count, int16_t *block)
             p->bad |= (unsigned)(dc + 32768) & ~65535u;
             __builtin_prefetch(block + AHEAD * 64); /* the second lane's have left the near cache */
             __builtin_prefetch(block + AHEAD * 64 + 32);
-            block[0] = (int16_t)dc;
             one_block(p, p->block[id] + row * p->wide[id] + (x - p->r.x0) * c->h + k->mcu.slot[i].x,
-                      p->f->quant[c->quant], block);
+                      p->f->quant[c->quant], block, dc);
         }
 }
 
@@ -149,8 +150,8 @@ int jpeg_pack_frame(jpeg_packer *p)
         record_block *b = p->block[i];
         for (int y = p->r.y0 * c->v; y < p->r.y1 * c->v; y++)
             for (int x = p->r.x0 * c->h; x < p->r.x1 * c->h; x++, b++) {
-                int16_t *block = c->block + ((size_t)y * c->across + (size_t)x) * 64;
-                one_block(p, b, p->f->quant[c->quant], block);
+                const int16_t *block = c->block + ((size_t)y * c->across + (size_t)x) * 64;
+                one_block(p, b, p->f->quant[c->quant], block, block[0]);
             }
     }
     return p->bad == 0;

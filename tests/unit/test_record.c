@@ -153,7 +153,7 @@ static void both_packers(void **state)
             quant[k] = (int16_t)(1 + draw(i % 2 == 0 ? 8 : 255));
             block[k] = draw(64) < density ? (int16_t)((int)draw(2 * most + 1) - (int)most) : 0;
         }
-        end = jpeg_pack_block_avx2(&x, quant, block, a, &is_bad);
+        end = jpeg_pack_block_avx2(&x, quant, block, block[0], a, &is_bad);
         for (int k = 0, at = 0; k < 64; k++) {
             int v = 0;
             if (k == 0) v = x.dc;
@@ -171,7 +171,7 @@ static void both_packers(void **state)
         for (int k = 0; k < 64 && !is_bad; k++)
             assert_true((int16_t)(block[k] * quant[k]) >= -8192 && (int16_t)(block[k] * quant[k]) < 8192);
         if (!__builtin_cpu_supports("avx512vbmi2")) continue;
-        other = jpeg_pack_block_avx512(&y, quant, block, c, &too);
+        other = jpeg_pack_block_avx512(&y, quant, block, block[0], c, &too);
         assert_memory_equal(&x, &y, sizeof x);
         assert_int_equal(other - c, end - a);
         assert_memory_equal(a, c, (size_t)(end - a));
