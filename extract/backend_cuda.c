@@ -70,8 +70,7 @@ int cuda_net_open(void **out, const plan *p, const backend_options *o, int devic
     n->asked = o->batch;
     n->image = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     TRY(mem_new(&n->out, p->n_outputs, sizeof *n->out, "network"));
-    TRY(plugin_load(&n->plugin));
-    TRY(n->plugin->open(&n->be, device));
+    TRY(plugin_open(&n->plugin, &n->be, device));
     TRY(open_network(n, o, part));
     *out = made;
     made = NULL;

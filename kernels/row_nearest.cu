@@ -183,7 +183,7 @@ static __global__ void fwd(op_args a, size_t rows)
             }
             count += all;
         }
-        __syncthreads(); /* candidates are written, the header is read */
+        __syncthreads(); /* the candidates are written */
         if (must_weed(&a, count)) {
             limit = weed(s, count, a.kernel, part, wide);
             count = a.kernel;
@@ -192,7 +192,6 @@ static __global__ void fwd(op_args a, size_t rows)
             head->value = limit;
             head->at = count;
         }
-        __syncthreads();
     }
 }
 

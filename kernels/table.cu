@@ -40,7 +40,9 @@ static const char *type_problem(int kernel, const op_args *a)
     case KERNEL_normalise_fwd: return NULL; /* from bytes to any */
     case KERNEL_gap_fwd:
     case KERNEL_export_fwd:
+    case KERNEL_groupnorm_sum_fwd:
     case KERNEL_performer_sum_fwd: return y == KT_F32 ? NULL : "the result is float32";
+    case KERNEL_groupnorm_join_fwd:
     case KERNEL_performer_join_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "sums are float32";
     case KERNEL_widen_fwd:
     case KERNEL_row_squares_fwd:
@@ -190,6 +192,8 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_pad_crop_fwd: return a->oh < 1 || a->ow < 1 ? "empty output" : NULL;
     case KERNEL_token_fwd: return a->x_at < 0 || a->x_at >= a->h * a->w ? "no such token" : NULL;
     case KERNEL_layernorm_fwd: return row_problem(a);
+    case KERNEL_groupnorm_sum_fwd:
+    case KERNEL_groupnorm_join_fwd:
     case KERNEL_groupnorm_fwd:
         return a->groups < 1 || a->c % a->groups != 0 ? "groups do not divide the channels" : NULL;
     case KERNEL_softmax_fwd: return softmax_problem(a);

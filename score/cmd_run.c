@@ -43,15 +43,16 @@ static int run(void *config)
     method_use *uses = NULL;
     size_t n_uses = 0, n_fields, failed = 0, skipped;
     metric_field fields[RUN_FIELDS_MAX];
+    const char *conventions = c->conventions;
     run_inputs in = { 0 };
     engine_result er = { 0 };
-    results r = { 0 };
+    results r = { 0 }, full = { 0 };
     linalg *la = NULL;
     char device[256] = "cpu";
     engine_options o;
     if (c->threads > 0) omp_set_num_threads(c->threads);
     TRY(engine_resolve(&uses, &n_uses, c->methods, c->sets.v, c->sets.n));
-    TRY(run_fields(fields, &n_fields, c->conventions));
+    TRY(run_fields(fields, &n_fields, conventions != NULL ? conventions : "vim"));
     TRY(run_check_outputs(c));
     if (strcmp(c->device, "cpu") != 0) {
         TRY(linalg_cuda_open(&la, c->device, c->memory));
@@ -59,19 +60,24 @@ static int run(void *config)
         log_info("computing on %s", device);
     }
     TRY(run_inputs_open(&in, c));
-    o = (engine_options){ .head = in.head, .train = in.train, .id = in.id,
-                          .ood = (const source *const *)in.ood, .n_ood = in.n_ood,
-                          .memory = c->memory, .threads = c->threads > 0 ? c->threads
-                                                                         : omp_get_max_threads(),
-                          .stored_logits = c->stored_logits, .la = la };
-    log_info("scoring %zu method%s on %zu OOD set%s", n_uses, n_uses == 1 ? "" : "s", in.n_ood,
-             in.n_ood == 1 ? "" : "s");
+    if (conventions == NULL && in.bench != NULL && in.bench->fpr95 != NULL)
+        TRY(run_fields(fields, &n_fields, in.bench->fpr95));
+    o = run_engine_options(&in, c, la);
+    log_info("scoring %zu method%s on %zu OOD set%s", n_uses, n_uses == 1 ? "" : "s", in.ood.n,
+             in.ood.n == 1 ? "" : "s");
     TRY(engine_run(&o, uses, n_uses, &er));
     doubt_labels(&er, &in);
     skipped = count_skipped(uses, n_uses);
     CHECK(skipped < n_uses, ERR_USAGE, "nothing could be run: %s: %s", uses[0].m->name,
           uses[0].skipped);
-    TRY(run_evaluate(&r, &failed, uses, n_uses, &er, &in));
+    TRY(run_evaluate(&r, &failed, uses, n_uses, &er, &in, c, 0));
+    if (in.csid.n > 0) {
+        size_t again;
+        TRY(run_evaluate(&full, &again, uses, n_uses, &er, &in, c, 1));
+        r.full = &full;
+        r.csid = in.csid_name;
+        r.n_csid = in.csid.n;
+    }
     r.seconds = now() - start;
     r.device = device;
     TRY(run_write_outputs(c, &r, fields, n_fields));
@@ -83,8 +89,9 @@ static int run(void *config)
           failed == 1 ? "" : "s");
 done:
     results_clear(&r);
+    results_clear(&full);
     engine_clear_result(&er);
-    engine_free_uses(&uses, n_uses, 1 + in.n_ood);
+    engine_free_uses(&uses, n_uses, run_test_sets(&in));
     run_inputs_close(&in);
     if (la != NULL) la->ops->close(&la);
     return rc;
@@ -94,10 +101,10 @@ done:
 static const char *const colors[] = { "auto", "always", "never", NULL };
 static const opt opts[] = {
     { "id", 'i', OPT_STRING, AT(id), "FILE", "features of the in-distribution test set", NULL, NULL,
-      0, 0, 1 },
+      0, 0, 0 },
     { "ood", 'o', OPT_MANY, AT(ood), "[NAME=]FILE",
-      "features of out-of-distribution sets; the name is\nthat of the file unless given", NULL, NULL,
-      0, 0, 1 },
+      "features of out-of-distribution sets; the name is\nthat of the file unless given; near: or far: in\nfront of it puts the set into that group", NULL, NULL,
+      0, 0, 0 },
     { "train", 't', OPT_STRING, AT(train), "FILE",
       "features of train images, for methods that fit", NULL, NULL, 0, 0, 0 },
     { "head", 0, OPT_STRING, AT(head), "FILE",
@@ -108,6 +115,17 @@ static const opt opts[] = {
       NULL, 0, 0, 0 },
     { "id-labels", 0, OPT_STRING, AT(id_labels), "FILE",
       "labels of the test images, for the accuracy", NULL, NULL, 0, 0, 0 },
+    { "val-id", 0, OPT_STRING, AT(val_id), "FILE",
+      "held-out ID features, for methods that fit on them", NULL, NULL, 0, 0, 0 },
+    { "val-labels", 0, OPT_STRING, AT(val_labels), "FILE", "their labels", NULL, NULL, 0, 0, 0 },
+    { "val-ood", 0, OPT_MANY, AT(val_ood), "[NAME=]FILE", "held-out OOD features, likewise", NULL,
+      NULL, 0, 0, 0 },
+    { "csid", 0, OPT_MANY, AT(csid), "[NAME=]FILE",
+      "covariate-shifted ID sets: a second table with\nthem joined to the ID set", NULL, NULL, 0, 0, 0 },
+    { "bench", 0, OPT_STRING, AT(bench), "FILE.yaml",
+      "sets, groups and lists of a benchmark, those of\ndatalists/ for instance", NULL, NULL, 0, 0, 0 },
+    { "features", 0, OPT_STRING, AT(features), "DIR",
+      "the files of its sets: DIR/NAME.h5, .npz, .pkl, .npy", NULL, NULL, 0, 0, 0 },
     { "methods", 'm', OPT_STRING, AT(methods), "LIST",
       "names or groups, `score methods` lists them", "gen", NULL, 0, 0, 0 },
     { "set", 's', OPT_REPEAT, AT(sets), "METHOD.KEY=VALUE", "an option of a method", NULL, NULL, 0,
@@ -116,7 +134,15 @@ static const opt opts[] = {
       NULL, NULL, 0, 0, 0 },
     { "far", 0, OPT_STRING, AT(far), "NAMES", "OOD sets that count as far", NULL, NULL, 0, 0, 0 },
     { "conventions", 0, OPT_STRING, AT(conventions), "LIST",
-      "FPR95 columns of the tables: vim mos react openood", "vim", NULL, 0, 0, 0 },
+      "FPR95 columns of the tables: vim mos react openood\n[that of the benchmark, else vim]", NULL, NULL, 0, 0, 0 },
+    { "ci", 0, OPT_FLAG, AT(ci), NULL, "half the width of the 95 % intervals in the tables", NULL,
+      NULL, 0, 0, 0 },
+    { "bootstrap", 0, OPT_INT, AT(bootstrap), "N",
+      "intervals of all metrics from N resamplings;\n0: of AUROC alone, by DeLong's formula", "0", NULL, 0,
+      BOOTSTRAP_MAX, 0 },
+    { "seed", 0, OPT_INT, AT(seed), "S", "of the resampling", "0", NULL, 0, 2147483647, 0 },
+    { "timing", 0, OPT_FLAG, AT(timing), NULL, "seconds and memory of each method below the table", NULL,
+      NULL, 0, 0, 0 },
     { "stored-logits", 0, OPT_FLAG, AT(stored_logits), NULL,
       "use the logits in the files and not features times\nhead", NULL, NULL, 0, 0, 0 },
     { "json", 0, OPT_STRING, AT(json), "FILE", "all results, fractions at full precision", NULL,
@@ -142,7 +168,8 @@ static const opt opts[] = {
 const command cmd_run = {
     .name = "run",
     .summary = "Scores cached features with every method and prints the table.",
-    .synopsis = "--id FILE --ood [NAME=]FILE... [--train FILE] [options]",
+    .synopsis = "--id FILE --ood [NAME=]FILE... [--train FILE] [options]\n"
+                "   or: score run --bench FILE.yaml --features DIR [options]",
     .about =
         "example: score run --train train.h5 --id val.h5 --ood outputs/ood_*.h5 --json result.json\n"
         "\n"

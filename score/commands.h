@@ -6,6 +6,8 @@
 
 extern const command cmd_run;
 extern const command cmd_methods;
+extern const command cmd_sweep;
+extern const command cmd_compare;
 int score_version(FILE *f, int json);
 
 #endif

@@ -23,6 +23,8 @@ typedef struct run {
     method_use *uses;
     size_t n;     /* uses */
     void **state; /* [n] */
+    scored_use *together; /* [n] scratch */
+    size_t *held; /* [n] bytes that fit left behind */
     engine_result *result;
     budget mem;
     fit_context fit;
@@ -73,10 +75,16 @@ static void check_needs(const engine_options *o, method_use *u)
     unsigned needs = needs_of(u);
     const char *why = NULL;
     u->skipped = NULL;
-    if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head)";
-    else if ((needs & NEEDS_TRAIN) && o->train == NULL) why = "needs train features (--train)";
-    else if ((needs & NEEDS_TRAIN_LABELS) && o->train->labels == NULL)
-        why = "needs the true labels of the train set (--labels)";
+    if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head, or features of extract, which have it)";
+    else if ((needs & NEEDS_TRAIN) && o->train == NULL) why = "needs train features (--train; extract run over a list of train images)";
+    else if ((needs & NEEDS_TRAIN_LABELS) && (o->train == NULL || o->train->labels == NULL))
+        why = "needs the true labels of the train set (--labels, or a list with labels for extract)";
+    else if ((needs & (NEEDS_VAL | NEEDS_VAL_LABELS)) && o->val_id == NULL)
+        why = "needs held-out ID features (--val-id; extract run over images apart from test)";
+    else if ((needs & NEEDS_VAL_LABELS) && o->val_id->labels == NULL)
+        why = "needs the true labels of the validation set (--val-labels, or a list with labels for extract)";
+    else if ((needs & NEEDS_VAL_OOD) && o->n_val_ood == 0)
+        why = "needs held-out OOD features (--val-ood; extract run over OOD images apart from test)";
     if (why != NULL) {
         snprintf(u->why, sizeof u->why, "%s", why);
         u->skipped = u->why;
@@ -87,6 +95,11 @@ static void check_needs(const engine_options *o, method_use *u)
     if (u->skipped == NULL && (needs & NEEDS_TRAIN) &&
         lacks(o, needs, o->train, u->why, sizeof u->why))
         u->skipped = u->why;
+    if (u->skipped == NULL && (needs & (NEEDS_VAL | NEEDS_VAL_LABELS)) &&
+        lacks(o, needs, o->val_id, u->why, sizeof u->why))
+        u->skipped = u->why;
+    for (size_t i = 0; u->skipped == NULL && (needs & NEEDS_VAL_OOD) && i < o->n_val_ood; i++)
+        if (lacks(o, needs, o->val_ood[i], u->why, sizeof u->why)) u->skipped = u->why;
 }
 
 static int check_shapes(const engine_options *o)
@@ -97,6 +110,9 @@ static int check_shapes(const engine_options *o)
     for (size_t i = 0; i <= o->n_ood; i++)
         TRY(rows_check_shape(set_at(o, i), d, c, like));
     if (o->train != NULL) TRY(rows_check_shape(o->train, d, c, like));
+    if (o->val_id != NULL) TRY(rows_check_shape(o->val_id, d, c, like));
+    for (size_t i = 0; i < o->n_val_ood; i++)
+        TRY(rows_check_shape(o->val_ood[i], d, c, like));
     for (size_t i = 0; o->head != NULL && i < o->head->c * o->head->d; i++)
         CHECK(o->head->w[i] - o->head->w[i] == 0, ERR_INPUT, "head: weight [%zu,%zu] is not finite",
               i / d, i % d);
@@ -108,22 +124,42 @@ done:
 
 /* ---- fit ------------------------------------------------------------------------------------- */
 
+/* Memory of one method: the most that is held from here on, less what is held now. */
+static size_t mark_memory(run *r)
+{
+    r->mem.high = r->mem.used;
+    return r->mem.used;
+}
+
+static void note_memory(run *r, size_t i, size_t mark)
+{
+    size_t took = r->mem.high - mark + r->held[i];
+    if (took > r->uses[i].peak_bytes) r->uses[i].peak_bytes = took;
+}
+
 static int fit_all(run *r)
 {
     int rc = 0;
     unsigned stats = 0;
+    size_t mark;
     double start = seconds();
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL && (needs_of(&r->uses[i]) & NEEDS_TRAIN))
             stats |= r->uses[i].m->stats;
     TRY(fit_open(&r->fit, r->o, stats, &r->mem));
     r->result->pass_seconds = seconds() - start;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->uses[i].skipped == NULL && r->uses[i].m->plan != NULL)
+            TRY(r->uses[i].m->plan(&r->fit, &r->uses[i].params));
     for (size_t i = 0; i < r->n; i++) {
         method_use *u = &r->uses[i];
         if (u->skipped != NULL || u->m->fit == NULL) continue;
         start = seconds();
+        mark = mark_memory(r);
         TRY(u->m->fit(&r->fit, &u->params, &r->state[i]));
         u->fit_seconds = seconds() - start;
+        u->peak_bytes = r->mem.high - mark;
+        r->held[i] = r->mem.used > mark ? r->mem.used - mark : 0;
         if (rc != FIT_REFUSED) continue;
         memcpy(u->why, r->fit.refusal, sizeof u->why);
         u->skipped = u->why;
@@ -142,8 +178,8 @@ static int open_blocks(run *r)
     size_t d = r->fit.d, c = r->fit.c, per_row, rows, most;
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL) r->needs |= r->uses[i].m->needs;
-    /* features, centred, projected; logits, softmax, clipped twice, products */
-    per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
+    /* features, shaped, centred, projected; logits, softmax, clipped twice, products */
+    per_row = sizeof(float) * (4 * d + 7 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
     most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
     most = r->fit.la->ops->device ? BLOCK_DEVICE : most > BLOCK_MAX ? BLOCK_MAX : most;
@@ -201,6 +237,60 @@ static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *
     b->lse = r->lse;
     b->zmax = r->zmax;
     b->plogp = r->plogp;
+    b->sums = r->sums;
+done:
+    return rc;
+}
+
+/* All uses of one method that takes several at once, from the first of them on. */
+static int score_together(run *r, size_t first, size_t at, const score_block *b)
+{
+    int rc = 0;
+    const method *m = r->uses[first].m;
+    size_t n = 0, mark = mark_memory(r);
+    double start = seconds(), each;
+    for (size_t i = first; i < r->n; i++) {
+        method_use *u = &r->uses[i];
+        if (u->m != m || u->skipped != NULL) continue;
+        r->together[n++] =
+            (scored_use){ r->state[i], &u->params, u->scores[at] + b->row };
+    }
+    TRY(m->score_many(r->together, n, b));
+    each = (seconds() - start) / (double)n;
+    for (size_t i = first; i < r->n; i++) {
+        if (r->uses[i].m != m || r->uses[i].skipped != NULL) continue;
+        r->uses[i].score_seconds += each;
+        note_memory(r, i, mark);
+    }
+done:
+    return rc;
+}
+
+/* Whether an earlier use of the same method ran already, and this one with it. */
+static int scored_before(const run *r, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (r->uses[k].m == r->uses[i].m && r->uses[k].skipped == NULL) return 1;
+    return 0;
+}
+
+static int score_block_all(run *r, size_t at, const score_block *b)
+{
+    int rc = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        method_use *u = &r->uses[i];
+        double start = seconds();
+        size_t mark;
+        if (u->skipped != NULL) continue;
+        if (u->m->score_many != NULL) {
+            if (!scored_before(r, i)) TRY(score_together(r, i, at, b));
+            continue;
+        }
+        mark = mark_memory(r);
+        TRY(u->m->score(r->state[i], &u->params, b, u->scores[at] + b->row));
+        u->score_seconds += seconds() - start;
+        note_memory(r, i, mark);
+    }
 done:
     return rc;
 }
@@ -219,19 +309,11 @@ static int score_set(run *r, size_t at, int64_t *predicted)
     for (size_t begin = 0; begin < s->n; begin += r->rows) {
         size_t n = s->n - begin < r->rows ? s->n - begin : r->rows;
         score_block b;
-        double start = seconds(), now;
+        double start = seconds();
         block_cache_next(&r->cache);
         TRY(load_block(r, s, begin, n, predicted, &b));
-        now = seconds();
-        r->result->logits_seconds += now - start;
-        for (size_t i = 0; i < r->n; i++) {
-            method_use *u = &r->uses[i];
-            if (u->skipped != NULL) continue;
-            start = now;
-            TRY(u->m->score(r->state[i], &u->params, &b, u->scores[at] + begin));
-            now = seconds();
-            u->score_seconds += now - start;
-        }
+        r->result->logits_seconds += seconds() - start;
+        TRY(score_block_all(r, at, &b));
         source_forget(s, begin, n);
     }
 done:
@@ -271,6 +353,8 @@ int engine_run(const engine_options *o, method_use *uses, size_t n, engine_resul
     for (size_t i = 0; i < n; i++)
         check_needs(o, &uses[i]);
     TRY(mem_new(&r.state, n, sizeof *r.state, "fitted methods"));
+    TRY(mem_new(&r.held, n, sizeof *r.held, "fitted methods"));
+    TRY(mem_new(&r.together, n, sizeof *r.together, "fitted methods"));
     TRY(fit_all(&r));
     TRY(new_outputs(&r));
     TRY(open_blocks(&r));
@@ -284,6 +368,8 @@ done:
     for (size_t i = 0; r.state != NULL && i < n; i++)
         if (r.state[i] != NULL && uses[i].m->free != NULL) uses[i].m->free(&r.state[i]);
     free(r.state);
+    free(r.together);
+    free(r.held);
     fit_close(&r.fit);
     result->peak_bytes = r.mem.peak;
     if (rc < 0) engine_clear_result(result);

@@ -12,6 +12,7 @@ typedef struct method_use { /* one requested column of the result */
     double fit_seconds;   /* what only this method had to fit; a shared result counts for the
                                first method that asks, the shared pass is in engine_result */
     double score_seconds; /* likewise; softmax and logits are in engine_result */
+    size_t peak_bytes;    /* working memory that it took while it fitted or scored, beyond what was there */
     char why[200];        /* the words of skipped */
 } method_use;
 
@@ -21,6 +22,9 @@ typedef struct engine_options {
     const source *id;
     const source *const *ood;
     size_t n_ood;
+    const source *val_id; /* held out, for methods that fit or tune on it; may be NULL */
+    const source *const *val_ood;
+    size_t n_val_ood;
     size_t memory; /* bytes of working memory: --memory */
     int threads;
     int stored_logits; /* prefer /logits of the files to h W' + b */
@@ -36,8 +40,8 @@ typedef struct engine_result {
 } engine_result;
 
 /* Resolves "all", a group ("gen", "vim", "mos"), names ("msp,vim") or a mixture, in the order given,
- * each method once.  "gen" and "vim" are also methods: alone they mean the group, beside other names
- * the method; "gen:" with options is the method.  A name may carry options of its own, "gen:gamma=0.5:m=10", and then stands for a use
+ * each method once.  "gen", "vim" and "mos" are also methods: alone they mean the group, beside other
+ * names the method; "gen:" with options is the method.  A name may carry options of its own, "gen:gamma=0.5:m=10", and then stands for a use
  * of its own; "knn:k=50+100" is two uses.  `sets` are `--set METHOD.KEY=VALUE` overrides for every use of METHOD.  *uses is for
  * the caller, engine_free_uses releases it.  ERR_USAGE with "did you mean". */
 int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *const *sets,

@@ -11,14 +11,22 @@ enum { /* what a method reads; tells the engine what to prepare and the user wha
        NEEDS_HEAD = 4,          /* W and b */
        NEEDS_TRAIN = 8,         /* train features */
        NEEDS_TRAIN_LABELS = 16, /* and their true labels */
+       NEEDS_VAL = 32,          /* held-out in-distribution rows (--val-id) to fit on */
+       NEEDS_VAL_LABELS = 64,   /* and their true labels */
+       NEEDS_VAL_OOD = 128,     /* held-out OOD rows (--val-ood) to fit on */
 };
 
 enum {                     /* what the one shared pass over the train set collects for fit */
        STAT_QUANTILE = 1,  /* counts for exact quantiles of all features */
        STAT_SECOND = 2,    /* second moments */
        STAT_CLASSES = 4,   /* sums by true label */
-       STAT_LOGITS = 8,    /* mean of the largest logit */
-       STAT_TEMPLATES = 16 /* mean softmax by predicted class */
+       STAT_LOGITS = 8,    /* means of the largest logit, of logsumexp and of the largest probability */
+       STAT_TEMPLATES = 16, /* mean softmax by predicted class */
+       STAT_MEAN = 32,      /* mean feature */
+       STAT_CORRECT = 64,   /* sums of features by true label, over rows predicted as labelled */
+       STAT_PREDICTED = 128, /* sums of features by predicted class */
+       STAT_CORRECT_LOGITS = 256, /* sums of logits, as STAT_CORRECT */
+       STAT_TRUE = 512 /* sums of features by true label, plain: a feature that a class lacks is exactly 0 */
 };
 
 enum { METHOD_OPTS_MAX = 16 };
@@ -32,7 +40,8 @@ enum { FIT_REFUSED = 1 };
 typedef struct method_opt {
     const char *name, *def, *help;
     double min, max;   /* allowed numbers; min == max: a word */
-    const char *words; /* allowed words, joined by '|', besides numbers; may be NULL */
+    const char *words; /* allowed words, joined by '|', besides numbers; NULL: none, and with
+                        * min == max any text (the name of a file) */
     int kind;          /* METHOD_WHOLE, METHOD_LIST */
 } method_opt;
 
@@ -46,6 +55,7 @@ double param_double(const method_params *p, const char *name);
 long long param_int(const method_params *p, const char *name);
 const char *param_text(const method_params *p, const char *name);
 
+struct row_sums; /* score/stats/rowmath.h */
 typedef struct block_cache block_cache; /* what methods derive and share: score/stats/shared.h */
 
 /* Shared quantities of a block of test rows, computed once for all methods (engine.c). */
@@ -59,10 +69,17 @@ typedef struct score_block {
     const float *lse;    /* [n]   logsumexp(z) */
     const float *zmax;   /* [n]   largest logit */
     const double *plogp; /* [n]  sum p log p, minus the Shannon entropy */
+    const struct row_sums *sums; /* [n] the three before rounding, and the predicted class */
     block_cache *cache;
 } score_block;
 
 typedef struct fit_context fit_context; /* what fit may ask for: score/stats/fit.h */
+
+typedef struct scored_use { /* one of several uses of a method on one block */
+    void *state;
+    const method_params *p;
+    float *out; /* [n] */
+} scored_use;
 
 typedef struct method {
     const char *name;    /* the paper's name, lower case, words joined by '-' */
@@ -76,6 +93,9 @@ typedef struct method {
     /* The NEEDS_* that these options make superfluous; without NEEDS_TRAIN no stats either.  NULL: none. */
     unsigned (*waives)(const method_params *p);
     const method_opt *opts; /* NULL: none */
+    /* Before any fit: says by fit_want_* what fit (or enter_set) will ask for, so that one pass finds
+     * it for all uses.  Nothing depends on it but time.  NULL: nothing. */
+    int (*plan)(fit_context *f, const method_params *p);
     /* Fits on the train statistics; *state is handed to the others, and to free also after a failed
      * fit.  FIT_REFUSED: see above.  NULL: nothing to fit. */
     int (*fit)(fit_context *f, const method_params *p, void **state);
@@ -83,6 +103,9 @@ typedef struct method {
     int (*enter_set)(void *state, const method_params *p, const source *set);
     /* Scores the n rows of a block; called in row order, from one thread, may use OpenMP itself. */
     int (*score)(void *state, const method_params *p, const score_block *b, float *out);
+    /* The same for several uses at once, for methods whose settings share work; bit for bit what
+     * `score` gives one by one.  NULL: `score` in a loop. */
+    int (*score_many)(const scored_use *v, size_t n, const score_block *b);
     void (*free)(void **state);
 } method;
 

@@ -20,6 +20,8 @@ const metric_field metric_fields[] = {
     { NULL, NULL, 0, 0 },
 };
 
+_Static_assert(sizeof metric_fields / sizeof *metric_fields == METRIC_COUNT + 1, "METRIC_COUNT");
+
 const metric_field *metric_field_find(const char *name)
 {
     for (const metric_field *f = metric_fields; f->name != NULL; f++)
@@ -32,6 +34,12 @@ double metric_value(const metrics *m, const metric_field *f)
     double v;
     memcpy(&v, (const char *)m + f->at, sizeof v);
     return v;
+}
+
+void metrics_of_values(metrics *m, const double *v)
+{
+    for (size_t k = 0; k < METRIC_COUNT; k++)
+        memcpy((char *)m + metric_fields[k].at, &v[k], sizeof *v);
 }
 
 /* ---- sorted keys ------------------------------------------------------------------------------ */
@@ -47,7 +55,7 @@ static uint32_t key_of(float v)
     return u & SIGN ? ~u : u | SIGN;
 }
 
-static float value_of(uint32_t key)
+float score_of_key(uint32_t key)
 {
     uint32_t u = key & SIGN ? key & ~SIGN : ~key;
     float v;
@@ -147,7 +155,7 @@ static uint32_t walk_key(const walk *w, const score_set *s, size_t taken)
 
 static int same(const walk *w, uint32_t a, uint32_t b)
 {
-    return a == b || (w->flip && 1.0f - value_of(a) == 1.0f - value_of(b));
+    return a == b || (w->flip && 1.0f - score_of_key(a) == 1.0f - score_of_key(b));
 }
 
 /* Takes the next group; *p and *n are how many of it are positive and negative. */

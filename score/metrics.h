@@ -43,10 +43,13 @@ typedef struct metric_field { /* what prints and stores them */
     size_t at;                /* offsetof the double in metrics */
     int larger_is_better;
 } metric_field;
-extern const metric_field metric_fields[]; /* ended by name == NULL; auroc first */
+enum { METRIC_COUNT = 9 };
+extern const metric_field metric_fields[]; /* [METRIC_COUNT], then name == NULL; auroc first */
 /* NULL when there is no such name. */
 const metric_field *metric_field_find(const char *name);
 double metric_value(const metrics *m, const metric_field *f);
+/* The other way: v [METRIC_COUNT] in the order of metric_fields. */
+void metrics_of_values(metrics *m, const double *v);
 
 /* How many of n scores are NaN or infinite; *first is the row of the first one. */
 size_t scores_nonfinite(const float *v, size_t n, size_t *first);
@@ -54,6 +57,8 @@ size_t scores_nonfinite(const float *v, size_t n, size_t *first);
 /* ERR_INPUT, with `what` in front: no scores, or scores that are NaN or infinite. */
 int score_set_init(score_set *s, const float *v, size_t n, const char *what);
 void score_set_clear(score_set *s);
+/* The score that a key stands for. */
+float score_of_key(uint32_t key);
 int metrics_compute(metrics *m, const score_set *id, const score_set *ood);
 
 #endif

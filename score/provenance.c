@@ -69,3 +69,13 @@ const char *source_model(const source *s, char *buf, size_t room)
     json_decref(o);
     return name != NULL ? buf : NULL;
 }
+
+int source_list_sha256(const source *s, char sha256[65])
+{
+    json_t *o = parse(s);
+    const char *text = json_string_value(find(o, "list.sha256"));
+    int known = text != NULL && strlen(text) == 64;
+    if (known) memcpy(sha256, text, 65);
+    json_decref(o);
+    return known;
+}

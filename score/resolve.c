@@ -30,8 +30,8 @@ static int unknown_method(const char *word)
     for (; methods[n] != NULL && n < NAMES_MAX - 3; n++)
         names[n] = methods[n]->name;
     names[n++] = "all";
-    names[n++] = "gen";
-    names[n++] = "vim";
+    names[n++] = "openood";
+    names[n++] = "seeds";
     near = args_nearest(word, names, n);
     if (near != NULL) return err_set(ERR_USAGE, "no method '%s'; did you mean '%s'?", word, near);
     return err_set(ERR_USAGE, "no method '%s'; `score methods` lists them", word);
@@ -56,7 +56,8 @@ static int check_value(const method *m, const method_opt *o, const char *value)
     int rc = 0;
     char what[128];
     double v;
-    if (o->words == NULL || !has_word(o->words, value, "|")) {
+    int text = o->words == NULL && o->min == o->max;
+    if (!text && (o->words == NULL || !has_word(o->words, value, "|"))) {
         CHECK(o->min < o->max, ERR_USAGE, "%s.%s is one of %s, not '%s'", m->name, o->name, o->words,
               value);
         snprintf(what, sizeof what, "%s.%s", m->name, o->name);
@@ -138,8 +139,8 @@ static int add_word(use_list *l, const char *word)
     int rc = 0, found = 0;
     const method *m = method_find(word);
     method_use *u;
-    /* "gen" and "vim" are methods and groups; alone they mean the group, in a list of several names
-     * the method: see engine_resolve */
+    /* "gen", "vim" and "mos" are methods and groups; alone they mean the group, in a list of several
+     * names the method: see engine_resolve */
     if (m != NULL) return has_plain(l, m) ? 0 : add_use(l, m, &u);
     for (size_t i = 0; methods[i] != NULL; i++) {
         m = methods[i];
@@ -150,6 +151,13 @@ static int add_word(use_list *l, const char *word)
     if (!found) return unknown_method(word);
 done:
     return rc;
+}
+
+static int is_group(const char *word)
+{
+    for (size_t i = 0; methods[i] != NULL; i++)
+        if (has_word(methods[i]->groups, word, " ")) return 1;
+    return 0;
 }
 
 static int add_group(use_list *l, const char *word)
@@ -277,7 +285,7 @@ int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *c
     use_list l = {0};
     args_list words = {0};
     TRY(args_split(&words, spec, ','));
-    if (words.n == 1 && (strcmp(spec, "gen") == 0 || strcmp(spec, "vim") == 0))
+    if (words.n == 1 && is_group(spec))
         TRY(add_group(&l, spec));
     else
         for (size_t i = 0; i < words.n; i++)

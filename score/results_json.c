@@ -81,37 +81,52 @@ static json_t *params(maker *k, const method_params *p)
     return o;
 }
 
+static json_t *pair(maker *k, interval i)
+{
+    json_t *a;
+    if (isnan(i.lo) || isnan(i.hi)) return json_null();
+    a = json_array();
+    append(k, a, json_real(i.lo));
+    append(k, a, json_real(i.hi));
+    return a;
+}
+
 static json_t *row(maker *k, const results *r, const result_method *m, size_t s)
 {
     json_t *o = json_object();
+    char key[64];
     put(k, o, "method", text(m->label));
     put(k, o, "params", params(k, m->params));
     put(k, o, "ood", text(r->ood[s].name));
     put(k, o, "group", text(r->ood[s].group));
-    for (const metric_field *f = metric_fields; f->name != NULL; f++) {
-        put(k, o, f->name, number(metric_value(&m->m[s], f)));
-        if (f == metric_fields) put(k, o, "auroc_ci", json_null());
+    for (size_t f = 0; f < METRIC_COUNT; f++) {
+        put(k, o, metric_fields[f].name, number(metric_value(&m->m[s], &metric_fields[f])));
+        if (f > 0 && r->bootstrap == 0) continue;
+        snprintf(key, sizeof key, "%s_ci", metric_fields[f].name);
+        put(k, o, key, pair(k, m->ci[s * METRIC_COUNT + f]));
     }
     put(k, o, "n_id", count(r->n_id));
     put(k, o, "n_ood", count(r->ood[s].n));
     put(k, o, "seconds", number(m->fit_seconds + m->score_seconds));
+    put(k, o, "peak_bytes", count(m->peak_bytes));
     return o;
 }
 
-static json_t *mean(maker *k, const results *r, const result_method *m, const char *group)
+static json_t *mean(maker *k, const results *r, const result_method *m, size_t which)
 {
     json_t *o = json_object();
     put(k, o, "method", text(m->label));
-    put(k, o, "group", text(group));
-    for (const metric_field *f = metric_fields; f->name != NULL; f++)
-        put(k, o, f->name, number(results_mean(r, m, f, group)));
+    put(k, o, "group", text(result_groups[which]));
+    for (const metric_field *f = metric_fields; f->name != NULL; f++) {
+        put(k, o, f->name, number(results_mean(r, m, f, result_groups[which])));
+        if (f == metric_fields) put(k, o, "auroc_ci", pair(k, m->mean_ci[which]));
+    }
     return o;
 }
 
 static void add_methods(maker *k, const results *r, json_t *rows, json_t *means,
                         json_t *skipped)
 {
-    static const char *const groups[] = { NULL, "near", "far" };
     for (size_t i = 0; i < r->n_methods; i++) {
         const result_method *m = &r->method[i];
         if (m->skipped != NULL) {
@@ -123,10 +138,46 @@ static void add_methods(maker *k, const results *r, json_t *rows, json_t *means,
         }
         for (size_t s = 0; s < r->n_ood; s++)
             append(k, rows, row(k, r, m, s));
-        for (size_t g = 0; g < 3; g++)
-            if (!isnan(results_mean(r, m, metric_fields, groups[g])))
-                append(k, means, mean(k, r, m, groups[g]));
+        for (size_t g = 0; g < RESULT_MEANS; g++)
+            if (!isnan(results_mean(r, m, metric_fields, result_groups[g])))
+                append(k, means, mean(k, r, m, g));
     }
+}
+
+static json_t *accuracy(const results *r)
+{
+    return r->counted > 0 ? json_real((double)r->correct / (double)r->counted) : json_null();
+}
+
+/* Rows, means and accuracy with the csID sets joined to the ID set. */
+static json_t *full_spectrum(maker *k, const results *r)
+{
+    json_t *o, *rows, *means, *skipped, *names;
+    if (r->full == NULL) return json_null();
+    o = json_object();
+    rows = json_array();
+    means = json_array();
+    skipped = json_array();
+    names = json_array();
+    add_methods(k, r->full, rows, means, skipped);
+    for (size_t i = 0; i < r->n_csid; i++)
+        append(k, names, text(r->csid[i]));
+    put(k, o, "csid", names);
+    put(k, o, "rows", rows);
+    put(k, o, "mean", means);
+    put(k, o, "id_accuracy", accuracy(r->full));
+    json_decref(skipped);
+    return o;
+}
+
+static json_t *bootstrap(maker *k, const results *r)
+{
+    json_t *o;
+    if (r->bootstrap == 0) return json_null();
+    o = json_object();
+    put(k, o, "replicates", count(r->bootstrap));
+    put(k, o, "seed", count((size_t)r->seed));
+    return o;
 }
 
 static json_t *inputs(maker *k, const results *r)
@@ -161,9 +212,10 @@ int results_write_json(FILE *f, const results *r)
     put(k, o, "rows", rows);
     put(k, o, "mean", means);
     put(k, o, "skipped", skipped);
-    put(k, o, "id_accuracy",
-                        r->counted > 0 ? json_real((double)r->correct / (double)r->counted)
-                                       : json_null());
+    put(k, o, "id_accuracy", accuracy(r));
+    put(k, o, "full_spectrum", full_spectrum(k, r));
+    put(k, o, "bootstrap", bootstrap(k, r));
+    put(k, o, "benchmark", text(r->benchmark));
     put(k, o, "inputs", inputs(k, r));
     put(k, o, "seconds", number(r->seconds));
     if (!made.failed) dump = json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17));

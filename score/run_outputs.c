@@ -10,93 +10,6 @@
 #include "common/mem.h"
 #include "score/outfile.h"
 
-/* ---- metrics ---------------------------------------------------------------------------------- */
-
-static int copy_text(char **out, const char *text)
-{
-    free(*out);
-    *out = NULL;
-    return mem_strdup(out, text);
-}
-
-/* ERR_INPUT when scores are not finite, with set and row. */
-static int evaluate(metrics *m, const method_use *u, const run_inputs *in)
-{
-    int rc = 0;
-    char what[300];
-    score_set id = { 0 }, ood = { 0 };
-    snprintf(what, sizeof what, "on the ID set");
-    TRY(score_set_init(&id, u->scores[0], in->id->n, what));
-    for (size_t s = 0; s < in->n_ood; s++) {
-        snprintf(what, sizeof what, "on %s", in->name[s]);
-        score_set_clear(&ood);
-        TRY(score_set_init(&ood, u->scores[1 + s], in->ood[s]->n, what));
-        TRY(metrics_compute(&m[s], &id, &ood));
-    }
-done:
-    score_set_clear(&id);
-    score_set_clear(&ood);
-    return rc;
-}
-
-/* "gen", or "gen:gamma=0.5" when the method is there more than once. */
-static int label_of(char **label, const method_use *uses, size_t n_uses, size_t i)
-{
-    const method_params *p = &uses[i].params;
-    size_t same = 0, room = strlen(uses[i].m->name) + 1, at;
-    int rc = 0;
-    for (size_t k = 0; k < n_uses; k++)
-        same += uses[k].m == uses[i].m;
-    for (size_t k = 0; p->opts != NULL && p->opts[k].name != NULL; k++)
-        if (p->value[k] != NULL) room += strlen(p->opts[k].name) + strlen(p->value[k]) + 2;
-    TRY(mem_new(label, room, 1, "name of a method"));
-    at = (size_t)snprintf(*label, room, "%s", uses[i].m->name);
-    for (size_t k = 0; same > 1 && p->opts != NULL && p->opts[k].name != NULL; k++)
-        if (p->value[k] != NULL && strcmp(p->value[k], p->opts[k].def) != 0)
-            at += (size_t)snprintf(*label + at, room - at, ":%s=%s", p->opts[k].name, p->value[k]);
-done:
-    return rc;
-}
-
-int run_evaluate(results *r, size_t *failed, const method_use *uses, size_t n_uses,
-                 const engine_result *er, const run_inputs *in)
-{
-    int rc = 0;
-    *failed = 0;
-    TRY(results_init(r, n_uses, in->n_ood));
-    r->model = *in->model != '\0' ? in->model : NULL;
-    r->n_id = in->id->n;
-    r->ood = in->set;
-    r->input = in->input;
-    r->n_inputs = in->n_input;
-    r->correct = er->correct;
-    r->counted = er->counted;
-    for (size_t i = 0; i < n_uses; i++) {
-        result_method *m = &r->method[i];
-        m->name = uses[i].m->name;
-        m->title = uses[i].m->title;
-        m->params = &uses[i].params;
-        m->fit_seconds = uses[i].fit_seconds;
-        m->score_seconds = uses[i].score_seconds;
-        TRY(label_of(&m->label, uses, n_uses, i));
-        if (uses[i].skipped != NULL) {
-            TRY(copy_text(&m->skipped, uses[i].skipped));
-            continue;
-        }
-        rc = evaluate(m->m, &uses[i], in);
-        if (rc == ERR_INPUT) {
-            TRY(copy_text(&m->skipped, err_text()));
-            err_clear();
-            ++*failed;
-        } else {
-            TRY(rc);
-        }
-    }
-    rc = 0;
-done:
-    return rc;
-}
-
 /* ---- columns ---------------------------------------------------------------------------------- */
 
 int run_fields(metric_field fields[RUN_FIELDS_MAX], size_t *n, const char *conventions)
@@ -160,7 +73,30 @@ done:
     return rc;
 }
 
-static int print_text(FILE *f, const run_config *c, const results *r, const table *t)
+static void print_accuracy(FILE *f, const results *r, const char *words)
+{
+    if (r->counted > 0)
+        fprintf(f, "%s  %.2f  (%zu of %zu)\n", words,
+                100 * (double)r->correct / (double)r->counted, r->correct, r->counted);
+}
+
+/* What each method cost: fitting, scoring all sets, working memory of its own. */
+static void print_timing(FILE *f, const results *r)
+{
+    size_t width = strlen("method");
+    for (size_t i = 0; i < r->n_methods; i++)
+        if (r->method[i].skipped == NULL && strlen(r->method[i].label) > width)
+            width = strlen(r->method[i].label);
+    fprintf(f, "\n%-*s   fit s  score s  peak MiB\n", (int)width, "method");
+    for (size_t i = 0; i < r->n_methods; i++) {
+        const result_method *m = &r->method[i];
+        if (m->skipped != NULL) continue;
+        fprintf(f, "%-*s  %6.3f  %7.3f  %8.1f\n", (int)width, m->label, m->fit_seconds,
+                m->score_seconds, (double)m->peak_bytes / (1 << 20));
+    }
+}
+
+static void print_text(FILE *f, const run_config *c, const results *r, const table *t, const table *full)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     int tty = isatty(fileno(f)), width = 80, bold;
@@ -172,25 +108,38 @@ static int print_text(FILE *f, const run_config *c, const results *r, const tabl
             (term == NULL || strcmp(term, "dumb") != 0));
     if (r->model != NULL)
         fprintf(f, "model        %s\n", log_printable(model, sizeof model, r->model));
-    if (r->counted > 0)
-        fprintf(f, "ID accuracy  %.2f  (%zu of %zu)\n",
-                100 * (double)r->correct / (double)r->counted, r->correct, r->counted);
+    print_accuracy(f, r, "ID accuracy");
     if (r->model != NULL || r->counted > 0) fputc('\n', f);
     table_print_text(f, t, width, bold);
+    if (full != NULL) {
+        fprintf(f, "\nfull spectrum: id");
+        for (size_t i = 0; i < r->n_csid; i++)
+            fprintf(f, " + %s", log_printable(model, sizeof model, r->csid[i]));
+        fprintf(f, ", %zu images\n", r->full->n_id);
+        print_accuracy(f, r->full, "accuracy");
+        fputc('\n', f);
+        table_print_text(f, full, width, bold);
+    }
+    if (c->timing) print_timing(f, r);
     for (size_t i = 0, n = 0; i < r->n_methods; i++) {
         if (r->method[i].skipped == NULL) continue;
         if (n++ == 0) fputs("\nnot in the table:\n", f);
         fprintf(f, "  %s: %s\n", r->method[i].label, r->method[i].skipped);
     }
-    return 0;
 }
 
-static int write_one(const char *option, FILE *f, const results *r, const table *t)
+/* Further tables follow the first behind an empty line. */
+static int write_one(const char *option, FILE *f, const results *r, const table *t, const table *full)
 {
     if (strcmp(option, "json") == 0) return results_write_json(f, r);
     if (strcmp(option, "csv") == 0) return results_write_csv(f, r);
-    if (strcmp(option, "markdown") == 0) table_print_markdown(f, t);
-    else table_print_latex(f, t);
+    for (int i = 0; i < 2; i++) {
+        const table *now = i == 0 ? t : full;
+        if (now == NULL) break;
+        if (i == 1) fputs(strcmp(option, "latex") == 0 ? "\n% full spectrum\n" : "\nFull spectrum:\n\n", f);
+        if (strcmp(option, "markdown") == 0) table_print_markdown(f, now);
+        else table_print_latex(f, now);
+    }
     return 0;
 }
 
@@ -200,21 +149,27 @@ int run_write_outputs(const run_config *c, const results *r, const metric_field 
     int rc = 0, taken = 0;
     output o[N_OUTPUTS];
     outfile file = { 0 };
-    result_table rt = { 0 };
+    result_table rt = { 0 }, full = { 0 };
+    const table *second = NULL;
     outputs_of(c, o);
-    TRY(results_table(&rt, r, fields, n_fields));
+    TRY(results_table(&rt, r, fields, n_fields, c->ci));
+    if (r->full != NULL) {
+        TRY(results_table(&full, r->full, fields, n_fields, c->ci));
+        second = &full.t;
+    }
     for (size_t i = 0; i < N_OUTPUTS; i++)
         taken |= o[i].path != NULL && strcmp(o[i].path, "-") == 0;
-    if (!taken) TRY(print_text(stdout, c, r, &rt.t));
+    if (!taken) print_text(stdout, c, r, &rt.t, second);
     for (size_t i = 0; i < N_OUTPUTS; i++) {
         if (o[i].path == NULL || strcmp(o[i].option, "scores") == 0) continue;
         TRY(outfile_open(&file, o[i].path));
-        TRY(write_one(o[i].option, file.f, r, &rt.t));
+        TRY(write_one(o[i].option, file.f, r, &rt.t, second));
         TRY(outfile_commit(&file));
         log_debug("%s: written", o[i].path);
     }
 done:
     outfile_abandon(&file);
     results_table_clear(&rt);
+    results_table_clear(&full);
     return rc;
 }

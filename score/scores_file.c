@@ -14,12 +14,6 @@
 
 enum { PATH_ROOM = 65536, FIXED = 4 };
 
-/* The i-th of the sets in the order of the rows: the ID set, then the OOD sets. */
-static const source *set_at(const run_inputs *in, size_t i)
-{
-    return i == 0 ? in->id : in->ood[i - 1];
-}
-
 typedef struct writer {
     const char *path;
     int fd;
@@ -50,9 +44,10 @@ done:
 static void widths(const run_inputs *in, char *buf, size_t *path, size_t *set)
 {
     *path = *set = 1;
-    for (size_t s = 0; s <= in->n_ood; s++) {
-        const source *src = set_at(in, s);
-        size_t n = strlen(s == 0 ? "id" : in->name[s - 1]);
+    for (size_t s = 0; s < run_test_sets(in); s++) {
+        const char *name;
+        const source *src = run_test_set(in, s, &name);
+        size_t n = strlen(name);
         if (n > *set) *set = n;
         for (size_t i = 0; i < src->n; i++) {
             n = strlen(source_row_path(src, i, buf, PATH_ROOM));
@@ -99,8 +94,8 @@ static int put_set(writer *w, const run_inputs *in, size_t s, size_t at, const m
                    const results *r, const int64_t *predictions)
 {
     int rc = 0;
-    const source *src = set_at(in, s);
-    const char *name = s == 0 ? "id" : in->name[s - 1];
+    const char *name;
+    const source *src = run_test_set(in, s, &name);
     size_t path_width = w->item[0].width, set_width = w->item[1].width, k = FIXED, bytes;
     int64_t *label = NULL;
     char *text = NULL, *set = NULL;
@@ -139,8 +134,9 @@ int scores_file_write(const char *path, const run_inputs *in, const method_use *
     int rc = 0;
     writer w = { .path = path, .fd = -1 };
     char *temp = NULL;
-    for (size_t s = 0; s <= in->n_ood; s++)
-        w.rows += set_at(in, s)->n;
+    const char *name;
+    for (size_t s = 0; s < run_test_sets(in); s++)
+        w.rows += run_test_set(in, s, &name)->n;
     TRY(mem_new(&w.row_path, PATH_ROOM, 1, path));
     TRY(mem_new(&w.item, FIXED + n_uses, sizeof *w.item, path));
     TRY(describe_all(&w, in, r));
@@ -149,7 +145,7 @@ int scores_file_write(const char *path, const run_inputs *in, const method_use *
     TRY(h5_create(temp, w.item, w.n_items, attrs, r->device != NULL ? 3 : 2));
     w.fd = open(temp, O_WRONLY | O_CLOEXEC);
     CHECK(w.fd >= 0, ERR_ENV, "cannot write %s: %s", path, strerror(errno));
-    for (size_t s = 0, at = 0; s <= in->n_ood; at += set_at(in, s)->n, s++)
+    for (size_t s = 0, at = 0; s < run_test_sets(in); at += run_test_set(in, s, &name)->n, s++)
         TRY(put_set(&w, in, s, at, uses, r, predictions));
     CHECK(fsync(w.fd) == 0, ERR_ENV, "cannot write %s: %s", path, strerror(errno));
     CHECK(rename(temp, path) == 0, ERR_ENV, "cannot rename %s to %s: %s", temp, path,

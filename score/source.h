@@ -66,6 +66,9 @@ const char *source_provenance(const source *s);            /* JSON text or NULL 
 /* "model" of the provenance into buf, or NULL. */
 const char *source_model(const source *s, char *buf, size_t room);
 
+/* SHA-256 of the list that the rows were extracted from, hex, into sha256[65]; 0 when unknown. */
+int source_list_sha256(const source *s, char sha256[65]);
+
 /* The classifier's weight [c,d] and bias [c] as f32: from an HDF5 file (`head/weight`, `head/bias`),
  * from [w, b] in a pickle (GEN's fc.pkl), or by the usual names from .npz or a checkpoint. */
 int head_open(head **out, const char *path);

@@ -29,7 +29,7 @@ static void best_of(const table *t, size_t group, size_t column, char buf[CELL_R
 {
     double best = NAN;
     size_t n = 0;
-    for (size_t i = 0; i < t->n_rows; i++) {
+    for (size_t i = 0; i < t->n_rows && !t->column[column].plain; i++) {
         double v = at(t, i, group, column);
         if (isnan(v)) continue;
         n++;
@@ -248,8 +248,10 @@ void table_print_latex(FILE *f, const table *t)
     fprintf(f, "\n%s", t->corner);
     for (size_t g = 0; g < t->n_groups; g++)
         for (size_t c = 0; c < t->n_columns; c++)
-            fprintf(f, " & %s $\\%sarrow$", t->column[c].title,
-                    t->column[c].larger_is_better ? "up" : "down");
+            if (t->column[c].plain) fprintf(f, " & %s", t->column[c].title);
+            else
+                fprintf(f, " & %s $\\%sarrow$", t->column[c].title,
+                        t->column[c].larger_is_better ? "up" : "down");
     fputs(" \\\\\n\\midrule\n", f);
     for (size_t i = 0; i < t->n_rows; i++) {
         print_latex(f, t->row[i]);

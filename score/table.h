@@ -11,6 +11,7 @@
 typedef struct table_column {
     const char *title; /* "AUROC" */
     int larger_is_better;
+    int plain; /* neither good nor bad: never bold, no arrow */
 } table_column;
 
 typedef struct table {

@@ -70,11 +70,17 @@ static int host_alloc(cuda_network *net, size_t bytes, void **mem)
     ENTRY(network_host_alloc(net, bytes, mem));
 }
 
+static void built(char *text, size_t room)
+{
+    cuda.built(text, room);
+}
+
 static const cuda_plugin plugin = {
     .abi = CUDA_PLUGIN_ABI,
     .name = "cuda",
     .version = OUTPOST_VERSION,
     .count = count,
+    .built = built,
     .describe = device_describe,
     .open = open_device,
     .close = device_close,

@@ -9,7 +9,7 @@ const method method_energy_react = {
     .paper = "Sun, Guo and Li, ReAct: Out-of-distribution Detection With Rectified Activations, "
              "NeurIPS 2021, arXiv:2111.12797",
     .quirks = "one clip for all features, from train (the ReAct repository uses the constant 1.0)",
-    .groups = "gen vim",
+    .groups = "gen vim seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_QUANTILE,
     .waives = react_waives,
@@ -17,7 +17,9 @@ const method method_energy_react = {
                                   NULL, 0},
                                  REACT_CLIP_OPT,
                                  {0}},
+    .plan = react_plan_train,
     .fit = react_fit_train,
     .score = react_energy,
+    .score_many = react_energy_many,
     .free = react_free,
 };

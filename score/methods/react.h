@@ -18,6 +18,8 @@ typedef struct react_state {
 /* A given clip needs no train set. */
 unsigned react_waives(const method_params *p);
 /* clip = the option "clip", or the option "quantile" of the train features, linear interpolation */
+int react_plan_train(fit_context *f, const method_params *p);
+int react_plan_later(fit_context *f, const method_params *p);
 int react_fit_train(fit_context *f, const method_params *p, void **state);
 /* Nothing yet: react_enter_set sets clip to the option "quantile" of the set's own features. */
 int react_fit_later(fit_context *f, const method_params *p, void **state);
@@ -27,5 +29,8 @@ void react_free(void **state);
 int react_energy(void *state, const method_params *p, const score_block *b, float *out);
 /* out = GEN of the clipped softmax */
 int react_gen(void *state, const method_params *p, const score_block *b, float *out);
+/* The same for several uses: those of one clip share its softmax. */
+int react_energy_many(const scored_use *v, size_t n, const score_block *b);
+int react_gen_many(const scored_use *v, size_t n, const score_block *b);
 
 #endif

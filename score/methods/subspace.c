@@ -4,6 +4,14 @@
 
 #include <stdlib.h>
 
+int subspace_plan(fit_context *f, const method_params *p)
+{
+    size_t dim;
+    int rc = residual_dim(f, param_text(p, "dim"), &dim);
+    if (rc == 0) fit_want_residual(f, dim);
+    return rc < 0 ? rc : 0;
+}
+
 int subspace_fit(fit_context *f, const method_params *p, void **state)
 {
     int rc = 0;

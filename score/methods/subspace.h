@@ -19,6 +19,7 @@ typedef struct subspace_state {
     double alpha;
 } subspace_state;
 
+int subspace_plan(fit_context *f, const method_params *p);
 /* u, R; alpha stays 0. */
 int subspace_fit(fit_context *f, const method_params *p, void **state);
 void subspace_free(void **state);

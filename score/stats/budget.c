@@ -23,6 +23,7 @@ int budget_new(budget *b, void *out, size_t count, size_t size, const char *what
     memcpy(p, &bytes, sizeof bytes);
     b->used += bytes;
     if (b->used > b->peak) b->peak = b->used;
+    if (b->used > b->high) b->high = b->used;
     p += MEM_ALIGN;
     memcpy(out, &p, sizeof p);
     return 0;

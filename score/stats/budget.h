@@ -7,6 +7,7 @@
 typedef struct budget { /* struct: score/linalg_backend.h names it */
     size_t limit; /* 0: none */
     size_t used, peak;
+    size_t high; /* the most since the caller set it to `used` */
 } budget;
 
 /* count * size bytes, MEM_ALIGN-aligned and not zeroed.  `out` is the address of any object pointer.

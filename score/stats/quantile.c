@@ -84,16 +84,17 @@ static size_t find_bin(const quantile_counts *h, uint64_t rank, uint64_t *before
     return b;
 }
 
-/* Counts by the lower halves of the keys whose upper half is one of two. */
+/* Counts by the lower halves of the keys whose upper half is one of those that `slot` knows. */
+enum { FINE_MAX = 32 };
 typedef struct fine_counts {
-    uint32_t upper[2];
-    quantile_counts *at[2];
+    uint8_t slot[QUANTILE_BINS]; /* 0: none, else one more than the place in `at` */
+    quantile_counts *at[FINE_MAX];
+    size_t n;
 } fine_counts;
 
 static int count_fine(void *arg, size_t begin, size_t n, size_t d, const float *v)
 {
     fine_counts *f = arg;
-    uint32_t u0 = f->upper[0], u1 = f->upper[1];
     size_t all = n * d;
     (void)begin;
 #pragma omp parallel for num_threads(QUANTILE_LANES) if (all > 65536)
@@ -101,8 +102,8 @@ static int count_fine(void *arg, size_t begin, size_t n, size_t d, const float *
         size_t end = all * (size_t)(l + 1) / QUANTILE_LANES;
         for (size_t i = all * (size_t)l / QUANTILE_LANES; i < end; i++) {
             uint32_t k = key_of(v[i]);
-            if (k >> 16 == u0) f->at[0]->bin[l][k & 0xffff]++;
-            else if (k >> 16 == u1) f->at[1]->bin[l][k & 0xffff]++;
+            uint8_t slot = f->slot[k >> 16];
+            if (slot != 0) f->at[slot - 1]->bin[l][k & 0xffff]++;
         }
     }
     return 0;
@@ -115,36 +116,82 @@ static int count_coarse(void *arg, size_t begin, size_t n, size_t d, const float
     return 0;
 }
 
-int quantile_features(const source *s, double q, const quantile_counts *coarse, budget *mem,
-                      double *out)
+typedef struct wanted { /* one quantile: two neighbours in rank and the place between them */
+    uint64_t rank[2], before[2];
+    uint32_t upper[2];
+    double t;
+} wanted;
+
+static void locate(const quantile_counts *coarse, double q, wanted *w)
+{
+    position(coarse->n, q, &w->rank[0], &w->t);
+    w->rank[1] = w->rank[0] + 1 < coarse->n ? w->rank[0] + 1 : w->rank[0];
+    for (int i = 0; i < 2; i++)
+        w->upper[i] = (uint32_t)find_bin(coarse, w->rank[i], &w->before[i]);
+}
+
+/* Takes classes for w; 0 when there is no room for them in this pass. */
+static int take(fine_counts *f, const wanted *w, budget *mem, int *rc)
+{
+    size_t need = f->slot[w->upper[0]] == 0 ? 1 : 0;
+    if (w->upper[1] != w->upper[0] && f->slot[w->upper[1]] == 0) need++;
+    if (f->n + need > FINE_MAX) return 0;
+    for (int i = 0; i < 2 && *rc == 0; i++) {
+        if (f->slot[w->upper[i]] != 0) continue;
+        *rc = budget_zeroed(mem, &f->at[f->n], 1, sizeof *f->at[f->n], "quantile");
+        if (*rc == 0) f->slot[w->upper[i]] = (uint8_t)++f->n;
+    }
+    return 1;
+}
+
+static double look_up(const fine_counts *f, const wanted *w)
+{
+    uint64_t rest;
+    float v[2];
+    for (int i = 0; i < 2; i++) {
+        const quantile_counts *c = f->at[f->slot[w->upper[i]] - 1];
+        v[i] = value_of(w->upper[i] << 16 |
+                        (uint32_t)find_bin(c, w->rank[i] - w->before[i], &rest));
+    }
+    return interpolate(v[0], v[1], w->t);
+}
+
+int quantile_features_many(const source *s, const double *q, size_t n, const quantile_counts *coarse,
+                           budget *mem, double *out)
 {
     int rc = 0;
     quantile_counts *own = NULL;
-    fine_counts fine = {{0, 0}, {NULL, NULL}};
-    uint64_t rank[2], before[2], rest;
-    float v[2];
-    double t;
+    wanted *w = NULL;
+    fine_counts *fine = NULL;
     if (coarse == NULL) {
         TRY(budget_zeroed(mem, &own, 1, sizeof *own, "quantile"));
         TRY(rows_each(s, mem, count_coarse, own));
         coarse = own;
     }
-    position(coarse->n, q, &rank[0], &t);
-    rank[1] = rank[0] + 1 < coarse->n ? rank[0] + 1 : rank[0];
-    for (int i = 0; i < 2; i++) {
-        fine.upper[i] = (uint32_t)find_bin(coarse, rank[i], &before[i]);
-        TRY(budget_zeroed(mem, &fine.at[i], 1, sizeof *fine.at[i], "quantile"));
+    TRY(budget_new(mem, &w, n, sizeof *w, "quantile"));
+    TRY(budget_new(mem, &fine, 1, sizeof *fine, "quantile"));
+    for (size_t i = 0; i < n; i++)
+        locate(coarse, q[i], &w[i]);
+    for (size_t from = 0, to = 0; from < n; from = to) {
+        memset(fine, 0, sizeof *fine);
+        while (to < n && rc == 0 && take(fine, &w[to], mem, &rc))
+            to++;
+        if (rc == 0) rc = rows_each(s, mem, count_fine, fine);
+        for (size_t i = from; i < to && rc == 0; i++)
+            out[i] = look_up(fine, &w[i]);
+        for (size_t i = 0; i < FINE_MAX; i++)
+            budget_free(mem, &fine->at[i]);
+        TRY(rc);
     }
-    TRY(rows_each(s, mem, count_fine, &fine));
-    for (int i = 0; i < 2; i++) {
-        int at = i == 1 && fine.upper[1] == fine.upper[0] ? 0 : i;
-        uint32_t low = (uint32_t)find_bin(fine.at[at], rank[i] - before[i], &rest);
-        v[i] = value_of(fine.upper[i] << 16 | low);
-    }
-    *out = interpolate(v[0], v[1], t);
 done:
-    budget_free(mem, &fine.at[0]);
-    budget_free(mem, &fine.at[1]);
+    budget_free(mem, &fine);
+    budget_free(mem, &w);
     budget_free(mem, &own);
     return rc;
+}
+
+int quantile_features(const source *s, double q, const quantile_counts *coarse, budget *mem,
+                      double *out)
+{
+    return quantile_features_many(s, &q, 1, coarse, mem, out);
 }

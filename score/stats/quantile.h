@@ -25,6 +25,9 @@ void quantile_count(quantile_counts *h, const float *v, size_t n);
  * more is made).  0 <= q <= 1. */
 int quantile_features(const source *s, double q, const quantile_counts *coarse, budget *mem,
                       double *out);
+/* n quantiles from the same pass (one for every 16 or so). */
+int quantile_features_many(const source *s, const double *q, size_t n, const quantile_counts *coarse,
+                           budget *mem, double *out);
 /* Of an array: the plain twin, which sorts; v is reordered. */
 double quantile_by_sort(float *v, size_t n, double q);
 

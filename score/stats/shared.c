@@ -86,7 +86,7 @@ int block_gen(const score_block *b, const method_params *p, const float **out)
     if (k->gen_filled && k->gen_gamma == gamma && k->gen_m == m) goto done;
     if (k->gen == NULL)
         TRY(budget_new(k->f->mem, &k->gen, k->rows, sizeof *k->gen, "GEN of a block"));
-    gentropy(b->p, b->n, b->c, gamma, (size_t)m, k->gen);
+    TRY(gentropy(b->p, b->n, b->c, gamma, (size_t)m, k->gen));
     k->gen_filled = 1;
     k->gen_gamma = gamma;
     k->gen_m = m;

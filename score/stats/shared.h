@@ -12,7 +12,7 @@ typedef struct clipped_block { /* softmax of W min(h, clip) + b */
     row_sums *sums; /* [n] */
 } clipped_block;
 
-enum { CLIPPED_MAX = 3, RESIDUALS_MAX = 4 };
+enum { CLIPPED_MAX = 3, RESIDUALS_MAX = SPACES_MAX };
 
 struct block_cache {
     fit_context *f;

@@ -72,7 +72,7 @@ for x, y in zip(a["rows"], b["rows"]):
     assert (x["method"], x["ood"]) == (y["method"], y["ood"])
     for k in x:
         if k[:5] in ("auroc", "fpr95", "aupr_", "ap_in", "ap_ou") and x[k] is not None:
-            off = abs(x[k] - y[k])
+            off = max(abs(u - v) for u, v in zip(x[k], y[k])) if k.endswith("_ci") else abs(x[k] - y[k])
             worst[k[:5]] = max(worst.get(k[:5], 0), off)
             assert k != "auroc" or off <= 1e-6 + 1 / (x["n_id"] * x["n_ood"]), (x["method"], x["ood"], off)
 print(len(a["rows"]), "rows, differences", worst)

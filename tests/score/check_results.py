@@ -32,33 +32,65 @@ def text(v, where, null=False):
 
 o = json.load(open(sys.argv[1], encoding="utf-8"))
 keys(o, ["format", "version", "outpost", "model", "device", "rows", "mean", "skipped", "id_accuracy",
-         "inputs", "seconds"], "the file")
+         "full_spectrum", "bootstrap", "benchmark", "inputs", "seconds"], "the file")
 need(o["format"] == "outpost-results" and o["version"] == 1, "format", o["format"], o["version"])
 text(o["outpost"], "outpost")
 text(o["model"], "model", null=True)
 if o["id_accuracy"] is not None:
     rate(o["id_accuracy"], "id_accuracy")
-for i, r in enumerate(o["rows"]):
-    at = f"rows[{i}]"
-    keys(r, ["method", "params", "ood", "group", "auroc_ci", "n_id", "n_ood", "seconds"] + RATES, at)
-    text(r["method"], at + " method")
-    text(r["ood"], at + " ood")
-    need(r["group"] in (None, "near", "far"), at, "group", r["group"])
-    need(r["auroc_ci"] is None or (len(r["auroc_ci"]) == 2 and
-                                   r["auroc_ci"][0] <= r["auroc"] <= r["auroc_ci"][1]), at, "ci")
-    need(isinstance(r["params"], dict), at, "params")
-    for k in RATES:
-        rate(r[k], f"{at} {k}")
-    for k in ("n_id", "n_ood"):
-        count(r[k], f"{at} {k}")
-    need(r["seconds"] >= 0, at, "seconds")
-for i, m in enumerate(o["mean"]):
-    at = f"mean[{i}]"
-    keys(m, ["method", "group"] + RATES, at)
-    of = [r for r in o["rows"] if r["method"] == m["method"] and m["group"] in (None, r["group"])]
-    need(of, at, "is of nothing")
-    for k in RATES:
-        need(math.isclose(m[k], sum(r[k] for r in of) / len(of), abs_tol=1e-15), at, k)
+text(o["benchmark"], "benchmark", null=True)
+CIS = ["auroc"]
+if o["bootstrap"] is not None:
+    keys(o["bootstrap"], ["replicates", "seed"], "bootstrap")
+    need(o["bootstrap"]["replicates"] > 0 and o["bootstrap"]["seed"] >= 0, "bootstrap")
+    CIS = RATES
+
+
+def interval(v, value, where, holds=True):
+    need(v is None or (len(v) == 2 and 0 <= v[0] <= v[1] <= 1), where, "is", v)
+    need(v is None or not holds or v[0] <= value <= v[1], where, v, "does not hold", value)
+
+
+def check_rows(rows, where):
+    for i, r in enumerate(rows):
+        at = f"{where}[{i}]"
+        keys(r, ["method", "params", "ood", "group", "n_id", "n_ood", "seconds", "peak_bytes"] + RATES +
+             [k + "_ci" for k in CIS], at)
+        text(r["method"], at + " method")
+        text(r["ood"], at + " ood")
+        need(r["group"] in (None, "near", "far"), at, "group", r["group"])
+        for k in CIS:
+            interval(r[k + "_ci"], r[k], f"{at} {k}_ci", holds=k == "auroc")
+        need(isinstance(r["params"], dict), at, "params")
+        for k in RATES:
+            rate(r[k], f"{at} {k}")
+        for k in ("n_id", "n_ood", "peak_bytes"):
+            count(r[k], f"{at} {k}")
+        need(r["seconds"] >= 0, at, "seconds")
+
+
+def check_means(means, rows, where):
+    for i, m in enumerate(means):
+        at = f"{where}[{i}]"
+        keys(m, ["method", "group", "auroc_ci"] + RATES, at)
+        of = [r for r in rows if r["method"] == m["method"] and m["group"] in (None, r["group"])]
+        need(of, at, "is of nothing")
+        interval(m["auroc_ci"], m["auroc"], at + " auroc_ci")
+        for k in RATES:
+            need(math.isclose(m[k], sum(r[k] for r in of) / len(of), abs_tol=1e-15), at, k)
+
+
+check_rows(o["rows"], "rows")
+check_means(o["mean"], o["rows"], "mean")
+if o["full_spectrum"] is not None:
+    full = o["full_spectrum"]
+    keys(full, ["csid", "rows", "mean", "id_accuracy"], "full_spectrum")
+    need(full["csid"], "full_spectrum without csid")
+    check_rows(full["rows"], "full rows")
+    check_means(full["mean"], full["rows"], "full mean")
+    need([(r["method"], r["ood"]) for r in full["rows"]] == [(r["method"], r["ood"]) for r in o["rows"]],
+         "full_spectrum has other rows")
+    need(all(a["n_id"] > b["n_id"] for a, b in zip(full["rows"], o["rows"])), "no csID joined")
 for i, s in enumerate(o["skipped"]):
     keys(s, ["method", "reason"], f"skipped[{i}]")
     text(s["reason"], f"skipped[{i}] reason")

@@ -1,4 +1,5 @@
 /* The CPU twins of kernels/ against PyTorch (tests/golden/kernels.h) and against closed forms. */
+#include "kernels/groupnorm.h"
 #include "kernels/nearest.h"
 #include "kernels/record.h"
 #include "kernels/table.h"
@@ -199,14 +200,56 @@ static void pools(void **state)
     same("largest of the map", y, golden_reduce + 6, 6, 0, 0);
 }
 
+/* The moments that the third step of group norm takes: [n, groups, 2]. */
+static op_args with_moments(op_args a, float *moments)
+{
+    float sums[MOST];
+    op_args b = a;
+    size_t chunks = (size_t)groupnorm_chunks(a.h * a.w, a.c), groups = (size_t)(a.n * a.groups);
+    run(KERNEL_groupnorm_sum_fwd, b, sums, 2 * chunks * groups);
+    b.x[0] = sums;
+    run(KERNEL_groupnorm_join_fwd, b, moments, 2 * groups);
+    a.x[3] = moments;
+    return a;
+}
+
+/* Maps of several chunks, far from zero: mean and deviation of a ramp in closed form; what is no number
+ * reaches its own group only. */
+static void moments_of_chunks(void **state)
+{
+    enum { C = 8, SIDE = 80, GROUPS = 4, PLANE = SIDE * SIDE };
+    static float x[2 * PLANE * C];
+    float moments[MOST];
+    op_args a = { .x = { x }, .n = 2, .c = C, .h = SIDE, .w = SIDE, .groups = GROUPS };
+    double deviation = sqrt(((double)PLANE * PLANE - 1) / 12), used = 0;
+    (void)state;
+    assert_int_equal(groupnorm_chunks(PLANE, C), 4); /* three of 2048 pixels and one of 256 */
+    for (int i = 0; i < 2 * PLANE * C; i++)
+        x[i] = (float)(i / C % PLANE + 100000 * (1 + i % C / 2)); /* 0, 1, ... and the group's distance */
+    x[PLANE * C + 5000 * C + 3] = INFINITY;
+    (void)with_moments(a, moments);
+    for (int g = 0; g < 2 * GROUPS; g++) {
+        double mean = 100000.0 * (1 + g % GROUPS) + (PLANE - 1) / 2.0;
+        if (g == GROUPS + 1) {
+            assert_true(isnan(moments[2 * g]) && isnan(moments[2 * g + 1]));
+            continue;
+        }
+        used = fmax(used, fabs((double)moments[2 * g] / mean - 1));
+        used = fmax(used, fabs((double)moments[2 * g + 1] * deviation - 1));
+    }
+    print_message("# moments of four chunks: %.1e of 1e-6\n", used);
+    assert_true(used <= 1e-6);
+}
+
 static void norms(void **state)
 {
     const float *affine = IN(affine);
     op_args rows = { .x = { IN(tokens), affine, affine + 24 }, .n = 5, .c = 24, .h = 1, .w = 1, .eps = 1e-5f };
     op_args map = { .x = { IN(map8), affine, affine + 24 }, .n = 2, .c = 8, .h = 3, .w = 5, .groups = 4,
                     .eps = 1e-5f };
-    float y[MOST], wide[5 * 27], narrow[MOST];
+    float y[MOST], wide[5 * 27], narrow[MOST], moments[2 * 8 + 1]; /* and a guard */
     (void)state;
+    map = with_moments(map, moments);
     RUN(layernorm_fwd, rows, layernorm, 1e-6, 2e-6);
     RUN(groupnorm_fwd, map, groupnorm, 1e-6, 2e-5); /* torch's mean of 40 has steps of 4e-6 */
     RUN(groupnorm_fwd, acting(map, KA_RELU), groupnorm_relu, 1e-6, 2e-5);
@@ -410,8 +453,10 @@ static size_t count_of(int kernel)
 {
     return kernel == KERNEL_merge_fwd                                              ? 4
            : kernel == KERNEL_split_heads_fwd                                      ? 3
-           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ? 2
-                                                                                   : 1;
+           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ||
+                     kernel == KERNEL_groupnorm_sum_fwd || kernel == KERNEL_groupnorm_join_fwd
+               ? 2
+               : 1;
 }
 
 /* One element through every kernel. */
@@ -441,7 +486,9 @@ static void one_element(void **state)
         { KERNEL_export_fwd, 2.5f },
         { KERNEL_shortcut_a_fwd, 2.5f },
         { KERNEL_layernorm_fwd, 1.0f }, /* the shift */
-        { KERNEL_groupnorm_fwd, 1.0f },
+        { KERNEL_groupnorm_sum_fwd, 2.5f },
+        { KERNEL_groupnorm_join_fwd, 2.5f },
+        { KERNEL_groupnorm_fwd, 1.0f }, /* mean 2.5 */
         { KERNEL_dwconv_fwd, 2.25f },
         { KERNEL_embed_fwd, 1.5f }, /* class token 1, its position 0.5 */
         { KERNEL_token_fwd, 2.5f },
@@ -457,7 +504,7 @@ static void one_element(void **state)
     (void)state;
     assert_int_equal(LENGTH(cases) + 5 + RECORD_STAGES, KERNEL_COUNT); /* and those of the next two */
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        op_args a = { .x = { one, one + 1, one + 2 }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
+        op_args a = { .x = { one, one + 1, one + 2, one }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
                       .scale = 1, .eps = 1e-5f };
         run(cases[i].kernel, a, y, count_of(cases[i].kernel));
@@ -632,7 +679,7 @@ static void ramp_in_closed_form(void **state)
 static void malformed_arguments_are_named(void **state)
 {
     float v[16] = { 0 };
-    const op_args good = { .x = { v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
+    const op_args good = { .x = { v, v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
                            .h = 4, .w = 4, .oh = 2, .ow = 2, .kernel = 2, .stride = 2, .x_c = 1, .y_c = 1,
                            .groups = 1, .scale = 1 };
     op_args a;
@@ -676,6 +723,10 @@ static void malformed_arguments_are_named(void **state)
     REFUSED(layernorm_fwd, a.c = 2, "rows narrower than their channels");
     REFUSED(layernorm_fwd, a.x_c = a.y_c = 8193, "rows beyond 8192 channels");
     REFUSED(groupnorm_fwd, a.groups = 2, "groups do not divide the channels");
+    REFUSED(groupnorm_fwd, a.x[3] = NULL, "operand missing");
+    REFUSED(groupnorm_sum_fwd, a.groups = 0, "groups do not divide the channels");
+    REFUSED(groupnorm_sum_fwd, a.y_type = KT_F16, "the result is float32");
+    REFUSED(groupnorm_join_fwd, a.x_type = KT_F16, "sums are float32");
     REFUSED(softmax_fwd, a.scale = 0, "scale is zero");
     REFUSED(softmax_fwd, a.window = 1, "rows are not a window's");
     REFUSED(softmax_fwd, a.window = 2; a.shift = 1; a.w = a.c = 4; a.x_c = a.y_c = 0; a.x[1] = NULL,
@@ -705,7 +756,8 @@ int main(void)
         cmocka_unit_test(one_element),         cmocka_unit_test(one_pixel_of_a_record), cmocka_unit_test(one_element_in_double),
         cmocka_unit_test(nearest_of_many_tiles),
         cmocka_unit_test(ramp_in_closed_form),
-        cmocka_unit_test(norms),               cmocka_unit_test(depthwise),
+        cmocka_unit_test(norms),               cmocka_unit_test(moments_of_chunks),
+        cmocka_unit_test(depthwise),
         cmocka_unit_test(tokens),              cmocka_unit_test(window_attention),
         cmocka_unit_test(performer),           cmocka_unit_test(types),
         cmocka_unit_test(sixteen_bits),        cmocka_unit_test(malformed_arguments_are_named),

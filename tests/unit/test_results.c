@@ -78,7 +78,7 @@ static void table_has_sets_then_means(void **state)
     fill(&r);
     f[0] = *metric_field_find("auroc");
     f[1] = *metric_field_find("fpr95_vim");
-    ok(results_table(&t, &r, f, 2));
+    ok(results_table(&t, &r, f, 2, 0));
     assert_int_equal(t.t.n_rows, 2); /* what was not run has no row */
     assert_int_equal(t.t.n_groups, 6);
     assert_string_equal(t.t.group[3], "near mean");
@@ -104,7 +104,8 @@ static void csv_reads_back_equal(void **state)
     fclose(f);
     line = strtok(out, "\n");
     assert_string_equal(line, "method,ood,group,auroc,fpr95_vim,fpr95_mos,fpr95_react,fpr95_openood,"
-                              "aupr_in,aupr_out,ap_in,ap_out,n_id,n_ood");
+                              "aupr_in,aupr_out,ap_in,ap_out,n_id,n_ood,spectrum,"
+                              "auroc_lo,auroc_hi");
     line = strtok(NULL, "\n");
     assert_non_null(strstr(line, "msp,ssb,near,"));
     p = line + strlen("msp,ssb,near,");
@@ -112,7 +113,7 @@ static void csv_reads_back_equal(void **state)
         assert_true(strtod(p, &p) == metric_value(&r.method[0].m[0], k));
         assert_int_equal(*p++, ',');
     }
-    assert_string_equal(p, "6,7");
+    assert_string_equal(p, "6,7,standard,,");
     line = strtok(NULL, "\n");
     assert_non_null(strstr(line, "msp,\"a,\"\"b\"\"\",far,"));
     for (n = 3; strtok(NULL, "\n") != NULL;)

@@ -190,12 +190,56 @@ static void gen_takes_the_largest(void **unused)
         qsort(sorted, c, sizeof *p, descending);
         for (size_t i = 0; i < m && i < c; i++)
             sum += pow((double)sorted[i] * (1 - (double)sorted[i]), 0.1);
-        gentropy(p, 1, c, 0.1, m, &out);
+        assert_int_equal(gentropy(p, 1, c, 0.1, m, &out), 0);
         if (sum > 0) worst = fmax(worst, fabs(-(double)out / sum - 1));
         else assert_true(out == 0);
     }
     print_message("# gen: relative error %.2e of 2e-7 allowed\n", worst);
     assert_true(worst <= 2e-7);
+}
+
+/* Many settings of one block give each the bits that it gets alone. */
+static void gen_of_many_settings(void **unused)
+{
+    enum { ROWS = 40, WIDE = 130, USES = 49 };
+    static const double gammas[] = { 0, 0.01, 0.1, 0.5, 1, 2, 10 };
+    static const size_t ms[] = { 1, 7, 16, 50, 129, 130, 1000 };
+    static float p[ROWS * WIDE], many[USES][ROWS], one[ROWS];
+    gentropy_use v[USES];
+    (void)unused;
+    for (size_t i = 0; i < ROWS * WIDE; i++)
+        p[i] = i % 3 == 0 ? (float)floor(6 * (uniform() + 0.5)) / 6 : (float)exp(-95 * (uniform() + 0.5));
+    for (size_t u = 0; u < USES; u++)
+        v[u] = (gentropy_use){ gammas[u / 7], ms[u % 7], many[u] };
+    assert_int_equal(gentropy_many(p, ROWS, WIDE, v, USES), 0);
+    for (size_t u = 0; u < USES; u++) {
+        assert_int_equal(gentropy(p, ROWS, WIDE, v[u].gamma, v[u].m, one), 0);
+        assert_memory_equal(one, many[u], sizeof one);
+    }
+    assert_true(many[0][0] == -1 && many[6][0] == -WIDE); /* gamma 0: how many there are */
+}
+
+/* Several quantiles from one pass are those from a pass each, and numpy's. */
+static void quantiles_together(void **unused)
+{
+    enum { ROWS = 700, WIDE = 9, Q = 60 };
+    static float x[ROWS * WIDE], sorted[ROWS * WIDE];
+    double q[Q], many[Q], one;
+    memory_rows rows = { x, NULL, 0 };
+    source s = memory_source("train", &rows, ROWS, WIDE, 0, NULL);
+    budget mem = { 0 };
+    (void)unused;
+    for (size_t i = 0; i < ROWS * WIDE; i++)
+        x[i] = i % 2 ? 0.0f : (float)(100 * uniform());
+    for (size_t i = 0; i < Q; i++)
+        q[i] = (double)i / (Q - 1);
+    assert_int_equal(quantile_features_many(&s, q, Q, NULL, &mem, many), 0);
+    for (size_t i = 0; i < Q; i++) {
+        assert_int_equal(quantile_features(&s, q[i], NULL, &mem, &one), 0);
+        memcpy(sorted, x, sizeof x);
+        assert_true(one == many[i] && one == quantile_by_sort(sorted, ROWS * WIDE, q[i]));
+    }
+    assert_int_equal(mem.used, 0);
 }
 
 /* ---- moments --------------------------------------------------------------------------------- */
@@ -355,6 +399,8 @@ int main(void)
         cmocka_unit_test(softmax_is_accurate),
         cmocka_unit_test(vector_twins_give_the_same_bytes),
         cmocka_unit_test(gen_takes_the_largest),
+        cmocka_unit_test(gen_of_many_settings),
+        cmocka_unit_test(quantiles_together),
         cmocka_unit_test(moments_follow_from_one_pass),
         cmocka_unit_test(parts_merge),
         cmocka_unit_test(budget_holds),

@@ -11,7 +11,7 @@
 
 static const char *const rows[] = { "msp", "gen-residual" };
 static const char *const sets[] = { "texture", "a_b|c" };
-static const table_column columns[] = { { "AUROC", 1 }, { "FPR95", 0 } };
+static const table_column columns[] = { { "AUROC", 1, 0 }, { "FPR95", 0, 0 } };
 static const double values[] = { 0.5, 1, 0.12345, 0.999, 0.5000001, 0.25, NAN, NAN };
 static const table small = { "method", 2, 2, 2, rows, sets, columns, values };
 
