@@ -49,7 +49,10 @@ typedef struct plan_step {
     float *w, *b;         /* conv OIHW, linear [out,in] and bias [out] (never NULL);
                              batchnorm, scale: factor and shift [c]; other norms: gamma and beta [c];
                              embed: positions [t,c] and class token [c]; attention: bias table
-                             [(2 window - 1)^2, heads] or NULL; performer: features [m,c] */
+                             [(2 window - 1)^2, heads] or NULL; performer: features [m,c].
+                             Adjoints: the same w, conv's standardised but nothing folded, batchnorm's the
+                             factor [c]; b NULL but for norms.  gaussian: means [classes,d] and precision
+                             [d,d]; deflate: start [c] or NULL */
     size_t w_count;
 } plan_step;
 

@@ -134,10 +134,42 @@ done:
     return rc;
 }
 
+/* Of an adjoint: the weights of its convolution or layer, standardised but not folded. */
+static int back_weights(const planner *b, plan_step *step, const node *v)
+{
+    int rc = 0;
+    const param *p = graph_param(b->g, v->weight);
+    const float *w = weights_at(b->w, v->weight);
+    size_t each = p->count / p->dim[0];
+    TRY(mem_new_aligned(&step->w, p->count, sizeof *step->w, step->name));
+    step->w_count = p->count;
+    for (size_t o = 0; o < p->dim[0]; o++) {
+        double mean = 0, factor = 1;
+        if (v->standardise) standard_factors(w + o * each, each, &mean, &factor);
+        for (size_t i = o * each; i < (o + 1) * each; i++)
+            step->w[i] = v->standardise ? (float)(((double)w[i] - mean) * factor) : w[i];
+    }
+done:
+    return rc;
+}
+
 int plan_other_weights(const planner *b, plan_step *step, const node *v)
 {
     int rc = 0;
     size_t c = (size_t)v->out.c;
+    if (v->op == OP_conv_back || v->op == OP_linear_back) return back_weights(b, step, v);
+    if (v->op == OP_embed_back) return 0; /* a sum's adjoint sees neither summand */
+    if (v->op == OP_batchnorm_back) {
+        double none;
+        TRY(mem_new_aligned(&step->w, c, sizeof *step->w, step->name));
+        step->w_count = c;
+        for (size_t o = 0; o < c; o++) {
+            double s;
+            bn_factors(b, v, o, &s, &none);
+            step->w[o] = (float)s;
+        }
+        return 0;
+    }
     if (v->op == OP_batchnorm || v->op == OP_scale) {
         TRY(new_weights(step, c, c));
         for (size_t o = 0; o < c; o++) {

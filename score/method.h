@@ -30,6 +30,10 @@ enum {                     /* what the one shared pass over the train set collec
 };
 
 enum { METHOD_OPTS_MAX = 16 };
+enum {                 /* kinds of options */
+       METHOD_WHOLE = 1, /* whole numbers only */
+       METHOD_LIST = 2,  /* several values, joined by '+', stand for a use of the method each */
+};
 /* What fit returns (through fit_refuse) when the data cannot carry the method: it is skipped. */
 enum { FIT_REFUSED = 1 };
 
@@ -38,7 +42,7 @@ typedef struct method_opt {
     double min, max;   /* allowed numbers; min == max: a word */
     const char *words; /* allowed words, joined by '|', besides numbers; NULL: none, and with
                         * min == max any text (the name of a file) */
-    int whole;         /* whole numbers only */
+    int kind;          /* METHOD_WHOLE, METHOD_LIST */
 } method_opt;
 
 typedef struct method_params {          /* resolved options of one use of a method */

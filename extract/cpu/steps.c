@@ -125,6 +125,8 @@ int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char
     cpu_step *c = NULL;
     view x, y = arena_view(l, arena, s->y);
     x = s->n_x > 0 ? arena_view(l, arena, s->x[0]) : y;
+    CHECK(s->op < OP_conv_back, ERR_USAGE, "the cpu backend has no '%s' yet; -d ref has",
+          graph_op_name(s->op));
     TRY(mem_new(&c, 1, sizeof *c, s->name));
     c->s = *s;
     c->l = l;
@@ -237,8 +239,7 @@ static int run_op(const cpu_step *c, char *arena, const view *x, const view *y, 
     case OP_unfold: token_unfold(x, s->kernel, s->stride, s->pad, y, n); break;
     case OP_merge: token_merge(x, y, n); break;
     case OP_shortcut_a: map_shortcut_a(x, y, n); break;
-    case OP_input:
-    case OP_COUNT: break;
+    default: break;
     }
     return 0;
 }

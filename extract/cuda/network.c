@@ -315,9 +315,12 @@ void network_describe(const cuda_network *net, char *text, size_t room)
 {
     static const char *const types[] = {"f32", "tf32", "bf16", "f16"};
     size_t dnn = cuda.dnn_version(), lt = cuda.lt_version();
-    snprintf(text, room, "cuda %s %s b%zu cudnn %zu.%zu.%zu cublas %zu.%zu.%zu%s",
+    char fused[32] = "";
+    if (net->d.type != ELEMENT_F32 && net->d.attentions > 0)
+        snprintf(fused, sizeof fused, " sdpa %d/%d", net->d.fused, net->d.attentions);
+    snprintf(text, room, "cuda %s %s b%zu cudnn %zu.%zu.%zu cublas %zu.%zu.%zu%s%s",
              net->be->facts.name, types[net->d.precision], net->d.batch, dnn / 10000,
-             dnn / 100 % 100, dnn % 100, lt / 10000, lt / 100 % 100, lt % 100,
+             dnn / 100 % 100, dnn % 100, lt / 10000, lt / 100 % 100, lt % 100, fused,
              net->d.tuned ? " tuned" : "");
 }
 

@@ -65,11 +65,17 @@ static int wait_network(cuda_network *net, float *const *results)
     ENTRY(network_wait(net, results));
 }
 
+static void built(char *text, size_t room)
+{
+    cuda.built(text, room);
+}
+
 static const cuda_plugin plugin = {
     .abi = CUDA_PLUGIN_ABI,
     .name = "cuda",
     .version = OUTPOST_VERSION,
     .count = count,
+    .built = built,
     .describe = device_describe,
     .open = open_device,
     .close = device_close,

@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "score/linalg.h"
 #include "score/stats/logits.h"
+#include "score/stats/nearest.h"
 #include "score/stats/residual.h"
 #include "score/stats/rows.h"
 
@@ -220,6 +221,7 @@ void fit_close(fit_context *f)
     if (m == NULL) return;
     fit_done(f);
     if (f->la != NULL) {
+        nearest_close(f);
         f->la->ops->drop(f->la, &f->kept_head);
         f->la->ops->drop(f->la, &f->kept_u);
         f->la->ops->drop(f->la, &f->kept_vectors);

@@ -47,6 +47,10 @@ check 'cpu: exit status 0' [ $status -eq 0 ]
 run cuda.h5 -d cuda
 check 'cuda: exit status 0' [ $status -eq 0 ]
 check 'cuda: the features of the cpu' close_to cuda.h5 cpu.h5 1e-5
+OUTPOST_MOCK_FAIL=blas_create:2:3; export OUTPOST_MOCK_FAIL # a second device would fail
+run once.h5 -d cuda
+check 'the device is opened once' [ $status -eq 0 ]
+unset OUTPOST_MOCK_FAIL
 run half.h5 -d cuda -p fp16
 check 'cuda fp16: exit status 0' [ $status -eq 0 ]
 check 'cuda fp16: near the features of the cpu' close_to half.h5 cpu.h5 1e-2

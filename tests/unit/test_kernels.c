@@ -1,4 +1,6 @@
 /* The CPU twins of kernels/ against PyTorch (tests/golden/kernels.h) and against closed forms. */
+#include "kernels/groupnorm.h"
+#include "kernels/nearest.h"
 #include "kernels/table.h"
 
 #include "tests/golden/kernels.h"
@@ -197,14 +199,56 @@ static void pools(void **state)
     same("largest of the map", y, golden_reduce + 6, 6, 0, 0);
 }
 
+/* The moments that the third step of group norm takes: [n, groups, 2]. */
+static op_args with_moments(op_args a, float *moments)
+{
+    float sums[MOST];
+    op_args b = a;
+    size_t chunks = (size_t)groupnorm_chunks(a.h * a.w, a.c), groups = (size_t)(a.n * a.groups);
+    run(KERNEL_groupnorm_sum_fwd, b, sums, 2 * chunks * groups);
+    b.x[0] = sums;
+    run(KERNEL_groupnorm_join_fwd, b, moments, 2 * groups);
+    a.x[3] = moments;
+    return a;
+}
+
+/* Maps of several chunks, far from zero: mean and deviation of a ramp in closed form; what is no number
+ * reaches its own group only. */
+static void moments_of_chunks(void **state)
+{
+    enum { C = 8, SIDE = 80, GROUPS = 4, PLANE = SIDE * SIDE };
+    static float x[2 * PLANE * C];
+    float moments[MOST];
+    op_args a = { .x = { x }, .n = 2, .c = C, .h = SIDE, .w = SIDE, .groups = GROUPS };
+    double deviation = sqrt(((double)PLANE * PLANE - 1) / 12), used = 0;
+    (void)state;
+    assert_int_equal(groupnorm_chunks(PLANE, C), 4); /* three of 2048 pixels and one of 256 */
+    for (int i = 0; i < 2 * PLANE * C; i++)
+        x[i] = (float)(i / C % PLANE + 100000 * (1 + i % C / 2)); /* 0, 1, ... and the group's distance */
+    x[PLANE * C + 5000 * C + 3] = INFINITY;
+    (void)with_moments(a, moments);
+    for (int g = 0; g < 2 * GROUPS; g++) {
+        double mean = 100000.0 * (1 + g % GROUPS) + (PLANE - 1) / 2.0;
+        if (g == GROUPS + 1) {
+            assert_true(isnan(moments[2 * g]) && isnan(moments[2 * g + 1]));
+            continue;
+        }
+        used = fmax(used, fabs((double)moments[2 * g] / mean - 1));
+        used = fmax(used, fabs((double)moments[2 * g + 1] * deviation - 1));
+    }
+    print_message("# moments of four chunks: %.1e of 1e-6\n", used);
+    assert_true(used <= 1e-6);
+}
+
 static void norms(void **state)
 {
     const float *affine = IN(affine);
     op_args rows = { .x = { IN(tokens), affine, affine + 24 }, .n = 5, .c = 24, .h = 1, .w = 1, .eps = 1e-5f };
     op_args map = { .x = { IN(map8), affine, affine + 24 }, .n = 2, .c = 8, .h = 3, .w = 5, .groups = 4,
                     .eps = 1e-5f };
-    float y[MOST], wide[5 * 27], narrow[MOST];
+    float y[MOST], wide[5 * 27], narrow[MOST], moments[2 * 8 + 1]; /* and a guard */
     (void)state;
+    map = with_moments(map, moments);
     RUN(layernorm_fwd, rows, layernorm, 1e-6, 2e-6);
     RUN(groupnorm_fwd, map, groupnorm, 1e-6, 2e-5); /* torch's mean of 40 has steps of 4e-6 */
     RUN(groupnorm_fwd, acting(map, KA_RELU), groupnorm_relu, 1e-6, 2e-5);
@@ -408,8 +452,10 @@ static size_t count_of(int kernel)
 {
     return kernel == KERNEL_merge_fwd                                              ? 4
            : kernel == KERNEL_split_heads_fwd                                      ? 3
-           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ? 2
-                                                                                   : 1;
+           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ||
+                     kernel == KERNEL_groupnorm_sum_fwd || kernel == KERNEL_groupnorm_join_fwd
+               ? 2
+               : 1;
 }
 
 /* One element through every kernel. */
@@ -439,7 +485,9 @@ static void one_element(void **state)
         { KERNEL_export_fwd, 2.5f },
         { KERNEL_shortcut_a_fwd, 2.5f },
         { KERNEL_layernorm_fwd, 1.0f }, /* the shift */
-        { KERNEL_groupnorm_fwd, 1.0f },
+        { KERNEL_groupnorm_sum_fwd, 2.5f },
+        { KERNEL_groupnorm_join_fwd, 2.5f },
+        { KERNEL_groupnorm_fwd, 1.0f }, /* mean 2.5 */
         { KERNEL_dwconv_fwd, 2.25f },
         { KERNEL_embed_fwd, 1.5f }, /* class token 1, its position 0.5 */
         { KERNEL_token_fwd, 2.5f },
@@ -453,9 +501,9 @@ static void one_element(void **state)
         { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
-    assert_int_equal(LENGTH(cases) + 3, KERNEL_COUNT); /* and those of one_element_in_double */
+    assert_int_equal(LENGTH(cases) + 5, KERNEL_COUNT); /* and those of one_element_in_double */
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        op_args a = { .x = { one, one + 1, one + 2 }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
+        op_args a = { .x = { one, one + 1, one + 2, one }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
                       .scale = 1, .eps = 1e-5f };
         run(cases[i].kernel, a, y, count_of(cases[i].kernel));
@@ -470,6 +518,7 @@ static void one_element_in_double(void **state)
     const float x = 2.5f;
     const double row = 2.5, half = 0.5, add = 7.5;
     double y = 0;
+    nearest_item found[3], pair[2];
     op_args a = { .x = { &x, &half }, .y = &y, .n = 1, .c = 1, .h = 1, .w = 1, .groups = 1,
                   .scale = -2 };
     (void)state;
@@ -481,6 +530,72 @@ static void one_element_in_double(void **state)
     a.x[2] = &add;
     assert_int_equal(kernels_cpu[KERNEL_row_least_fwd](&a), 0);
     assert_true(y == 3.0); /* 0.5 - 2 2.5 + 7.5 */
+    a.y = found;
+    a.kernel = 1;
+    a.window = 2;
+    a.stride = a.pad = 1;
+    a.shift = 7;
+    assert_int_equal(kernels_cpu[KERNEL_row_nearest_fwd](&a), 0);
+    assert_true(found[0].value == INFINITY && found[0].at == 1);
+    assert_true(found[1].value == -4.5 && found[1].at == 7); /* 0.5 - 2 2.5 */
+    found[1].at = 0;
+    a.x[2] = found;
+    a.y = pair;
+    assert_int_equal(kernels_cpu[KERNEL_row_pairs_fwd](&a), 0);
+    assert_true(pair[0].at == 1 && pair[1].value == 4.0 && pair[1].at == 0); /* (2.5 - 0.5)^2 */
+}
+
+static int earlier(const void *a, const void *b)
+{
+    const nearest_item *x = a, *y = b;
+    if (x->value != y->value) return x->value < y->value ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const nearest_item *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Tiles of 1 to 9 columns, values with and without ties: those that a sort would choose, by index. */
+static void nearest_of_many_tiles(void **state)
+{
+    enum { ROWS = 3, COLUMNS = 200, ROOM = 42 };
+    static double v[ROWS][COLUMNS], tile[ROWS * 9];
+    static const double zeros[9] = { 0 };
+    uint64_t seed = 7;
+    (void)state;
+    for (int grid = 0; grid < 3; grid++)
+        for (int want = 1, width = 1; want <= 33; want += 8, width += 2) {
+            nearest_item found[ROWS][ROOM + 1], all[COLUMNS];
+            for (int r = 0; r < ROWS; r++)
+                for (int k = 0; k < COLUMNS; k++) {
+                    seed = seed * 6364136223846793005u + 1442695040888963407u;
+                    v[r][k] = grid == 0   ? (double)(int64_t)seed
+                              : grid == 1 ? (double)(seed >> 61) - 3
+                                          : 1.25; /* all alike */
+                }
+            for (int at = 0, c; at < COLUMNS; at += c) {
+                op_args a = { .x = { tile, zeros }, .y = found, .n = ROWS, .h = 1, .w = 1, .scale = 1, .kernel = want,
+                              .window = ROOM, .shift = at, .stride = at == 0 };
+                a.c = c = COLUMNS - at < width ? COLUMNS - at : width;
+                a.pad = at + c == COLUMNS;
+                for (int r = 0; r < ROWS; r++)
+                    memcpy(tile + r * c, v[r] + at, (size_t)c * sizeof *tile);
+                assert_null(kernel_problem(KERNEL_row_nearest_fwd, &a));
+                assert_int_equal(kernels_cpu[KERNEL_row_nearest_fwd](&a), 0);
+            }
+            for (int r = 0; r < ROWS; r++) {
+                for (int k = 0; k < COLUMNS; k++)
+                    all[k] = (nearest_item){ v[r][k], k };
+                qsort(all, COLUMNS, sizeof *all, earlier);
+                assert_int_equal(found[r][0].at, want);
+                assert_true(found[r][0].value == all[want - 1].value);
+                qsort(all, (size_t)want, sizeof *all, by_index);
+                assert_memory_equal(found[r] + 1, all, (size_t)want * sizeof *all);
+            }
+        }
 }
 
 /* A ramp x[r][q] = 10 r + q: what each window must give can be said without a loop over it. */
@@ -513,7 +628,7 @@ static void ramp_in_closed_form(void **state)
 static void malformed_arguments_are_named(void **state)
 {
     float v[16] = { 0 };
-    const op_args good = { .x = { v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
+    const op_args good = { .x = { v, v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
                            .h = 4, .w = 4, .oh = 2, .ow = 2, .kernel = 2, .stride = 2, .x_c = 1, .y_c = 1,
                            .groups = 1, .scale = 1 };
     op_args a;
@@ -557,6 +672,10 @@ static void malformed_arguments_are_named(void **state)
     REFUSED(layernorm_fwd, a.c = 2, "rows narrower than their channels");
     REFUSED(layernorm_fwd, a.x_c = a.y_c = 8193, "rows beyond 8192 channels");
     REFUSED(groupnorm_fwd, a.groups = 2, "groups do not divide the channels");
+    REFUSED(groupnorm_fwd, a.x[3] = NULL, "operand missing");
+    REFUSED(groupnorm_sum_fwd, a.groups = 0, "groups do not divide the channels");
+    REFUSED(groupnorm_sum_fwd, a.y_type = KT_F16, "the result is float32");
+    REFUSED(groupnorm_join_fwd, a.x_type = KT_F16, "sums are float32");
     REFUSED(softmax_fwd, a.scale = 0, "scale is zero");
     REFUSED(softmax_fwd, a.window = 1, "rows are not a window's");
     REFUSED(softmax_fwd, a.window = 2; a.shift = 1; a.w = a.c = 4; a.x_c = a.y_c = 0; a.x[1] = NULL,
@@ -584,8 +703,10 @@ int main(void)
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
         cmocka_unit_test(one_element),         cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(nearest_of_many_tiles),
         cmocka_unit_test(ramp_in_closed_form),
-        cmocka_unit_test(norms),               cmocka_unit_test(depthwise),
+        cmocka_unit_test(norms),               cmocka_unit_test(moments_of_chunks),
+        cmocka_unit_test(depthwise),
         cmocka_unit_test(tokens),              cmocka_unit_test(window_attention),
         cmocka_unit_test(performer),           cmocka_unit_test(types),
         cmocka_unit_test(sixteen_bits),        cmocka_unit_test(malformed_arguments_are_named),

@@ -91,6 +91,7 @@ static const struct golden {
     {"cadref:score=msp", -0.6129485076},
     {"max-group:groups=1+2", 0.8777289414},
     {"mos:groups=2", -0.1222710586},
+    {"knn:k=2", -0.2727348166},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
@@ -258,6 +259,24 @@ static void options_resolve(void **unused)
     assert_true(param_double(&uses[2].params, "gamma") == 0.5);
     assert_string_equal(param_text(&uses[1].params, "dim"), "7");
     engine_free_uses(&uses, n, 0);
+    /* lists of values, in place, with the other options of the use */
+    assert_int_equal(engine_resolve(&uses, &n, "msp,knn:normalise=none:k=7+1+30,vim,knn", sets + 1, 1), 0);
+    assert_int_equal(n, 6);
+    for (size_t i = 1; i < 4; i++) {
+        static const char *const k[] = {"7", "1", "30"};
+        assert_string_equal(uses[i].m->name, "knn");
+        assert_string_equal(param_text(&uses[i].params, "k"), k[i - 1]);
+        assert_string_equal(param_text(&uses[i].params, "normalise"), "none");
+    }
+    assert_string_equal(uses[4].m->name, "vim");
+    assert_string_equal(param_text(&uses[4].params, "dim"), "7");
+    assert_string_equal(param_text(&uses[5].params, "k"), "50");
+    engine_free_uses(&uses, n, 0);
+    assert_int_equal(engine_resolve(&uses, &n, "knn,msp", (const char *const[]){"knn.k=50+1000"}, 1), 0);
+    assert_int_equal(n, 3);
+    assert_int_equal(param_int(&uses[1].params, "k"), 1000);
+    assert_string_equal(uses[2].m->name, "msp");
+    engine_free_uses(&uses, n, 0);
 }
 
 static void wrong_words_are_refused(void **unused)
@@ -286,6 +305,15 @@ static void wrong_words_are_refused(void **unused)
         {"she:metric=manhattan", NULL, "inner|euclidean|cosine"},
         {"react:clip=rankfeat", NULL, "react.clip"},
         {"opnood", NULL, "did you mean 'openood'"},
+        {"energy:temperature=1+2", NULL, "energy.temperature"}, /* no list */
+        {"knn:k=0", NULL, "allowed"},
+        {"knn:k=1.5", NULL, "whole"},
+        {"knn:k=5+1.5", NULL, "whole"},
+        {"knn:k=5+0", NULL, "allowed"},
+        {"knn:k=5+5", NULL, "knn.k names 5 twice"},
+        {"knn:k=5+", NULL, "empty item"},
+        {"knn:k=+", NULL, "empty item"},
+        {"knn:normalise=l1", NULL, "l2|none"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         method_use *uses = NULL;

@@ -8,6 +8,8 @@
  * indices, bounds, barriers and shuffles; without that too, the whole file is skipped. */
 #include "common/err.h"
 #include "extract/plugin.h"
+#include "kernels/groupnorm.h"
+#include "kernels/nearest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +53,7 @@ static float draw_float(int odd)
 }
 
 typedef struct sizes {
-    size_t x[3], y; /* elements */
+    size_t x[4], y; /* elements */
 } sizes;
 
 typedef struct types {
@@ -113,6 +115,12 @@ static size_t area(int n, int h, int w, int c)
     return (size_t)n * (size_t)h * (size_t)w * (size_t)c;
 }
 
+/* Floats of the moments of chunks. */
+static size_t moments_of(const op_args *a)
+{
+    return 2 * (size_t)(a->n * a->groups) * (size_t)groupnorm_chunks(a->h * a->w, a->c);
+}
+
 /* Operands beside the first, and kernels on maps of their own. */
 static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
 {
@@ -126,8 +134,16 @@ static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
         if (a->y_c > 0) s->y = op_rows(a) * (size_t)a->y_c;
         break;
     case KERNEL_scale_shift_fwd:
-    case KERNEL_layernorm_fwd:
-    case KERNEL_groupnorm_fwd: s->x[1] = s->x[2] = c; break;
+    case KERNEL_layernorm_fwd: s->x[1] = s->x[2] = c; break;
+    case KERNEL_groupnorm_fwd:
+        s->x[1] = s->x[2] = c;
+        s->x[3] = 2 * (size_t)(a->n * a->groups);
+        break;
+    case KERNEL_groupnorm_sum_fwd: s->y = moments_of(a); break;
+    case KERNEL_groupnorm_join_fwd:
+        s->x[0] = moments_of(a);
+        s->y = 2 * (size_t)(a->n * a->groups);
+        break;
     case KERNEL_bias_act_fwd: s->x[1] = c; break;
     case KERNEL_gate_fwd: s->x[1] = (size_t)a->n * c; break;
     case KERNEL_add_fwd: s->x[1] = s->x[0]; break;
@@ -216,9 +232,12 @@ static void prepare_shape(int kernel, op_args *a, int variant)
         if (variant == 1) a->x_c = a->y_c = (a->c + 7) / 8 * 8;
         if (variant == 2) a->x_c = a->c + 3;
         break;
+    case KERNEL_groupnorm_sum_fwd:
+    case KERNEL_groupnorm_join_fwd:
     case KERNEL_groupnorm_fwd:
         a->eps = 1e-5f;
-        a->groups = variant == 1 && a->c < 64 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
+        if (variant == 3 && a->c % 2 == 0) a->groups = a->c / 2; /* BiT's first */
+        else a->groups = variant == 1 && a->c < 64 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
         break;
     case KERNEL_softmax_fwd: set_scores(a, variant); break;
     case KERNEL_split_heads_fwd:
@@ -239,7 +258,7 @@ static void prepare_shape(int kernel, op_args *a, int variant)
 /* Completes the arguments of one kernel for a shape. */
 static sizes prepare(int kernel, op_args *a, int variant)
 {
-    sizes s = { .x = { 1, 1, 1 } };
+    sizes s = { .x = { 1, 1, 1, 1 } };
     size_t c;
     switch (kernel) {
     case KERNEL_scale_shift_fwd:
@@ -302,10 +321,13 @@ static int is_performer(int kernel)
     return kernel == KERNEL_performer_sum_fwd || kernel == KERNEL_performer_out_fwd;
 }
 
-/* A value that the kernel is made for: the norms square theirs, the performer takes exponentials. */
+/* A value that the kernel is made for: the norms square theirs, the performer takes exponentials, and
+ * squared deviations are not negative. */
 static float value_for(int kernel, int operand, int odd)
 {
     float v = draw_float(odd && !is_performer(kernel) && !is_wide(kernel) && !(is_norm(kernel) && operand > 0));
+    if (kernel == KERNEL_groupnorm_sum_fwd && !(fabsf(v) < 1e15f)) return NAN;
+    if (kernel == KERNEL_groupnorm_join_fwd) return fabsf(v) < 1e15f ? fabsf(v) : NAN;
     if (is_performer(kernel)) return operand == 2 ? fabsf(v) + 0.1f : v / 8;
     if (is_norm(kernel) && fabsf(v) > 1e15f && fabsf(v) < INFINITY) return v > 0 ? 1e15f : -1e15f;
     if (kernel == KERNEL_dwconv_fwd && operand == 1 && !(fabsf(v) < INFINITY)) return 1.0f;
@@ -345,7 +367,7 @@ static tolerance tolerance_of(int kernel, const op_args *a)
     case KERNEL_sigmoid_fwd: t = (tolerance){ 1e-6, 1e-6 }; break;
     case KERNEL_softmax_fwd: t = (tolerance){ 2e-6, 1e-37 }; break;
     case KERNEL_layernorm_fwd:
-    case KERNEL_groupnorm_fwd: t = (tolerance){ 1e-5, 2e-5 }; break;
+    case KERNEL_groupnorm_sum_fwd: t = (tolerance){ 1e-5, 2e-5 }; break;
     case KERNEL_performer_sum_fwd:
     case KERNEL_performer_out_fwd: t = (tolerance){ 1e-5, 1e-5 }; break;
     default:
@@ -402,6 +424,7 @@ static int image_by_image(int kernel, const op_args *a)
 {
     return a->n > 1 && kernel != KERNEL_normalise_fwd && kernel != KERNEL_split_heads_fwd &&
            kernel != KERNEL_add_fwd && kernel != KERNEL_gate_fwd && kernel != KERNEL_performer_out_fwd &&
+           kernel != KERNEL_groupnorm_fwd &&
            !(kernel == KERNEL_softmax_fwd && a->window > 0) &&
            !(kernel == KERNEL_join_heads_fwd && a->window > 0) &&
            !(kernel == KERNEL_row_least_fwd && a->groups > 0);
@@ -436,7 +459,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
 {
     sizes s = prepare(kernel, &a, variant);
     size_t bytes = s.y * type_bytes(t.y), image = op_count(&a), skew;
-    void *x[3], *d_x[3], *d_u8, *d_y, *cpu, *gpu;
+    void *x[4], *d_x[4], *d_u8, *d_y, *cpu, *gpu;
     unsigned char *u8 = malloc(image);
     const char *problem;
     op_args d;
@@ -452,7 +475,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
         u8[i] = (unsigned char)draw();
     memcpy(gpu, cpu, bytes); /* what a copy leaves alone must be alike too */
     d = a;
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         int type = k == 0 || kernel == KERNEL_add_fwd ? t.x : KT_F32;
         size_t room = k == 0 ? skew : 0;
         if (kernel == KERNEL_normalise_fwd) type = KT_F32, room = 0;
@@ -483,7 +506,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
         ok(plugin->sync(be));
         if (memcmp(cpu, gpu, bytes) != 0) fail_msg("%s: in place it differs", kernel_names[kernel]);
     }
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         free(x[k]);
         plugin->release(be, &d_x[k]);
     }
@@ -500,7 +523,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
 /* Emulated, each thread of these is a context. */
 static int meets(int kernel)
 {
-    return is_norm(kernel) || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
+    return kernel == KERNEL_layernorm_fwd || kernel == KERNEL_groupnorm_sum_fwd || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
            kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd ||
            kernel == KERNEL_gap_fwd || kernel == KERNEL_export_fwd;
 }
@@ -508,7 +531,7 @@ static int meets(int kernel)
 static int allowed(int kernel, types t)
 {
     float v[2] = { 0 };
-    op_args a = { .x = { v, v, v }, .u8 = (unsigned char *)v, .y = v, .n = 1, .c = 1, .h = 1, .w = 1,
+    op_args a = { .x = { v, v, v, v }, .u8 = (unsigned char *)v, .y = v, .n = 1, .c = 1, .h = 1, .w = 1,
                   .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
                   .scale = 1, .x_type = t.x, .y_type = t.y };
     return kernel_problem(kernel, &a) == NULL;
@@ -550,8 +573,121 @@ static void one_kernel(void **state)
             if (allowed(kernel, all[k])) every_variant(kernel, all[k], shapes[i]);
     if (kernel == KERNEL_relu_fwd && !emulated) /* more elements than threads */
         (void)twins(kernel, all[0], (op_args){ .n = 1, .h = 4100, .w = 4100, .c = 1 }, 0, 1);
+    if (kernel == KERNEL_groupnorm_sum_fwd) /* several chunks; vectors of four groups, and of one */
+        for (int i = 0; i < 6; i++) {
+            double u = twins(kernel, (types){ i / 2, KT_F32 }, (op_args){ .n = 2, .h = 24, .w = 24, .c = 64 }, i % 2 ? 3 : 0, 0);
+            used_most = u > used_most ? u : used_most;
+            runs++;
+        }
     print_message("# %s: %d runs alike, %.0f%% of the tolerance used\n", kernel_names[kernel], runs,
                   100 * used_most);
+}
+
+/* ---- the search of rows: its output is its input, tile after tile ------------------------------- */
+
+typedef struct rows_search {
+    int rows, c, want, room, columns, grid; /* grid: values that tie */
+} rows_search;
+
+static double search_value(const rows_search *s)
+{
+    return s->grid ? (double)(draw() % 4) : (double)draw_float(0);
+}
+
+/* Both twins over all tiles, then the distances of what they found; all bytes alike. */
+static void search_twins(const rows_search *s)
+{
+    size_t items = (size_t)s->rows * ((size_t)s->room + 1), pairs = (size_t)s->rows * ((size_t)s->want + 1);
+    size_t values = (size_t)s->rows * (size_t)s->c, kept = (size_t)s->columns * (size_t)s->c;
+    nearest_item *cpu = calloc(items, sizeof *cpu), *gpu = calloc(items, sizeof *gpu);
+    double *tile = calloc(values, sizeof *tile), *bias = calloc((size_t)s->c, sizeof *bias);
+    double *bank = calloc(kept, sizeof *bank);
+    void *d_found, *d_tile, *d_bias, *d_bank;
+    op_args a = { .n = s->rows, .h = 1, .w = 1, .kernel = s->want, .window = s->room, .scale = -2 }, d;
+    assert_true(cpu != NULL && gpu != NULL && tile != NULL && bias != NULL && bank != NULL);
+    d_found = on_device(cpu, items * sizeof *cpu);
+    d_tile = on_device(tile, values * sizeof *tile);
+    d_bias = on_device(bias, (size_t)s->c * sizeof *bias);
+    for (int at = 0; at < s->columns; at += a.c) {
+        a.c = s->columns - at < s->c ? s->columns - at : s->c;
+        for (size_t i = 0; i < (size_t)s->rows * (size_t)a.c; i++)
+            tile[i] = search_value(s);
+        for (int i = 0; i < a.c; i++)
+            bias[i] = search_value(s);
+        a.shift = at;
+        a.stride = at == 0;
+        a.pad = at + a.c == s->columns;
+        d = a;
+        a.x[0] = tile;
+        a.x[1] = bias;
+        a.y = cpu;
+        d.x[0] = d_tile;
+        d.x[1] = d_bias;
+        d.y = d_found;
+        assert_null(kernel_problem(KERNEL_row_nearest_fwd, &a));
+        ok(plugin->upload(be, d_tile, tile, (size_t)s->rows * (size_t)a.c * sizeof *tile));
+        ok(plugin->upload(be, d_bias, bias, (size_t)a.c * sizeof *bias));
+        ok(plugin->run(be, KERNEL_row_nearest_fwd, &d));
+        ok(plugin->download(be, gpu, d_found, items * sizeof *gpu));
+        ok(plugin->sync(be));
+        assert_int_equal(kernels_cpu[KERNEL_row_nearest_fwd](&a), 0);
+        for (int r = 0; r < s->rows; r++) { /* behind the candidates the twins may have moved what they like */
+            size_t first = (size_t)r * ((size_t)s->room + 1);
+            assert_int_equal(cpu[first].at, gpu[first].at);
+            assert_memory_equal(cpu + first, gpu + first, ((size_t)cpu[first].at + 1) * sizeof *cpu);
+        }
+    }
+    for (size_t i = 0; i < kept; i++)
+        bank[i] = search_value(s);
+    for (size_t i = 0; i < values; i++)
+        tile[i] = search_value(s);
+    d_bank = on_device(bank, kept * sizeof *bank);
+    ok(plugin->upload(be, d_tile, tile, values * sizeof *tile));
+    a = d = (op_args){ .n = s->rows, .h = 1, .w = 1, .c = s->c, .kernel = s->want, .window = s->room };
+    a.x[0] = tile;
+    a.x[1] = bank;
+    a.x[2] = cpu;
+    a.y = malloc(pairs * sizeof *cpu);
+    d.x[0] = d_tile;
+    d.x[1] = d_bank;
+    d.x[2] = d_found;
+    d.y = on_device(gpu, pairs * sizeof *gpu);
+    assert_non_null(a.y);
+    assert_null(kernel_problem(KERNEL_row_pairs_fwd, &a));
+    assert_int_equal(kernels_cpu[KERNEL_row_pairs_fwd](&a), 0);
+    ok(plugin->run(be, KERNEL_row_pairs_fwd, &d));
+    ok(plugin->download(be, gpu, d.y, pairs * sizeof *gpu));
+    ok(plugin->sync(be));
+    assert_memory_equal(a.y, gpu, pairs * sizeof *gpu);
+    free(a.y);
+    plugin->release(be, &d.y);
+    plugin->release(be, &d_found);
+    plugin->release(be, &d_tile);
+    plugin->release(be, &d_bias);
+    plugin->release(be, &d_bank);
+    free(cpu);
+    free(gpu);
+    free(tile);
+    free(bias);
+    free(bank);
+    runs++;
+}
+
+static void searches(void **state)
+{
+    static const rows_search cases[] = {
+        { 1, 1, 1, 2, 1, 0 },     { 3, 5, 2, 9, 31, 0 },      { 3, 5, 2, 9, 31, 1 },
+        { 7, 300, 40, 700, 1000, 0 }, { 7, 300, 40, 700, 1000, 1 }, { 2, 256, 300, 600, 600, 0 },
+        { 3, 64, 100, 200, 50, 0 }, /* fewer than are wanted */
+        { 40, 250, 1, 251, 2500, 0 }, /* weeded whenever something came, by the one that came */
+        { 300, 1500, 1000, 3600, 9000, 0 }, { 70000, 8, 4, 20, 40, 1 }, /* not emulated */
+    };
+    (void)state;
+    seed = 5;
+    runs = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases - 2 * (size_t)emulated; i++)
+        search_twins(&cases[i]);
+    print_message("# row_nearest_fwd, row_pairs_fwd: %d searches alike\n", runs);
 }
 
 /* build/unit/test_twins: build/, then `below`. */
@@ -592,6 +728,7 @@ int main(int argc, char **argv)
         numbers[i] = i;
         tests[i] = (struct CMUnitTest){ .name = kernel_names[i], .test_func = one_kernel,
                                         .initial_state = &numbers[i] };
+        if (i == KERNEL_row_nearest_fwd || i == KERNEL_row_pairs_fwd) tests[i].test_func = searches;
     }
     failed = _cmocka_run_group_tests(emulated ? "twins, emulated" : "twins", tests, KERNEL_COUNT, NULL, NULL);
     plugin->close(&be);

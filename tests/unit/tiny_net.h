@@ -60,6 +60,12 @@ static float tiny_weight(const param *p)
     return tiny_short(u * sqrt(3 / fan_in));
 }
 
+/* What probes bring or derive is in no file. */
+static UNUSED int tiny_is_stored(const param *p)
+{
+    return p->given == NULL && p->base < 0;
+}
+
 /* A safetensors file in memory. */
 static UNUSED const char *tiny_weights(const graph *g)
 {
@@ -70,7 +76,8 @@ static UNUSED const char *tiny_weights(const graph *g)
     put_text(&text, "{");
     for (size_t i = 0; i < graph_params(g); i++) {
         const param *p = graph_param(g, (int)i);
-        snprintf(line, sizeof line, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", i > 0 ? "," : "",
+        if (!tiny_is_stored(p)) continue;
+        snprintf(line, sizeof line, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", at > 0 ? "," : "",
                  p->name);
         put_text(&text, line);
         for (int k = 0; k < p->rank; k++) {
@@ -87,7 +94,7 @@ static UNUSED const char *tiny_weights(const graph *g)
     put_number(&all, text.n, 8);
     put(&all, text.v, text.n);
     for (size_t i = 0; i < graph_params(g); i++)
-        for (size_t k = 0; k < graph_param(g, (int)i)->count; k++) {
+        for (size_t k = 0; tiny_is_stored(graph_param(g, (int)i)) && k < graph_param(g, (int)i)->count; k++) {
             float v = tiny_weight(graph_param(g, (int)i));
             put(&all, &v, sizeof v);
         }
