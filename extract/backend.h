@@ -12,9 +12,12 @@
 
 typedef enum precision { PRECISION_FP32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16 } precision;
 
+struct device_list; /* extract/plugin.h */
+
 typedef struct backend_options {
     precision precision;
-    int device;
+    const int *devices; /* cuda: which GPUs share the batches; NULL: the first */
+    size_t n_devices;
     int threads;       /* cpu: worker threads */
     size_t batch;      /* most images of one forward call */
     const prep *prep;  /* input size, mean and std */
@@ -43,10 +46,10 @@ typedef struct backend_def {
     size_t (*depth)(const void *net);
 } backend_def;
 
-extern const backend_def backend_cpu, backend_ref, backend_cuda;
-/* "cpu", "cuda", "cuda:1", "ref" -> backend and device number.  ERR_USAGE for another name,
- * ERR_ENV with the reason when the device is not there. */
-int backend_find(const backend_def **out, int *device, const char *name);
+extern const backend_def backend_cpu, backend_ref, backend_cuda, backend_several;
+/* "cpu", "cuda", "cuda:1", "cuda:0,1", "ref" -> backend and device numbers.  ERR_USAGE for another
+ * name and for a device that is named twice, ERR_ENV with the reason when a device is not there. */
+int backend_find(const backend_def **out, struct device_list *devices, const char *name);
 
 /* t = u8 / 255 as a true division, then (t - mean) / std, each rounded to f32: what torchvision's
  * ToTensor and Normalize give (models.md section 9). */

@@ -1,5 +1,6 @@
 /* `-d cuda`: the plugin's network as a backend of this program.  Where a batch does not fit the
  * device's memory, the network is made for half of it, once, and each batch goes through in two parts. */
+#include "extract/backend_cuda.h"
 #include "extract/backend.h"
 #include "extract/plugin.h"
 #include "common/err.h"
@@ -15,6 +16,7 @@ typedef struct cuda_net {
     cuda_backend *be;
     cuda_network *net;
     const plan *p;
+    int device;
     size_t asked, batch;  /* images of a call, and of the device's network */
     size_t image;         /* bytes, and values, of one input */
     size_t queued[DEPTH]; /* images of the batches under way, oldest first */
@@ -33,15 +35,17 @@ static void net_close(void **out)
     *out = NULL;
 }
 
-/* Opens the network; on too little memory once more for half the batch. */
-static int open_network(cuda_net *n, const backend_options *asked)
+/* Opens the network for `part` images; with 0 for the whole batch or, on too little memory, once more for
+ * half of it. */
+static int open_network(cuda_net *n, const backend_options *asked, size_t part)
 {
     int rc = 0;
     backend_options o = *asked;
+    if (part > 0) o.batch = part;
     rc = n->plugin->network_open(&n->net, n->be, n->p, &o);
-    if (rc < 0 && n->plugin->fault() == FAULT_MEMORY && o.batch > 1) {
+    if (rc < 0 && part == 0 && n->plugin->fault() == FAULT_MEMORY && o.batch > 1) {
         o.batch = (o.batch + 1) / 2;
-        log_warn("%s; going on with batches of %zu", err_text(), o.batch);
+        log_warn("cuda:%d: %s; going on with batches of %zu", n->device, err_text(), o.batch);
         err_clear();
         rc = n->plugin->network_open(&n->net, n->be, n->p, &o);
     }
@@ -49,7 +53,7 @@ static int open_network(cuda_net *n, const backend_options *asked)
     return rc;
 }
 
-static int net_open(void **out, plan *p, const backend_options *o)
+int cuda_net_open(void **out, const plan *p, const backend_options *o, int device, size_t part)
 {
     int rc = 0;
     void *made = NULL;
@@ -57,16 +61,29 @@ static int net_open(void **out, plan *p, const backend_options *o)
     TRY(mem_new(&made, 1, sizeof *n, "network"));
     n = made;
     n->p = p;
+    n->device = device;
     n->asked = o->batch;
     n->image = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     TRY(mem_new(&n->out, p->n_outputs, sizeof *n->out, "network"));
-    TRY(plugin_open(&n->plugin, &n->be, o->device));
-    TRY(open_network(n, o));
-    plan_drop_weights(p); /* they are on the device now */
+    TRY(plugin_open(&n->plugin, &n->be, device));
+    TRY(open_network(n, o, part));
     *out = made;
     made = NULL;
 done:
     net_close(&made);
+    return rc;
+}
+
+size_t cuda_net_batch(const void *net)
+{
+    const cuda_net *n = net;
+    return n->batch;
+}
+
+static int net_open(void **out, plan *p, const backend_options *o)
+{
+    int rc = cuda_net_open(out, p, o, o->n_devices > 0 ? o->devices[0] : 0, 0);
+    if (rc == 0) plan_drop_weights(p); /* they are on the device now */
     return rc;
 }
 

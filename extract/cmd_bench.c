@@ -193,7 +193,7 @@ static const opt opts[] = {
     { .name = "list", .letter = 'l', .kind = OPT_STRING, .at = AT(list), .value = "FILE",
       .help = "decode: image list" },
     { .name = "device", .letter = 'd', .kind = OPT_STRING, .at = AT(device), .value = "NAME",
-      .help = "cpu, cuda, cuda:N", .def = "cpu" },
+      .help = "cpu, cuda, cuda:N, cuda:N,M,...", .def = "cpu" },
     { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
       .value = "NAME", .help = "fp32, tf32, bf16, fp16", .def = "fp32" },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET",

@@ -19,7 +19,7 @@
 #include <time.h>
 
 static const double COMMIT_SECONDS = 2; /* work that a kill -9 may cost */
-enum { RING = 4, UNDER_WAY = 4 };
+enum { RING = 4, UNDER_WAY = 2 * DEVICES_MAX };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
@@ -51,7 +51,8 @@ typedef struct run { /* everything of one run under way */
     size_t first, rows; /* of the list: what this run extracts */
     size_t all;         /* rows of the list that all shards extract */
     size_t done, bad;
-    double began, committed, waited, computed;
+    double began, committed;
+    progress_times spent;
 } run;
 
 static double now(void)
@@ -271,7 +272,7 @@ static int start_batch(run *r, loader_batch *b)
     r->under_way[r->n_under_way++] = b;
     if (r->s.backend->submit != NULL) TRY(r->s.backend->submit(r->s.net, &in, b->n));
     else TRY(r->s.backend->forward(r->s.net, &in, b->n, r->out));
-    r->computed += now() - t;
+    r->spent.computed += now() - t;
 done:
     return rc;
 }
@@ -283,7 +284,8 @@ static int finish_batch(run *r)
     double t = now();
     loader_batch *b = r->under_way[0];
     if (r->s.backend->submit != NULL) TRY(r->s.backend->wait(r->s.net, r->out));
-    r->computed += now() - t;
+    r->spent.computed += now() - t;
+    t = now();
     mark_bad(r, b);
     TRY(feature_writer_put(r->writer, b->row - r->first, b->n, (const void *const *)r->out, r->status,
                            r->reason));
@@ -292,7 +294,8 @@ static int finish_batch(run *r)
         TRY(feature_writer_commit(r->writer));
         r->committed = now();
     }
-    progress_update(r->progress, r->done, r->bad, r->waited, r->computed);
+    r->spent.written += now() - t;
+    progress_update(r->progress, r->done, r->bad, &r->spent);
     memmove(r->under_way, r->under_way + 1, --r->n_under_way * sizeof *r->under_way);
     loader_release(r->loader, b);
 done:
@@ -321,7 +324,7 @@ static int all_batches(run *r)
         }
         t = now();
         TRY(loader_next(r->loader, &b));
-        r->waited += now() - t;
+        r->spent.waited += now() - t;
         if (b == NULL) break;
         TRY(start_batch(r, b));
         if (r->n_under_way == r->depth) TRY(finish_batch(r));
@@ -383,7 +386,7 @@ static const opt opts[] = {
     { .name = "out", .letter = 'o', .kind = OPT_STRING, .at = AT(out), .value = "OUT.h5",
       .help = "feature file; an unfinished one is continued", .required = 1 },
     { .name = "device", .letter = 'd', .kind = OPT_STRING, .at = AT(device), .value = "NAME",
-      .help = "cpu, cuda, cuda:N", .def = "cpu" },
+      .help = "cpu, cuda, cuda:N, cuda:N,M,... (several GPUs, same bytes)", .def = "cpu" },
     { .name = "precision", .letter = 'p', .kind = OPT_STRING, .at = AT(precision),
       .value = "NAME", .help = "fp32 (exact), tf32, bf16, fp16", .def = "fp32" },
     { .name = "batch", .letter = 'b', .kind = OPT_INT, .at = AT(batch), .value = "N",

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Raised whenever this header, extract/plan.h, extract/backend.h, op_args or the meaning of a kernel changes. */
-enum { CUDA_PLUGIN_ABI = 3 };
+enum { CUDA_PLUGIN_ABI = 4 };
 
 /* What a failed call of the plugin means for the run. */
 typedef enum cuda_fault {
@@ -98,9 +98,15 @@ const cuda_host *plugin_host(void);
  * reason why there is no plugin.  For --version: no device is opened. */
 void plugin_describe(char *text, size_t room);
 
-/* Opens the device that "cuda" or "cuda:N" names, self-test included: 0 when a run can use it.  It stays
- * open for plugin_open().  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
-int plugin_check(const char *text, int *device);
+enum { DEVICES_MAX = 16 };
+typedef struct device_list { /* GPUs that share the batches of a run, in this order */
+    size_t n;
+    int id[DEVICES_MAX];
+} device_list;
+
+/* Opens each device that "cuda", "cuda:N" or "cuda:N,M,..." names, self-test included: 0 when a run can use
+ * them all.  They stay open for plugin_open().  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
+int plugin_check(const char *text, device_list *devices);
 
 /* The device that plugin_check opened last, if it is this one, else opened now.  The caller's to close.
  * One thread at a time. */
@@ -108,5 +114,7 @@ int plugin_open(const cuda_plugin **plugin, cuda_backend **out, int device);
 
 /* "cuda" -> 0, "cuda:N" -> N.  ERR_USAGE for anything else. */
 int plugin_parse_device(const char *text, int *device);
+/* The same, and "cuda:N,M,..." -> N, M, ...; ERR_USAGE for one that is named twice. */
+int plugin_parse_devices(const char *text, device_list *devices);
 
 #endif

@@ -194,7 +194,7 @@ int session_open(session *s, const session_options *o)
     CHECK(s->prep.out_w == s->prep.out_h, ERR_USAGE,
           "%s takes square images; this preprocessing gives %dx%d", s->m->name, s->prep.out_w,
           s->prep.out_h);
-    TRY(backend_find(&s->backend, &s->device, o->device));
+    TRY(backend_find(&s->backend, &s->devices, o->device));
     TRY(weights_open(&s->w, o->checkpoint));
     weights_set_positions(s->w, s->positions);
     TRY(weights_choose(s->w, s->m, s->prep.out_h));
@@ -206,7 +206,8 @@ int session_open(session *s, const session_options *o)
     TRY(plan_build(&s->p, s->g, s->w, s->requests, s->n_requests,
                    s->backend->wants_dense(s->precision)));
     options.precision = s->precision;
-    options.device = s->device;
+    options.devices = s->devices.id;
+    options.n_devices = s->devices.n;
     options.prep = &s->prep;
     TRY(s->backend->open(&s->net, s->p, &options));
     s->backend->describe(s->net, s->about, sizeof s->about);

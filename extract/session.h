@@ -4,6 +4,7 @@
 
 #include "extract/backend.h"
 #include "extract/model.h"
+#include "extract/plugin.h"
 #include "extract/weights.h"
 
 typedef struct session_options {
@@ -26,11 +27,11 @@ typedef struct session {
     char **names;            /* owns the names of tap datasets */
     plan *p;
     const backend_def *backend;
-    int device;
+    device_list devices;
     precision precision;
     positions_how positions;
     void *net;
-    char about[192];         /* what computes: "cpu fma f32" */
+    char about[1024];        /* what computes: "cpu fma f32" */
 } session;
 
 /* Everything before the first image: model, checkpoint reconciled, outputs, plan, backend. */
