@@ -24,7 +24,7 @@ enum { RING = 4, UNDER_WAY = 2 * DEVICES_MAX };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
-        *progress, *list_format, *shard, *scalar, *stats;
+        *progress, *list_format, *shard, *decode, *scalar, *stats;
     args_strings taps, probes;
     int batch, threads, decoders, limit, force, max_bad, views, seed;
     double stop_after;
@@ -43,6 +43,7 @@ typedef struct run { /* everything of one run under way */
     feature_spec spec; /* the writer borrows it */
     feature_writer *writer;
     loader *loader;
+    loader_memory memory; /* of the backend, for batches */
     progress *progress;
     float **out;      /* [outputs] batch rows */
     void **stored;    /* [outputs] what is written: the same, or its own f16 rows */
@@ -78,6 +79,8 @@ static int check_places(const run_config *c, const char *out)
     int rc = 0;
     struct stat st;
     CHECK(c->out[0] != '\0', ERR_USAGE, "--out: there is no name");
+    CHECK(c->views == 0 || c->decode == NULL || strcmp(c->decode, "gpu") != 0, ERR_USAGE,
+          "--views: they are cut by the processor, so not with --decode gpu");
     CHECK(stat(out, &st) != 0 || !S_ISDIR(st.st_mode), ERR_INPUT,
           "%s: is a folder; --out names a file", out);
     CHECK(stat(c->root, &st) == 0, ERR_INPUT, "%s: cannot be opened as a folder: %s", c->root,
@@ -224,7 +227,8 @@ static int open_run(run *r, enum feature_state *state)
                           .n_taps = r->c->taps.n, .scalar = r->c->scalar,
                           .probes = r->c->probes.v, .n_probes = r->c->probes.n,
                           .stats = r->c->stats, .threads = threads,
-                          .batch = (size_t)r->c->batch };
+                          .batch = (size_t)r->c->batch,
+                          .decode = r->c->views > 0 ? "cpu" : r->c->decode };
     provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
     loader_options lo = { .root = r->c->root, .batch = (size_t)r->c->batch, .ring = RING,
                           .threads = r->c->decoders > 0 ? r->c->decoders : threads };
@@ -251,6 +255,9 @@ static int open_run(run *r, enum feature_state *state)
     lo.prep = &r->s.prep;
     lo.views = (size_t)r->c->views;
     lo.seed = (uint64_t)r->c->seed;
+    lo.records = r->s.records;
+    r->memory = (loader_memory){ r->s.net, r->s.backend->host_alloc, r->s.backend->host_release };
+    if (r->memory.alloc != NULL) lo.memory = &r->memory;
     TRY(loader_open(&r->loader, &lo));
     TRY(progress_open(&r->progress, r->c->progress, r->rows, r->done));
 done:
@@ -342,7 +349,7 @@ static int start_batch(run *r, loader_batch *b)
 {
     int rc = 0;
     double t = now();
-    const batch_input in = { .rgb = b->rgb };
+    const batch_input in = { .rgb = b->rgb, .records = b->rgb == NULL ? &b->records : NULL, .stays = 1 };
     r->under_way[r->n_under_way++] = b;
     if (r->s.backend->submit != NULL) TRY(r->s.backend->submit(r->s.net, &in, b->n));
     else TRY(r->s.backend->forward(r->s.net, &in, b->n, r->out));
@@ -447,6 +454,7 @@ done:
 }
 
 static const char *const progress_modes[] = { "auto", "bar", "plain", "json", "none", NULL };
+static const char *const decoders[] = { "auto", "cpu", "gpu", NULL };
 static const char *const formats[] = { "auto", "gen", "openood", "mos", NULL };
 
 #define AT(field) offsetof(run_config, field)
@@ -471,6 +479,9 @@ static const opt opts[] = {
       .help = "network threads on the CPU  [all this process may use]", .min = 1, .max = 1024 },
     { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",
       .help = "decode threads  [as many]", .min = 1, .max = 1024 },
+    { .name = "decode", .kind = OPT_STRING, .at = AT(decode), .value = "WHO",
+      .help = "pixels of JPEGs: cpu, gpu (kernels; same bytes), auto (gpu with -d cuda)", .def = "auto",
+      .choices = decoders },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET[:KEY=VALUE,...]",
       .help = "gen, torchvision, openood, mos, cifar, timm, mmcls  [the network's own]" },
     { .name = "positions", .kind = OPT_STRING, .at = AT(positions), .value = "HOW",
