@@ -23,7 +23,7 @@ enum { RING = 4, UNDER_WAY = 2 * DEVICES_MAX };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
-        *progress, *list_format, *shard;
+        *progress, *list_format, *shard, *decode;
     args_strings taps;
     int batch, threads, decoders, limit, force, max_bad;
     double stop_after;
@@ -42,6 +42,7 @@ typedef struct run { /* everything of one run under way */
     feature_spec spec; /* the writer borrows it */
     feature_writer *writer;
     loader *loader;
+    loader_memory memory; /* of the backend, for batches */
     progress *progress;
     float **out;      /* [outputs] batch rows */
     uint8_t *status;
@@ -183,7 +184,7 @@ static int open_run(run *r, enum feature_state *state)
                           .prep = r->c->prep, .positions = r->c->positions,
                           .dump = r->c->dump, .taps = r->c->taps.v,
                           .n_taps = r->c->taps.n, .threads = threads,
-                          .batch = (size_t)r->c->batch };
+                          .batch = (size_t)r->c->batch, .decode = r->c->decode };
     provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
     loader_options lo = { .root = r->c->root, .batch = (size_t)r->c->batch, .ring = RING,
                           .threads = r->c->decoders > 0 ? r->c->decoders : threads };
@@ -206,6 +207,9 @@ static int open_run(run *r, enum feature_state *state)
     lo.begin = r->first + r->done;
     lo.end = r->first + r->rows;
     lo.prep = &r->s.prep;
+    lo.records = r->s.records;
+    r->memory = (loader_memory){ r->s.net, r->s.backend->host_alloc, r->s.backend->host_release };
+    if (r->memory.alloc != NULL) lo.memory = &r->memory;
     TRY(loader_open(&r->loader, &lo));
     TRY(progress_open(&r->progress, r->c->progress, r->rows, r->done));
 done:
@@ -268,7 +272,7 @@ static int start_batch(run *r, loader_batch *b)
 {
     int rc = 0;
     double t = now();
-    const batch_input in = { .rgb = b->rgb };
+    const batch_input in = { .rgb = b->rgb, .records = b->rgb == NULL ? &b->records : NULL, .stays = 1 };
     r->under_way[r->n_under_way++] = b;
     if (r->s.backend->submit != NULL) TRY(r->s.backend->submit(r->s.net, &in, b->n));
     else TRY(r->s.backend->forward(r->s.net, &in, b->n, r->out));
@@ -371,6 +375,7 @@ done:
 }
 
 static const char *const progress_modes[] = { "auto", "bar", "plain", "json", "none", NULL };
+static const char *const decoders[] = { "auto", "cpu", "gpu", NULL };
 static const char *const formats[] = { "auto", "gen", "openood", "mos", NULL };
 
 #define AT(field) offsetof(run_config, field)
@@ -395,6 +400,9 @@ static const opt opts[] = {
       .help = "network threads on the CPU  [all this process may use]", .min = 1, .max = 1024 },
     { .name = "decoders", .letter = 'j', .kind = OPT_INT, .at = AT(decoders), .value = "N",
       .help = "decode threads  [as many]", .min = 1, .max = 1024 },
+    { .name = "decode", .kind = OPT_STRING, .at = AT(decode), .value = "WHO",
+      .help = "pixels of JPEGs: cpu, gpu (kernels; same bytes), auto (gpu with -d cuda)", .def = "auto",
+      .choices = decoders },
     { .name = "prep", .kind = OPT_STRING, .at = AT(prep), .value = "PRESET[:KEY=VALUE,...]",
       .help = "gen, torchvision, openood, mos, cifar, timm, mmcls  [the network's own]" },
     { .name = "positions", .kind = OPT_STRING, .at = AT(positions), .value = "HOW",
