@@ -17,6 +17,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const cuda_plugin *loaded;
 static void *library;
 static char reason[PATH_MAX + 256]; /* why `loaded` is NULL */
+static char where[PATH_MAX];        /* the file that is loaded */
+static cuda_backend *checked[DEVICES_MAX]; /* opened by plugin_check for plugin_open; live until then */
+static int checked_device[DEVICES_MAX];
 
 static int fail(int code, const char *text)
 {
@@ -83,6 +86,7 @@ static void load(void)
     if (loaded == NULL)
         snprintf(reason, sizeof reason, "%s is not of this build of outpost %s; install both together",
                  path, OUTPOST_VERSION);
+    snprintf(where, sizeof where, "%s", path);
 }
 
 int plugin_load(const cuda_plugin **out)
@@ -108,11 +112,16 @@ const cuda_host *plugin_host(void)
 
 void plugin_describe(char *text, size_t room)
 {
+    int n;
+    char built[128];
     pthread_once(&once, load);
-    if (loaded != NULL)
-        loaded->describe(text, room);
-    else
+    if (loaded == NULL) {
         snprintf(text, room, "%s\n", reason);
+        return;
+    }
+    loaded->built(built, sizeof built);
+    n = snprintf(text, room, "plugin %s, built with %s\n", where, built);
+    if (n > 0 && (size_t)n < room) loaded->describe(text + n, room - (size_t)n);
 }
 
 /* Which of several it was. */
@@ -124,19 +133,41 @@ static int blame(int rc, int device)
     return err_set(rc, "cuda:%d: %s", device, why);
 }
 
+static void close_checked(const cuda_plugin *plugin)
+{
+    for (int i = 0; i < DEVICES_MAX; i++)
+        if (checked[i] != NULL) plugin->close(&checked[i]);
+}
+
 int plugin_check(const char *text, device_list *devices)
 {
     int rc = 0;
     const cuda_plugin *plugin = NULL;
-    cuda_backend *be = NULL;
     TRY(plugin_parse_devices(text, devices));
     TRY(plugin_load(&plugin));
+    close_checked(plugin);
     for (size_t i = 0; i < devices->n; i++) {
-        rc = plugin->open(&be, devices->id[i]);
+        rc = plugin->open(&checked[i], devices->id[i]);
         if (rc < 0 && devices->n > 1) rc = blame(rc, devices->id[i]);
+        if (rc < 0) close_checked(plugin);
         if (rc < 0) goto done;
-        plugin->close(&be);
+        checked_device[i] = devices->id[i];
     }
+done:
+    return rc;
+}
+
+int plugin_open(const cuda_plugin **plugin, cuda_backend **out, int device)
+{
+    int rc = 0;
+    TRY(plugin_load(plugin));
+    for (int i = 0; i < DEVICES_MAX; i++)
+        if (checked[i] != NULL && checked_device[i] == device) {
+            *out = checked[i];
+            checked[i] = NULL;
+            return 0;
+        }
+    TRY((*plugin)->open(out, device));
 done:
     return rc;
 }

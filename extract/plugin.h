@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Raised whenever this header, extract/plan.h, extract/backend.h, op_args or the meaning of a kernel changes. */
-enum { CUDA_PLUGIN_ABI = 3 };
+enum { CUDA_PLUGIN_ABI = 5 };
 
 /* What a failed call of the plugin means for the run. */
 typedef enum cuda_fault {
@@ -37,6 +37,8 @@ typedef struct cuda_plugin {
     const char *version; /* of the outpost it was built with */
     /* How many devices there are; ERR_ENV "no CUDA device: WHY" when none can be used. */
     int (*count)(int *devices);
+    /* The libraries it was built with: "CUDA 13.0, cuDNN 9.19.0, cuBLAS 13.1.0". */
+    void (*built)(char *text, size_t room);
     /* Versions, then a line per device or the reason why there is none; lines end in \n.  Never
      * fails: what cannot be found out is said so in the text. */
     void (*describe)(char *text, size_t room);
@@ -61,10 +63,13 @@ typedef struct cuda_plugin {
     int (*network_open)(cuda_network **out, cuda_backend *be, const struct plan *p,
                         const struct backend_options *o);
     void (*network_close)(cuda_network **net); /* before its device is closed */
-    /* Queues up to o->batch images; `in` is copied.  Two batches may be under way. */
+    /* Queues up to o->batch images; `in` is copied, or read until waited for where it stays.  Two batches may be under way. */
     int (*network_submit)(cuda_network *net, const struct batch_input *in, size_t n);
     /* Outputs of the oldest of them: out[i] [n, count of p->outputs[i]]. */
     int (*network_wait)(cuda_network *net, float *const *out);
+    /* Pinned memory that batches may stay in; release waits until no copy reads it. */
+    int (*network_host_alloc)(cuda_network *net, size_t bytes, void **mem);
+    void (*network_host_release)(cuda_network *net, void **mem);
     void (*network_describe)(const cuda_network *net, char *text, size_t room);
     size_t (*network_memory)(const cuda_network *net); /* bytes of the device */
     /* The kind of this thread's last failure, for callers that can act on it. */
@@ -92,7 +97,8 @@ int plugin_load(const cuda_plugin **out);
 void *plugin_symbol(const char *name);
 const cuda_host *plugin_host(void);
 
-/* Versions and devices as describe() has them, or the reason why there is no plugin; for --version. */
+/* Where the plugin is and what it was built with, then versions and devices as describe() has them; or the
+ * reason why there is no plugin.  For --version: no device is opened. */
 void plugin_describe(char *text, size_t room);
 
 enum { DEVICES_MAX = 16 };
@@ -101,9 +107,13 @@ typedef struct device_list { /* GPUs that share the batches of a run, in this or
     int id[DEVICES_MAX];
 } device_list;
 
-/* Opens each device that "cuda", "cuda:N" or "cuda:N,M,..." names, self-test included, and closes it
- * again: 0 when a run could use them all.  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
+/* Opens each device that "cuda", "cuda:N" or "cuda:N,M,..." names, self-test included: 0 when a run can use
+ * them all.  They stay open for plugin_open().  ERR_USAGE for another name, ERR_ENV with the reason otherwise. */
 int plugin_check(const char *text, device_list *devices);
+
+/* The device that plugin_check opened last, if it is this one, else opened now.  The caller's to close.
+ * One thread at a time. */
+int plugin_open(const cuda_plugin **plugin, cuda_backend **out, int device);
 
 /* "cuda" -> 0, "cuda:N" -> N.  ERR_USAGE for anything else. */
 int plugin_parse_device(const char *text, int *device);

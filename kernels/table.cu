@@ -40,7 +40,9 @@ static const char *type_problem(int kernel, const op_args *a)
     case KERNEL_normalise_fwd: return NULL; /* from bytes to any */
     case KERNEL_gap_fwd:
     case KERNEL_export_fwd:
+    case KERNEL_groupnorm_sum_fwd:
     case KERNEL_performer_sum_fwd: return y == KT_F32 ? NULL : "the result is float32";
+    case KERNEL_groupnorm_join_fwd:
     case KERNEL_performer_join_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "sums are float32";
     case KERNEL_widen_fwd:
     case KERNEL_row_squares_fwd:
@@ -153,6 +155,14 @@ static const char *origin_problem(int kernel, const op_args *a)
                : NULL;
 }
 
+/* The kernels over records of images (record.h). */
+static const char *record_problem(const op_args *a)
+{
+    if (a->u8 == NULL) return "no records";
+    if (a->x[2] == NULL) return "no scratch";
+    return a->c != 3 || a->y_c < 1 ? "no images of three channels, or no tasks" : NULL;
+}
+
 static const char *nearest_problem(int kernel, const op_args *a)
 {
     size_t bytes;
@@ -182,6 +192,8 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_pad_crop_fwd: return a->oh < 1 || a->ow < 1 ? "empty output" : NULL;
     case KERNEL_token_fwd: return a->x_at < 0 || a->x_at >= a->h * a->w ? "no such token" : NULL;
     case KERNEL_layernorm_fwd: return row_problem(a);
+    case KERNEL_groupnorm_sum_fwd:
+    case KERNEL_groupnorm_join_fwd:
     case KERNEL_groupnorm_fwd:
         return a->groups < 1 || a->c % a->groups != 0 ? "groups do not divide the channels" : NULL;
     case KERNEL_softmax_fwd: return softmax_problem(a);
@@ -192,6 +204,10 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_performer_join_fwd: return a->w == 1 ? NULL : "sums are not a map";
     case KERNEL_widen_fwd:
     case KERNEL_row_least_fwd: return origin_problem(kernel, a);
+    case KERNEL_jpeg_samples_fwd:
+    case KERNEL_jpeg_rgb_fwd:
+    case KERNEL_resize_across_fwd:
+    case KERNEL_resize_down_fwd: return record_problem(a);
     case KERNEL_row_nearest_fwd:
     case KERNEL_row_pairs_fwd: return nearest_problem(kernel, a);
     default: return NULL;

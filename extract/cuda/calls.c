@@ -117,6 +117,14 @@ static const char *error_text(cuda_library library, int status)
     }
 }
 
+/* The headers that this was compiled with; what runs may be newer. */
+static void built(char *text, size_t room)
+{
+    snprintf(text, room, "CUDA %d.%d, cuDNN %d.%d.%d, cuBLAS %d.%d.%d", CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10, CUDNN_MAJOR, CUDNN_MINOR, CUDNN_PATCHLEVEL, CUBLAS_VER_MAJOR,
+             CUBLAS_VER_MINOR, CUBLAS_VER_PATCH);
+}
+
 const cuda_calls cuda = {
 #define CALL(library, name, parameters, arguments, real) .name = real_##name,
 #include "extract/cuda/calls.def"
@@ -125,5 +133,6 @@ const cuda_calls cuda = {
     .dnn_details = cudnnGetLastErrorString,
     .dnn_version = cudnnGetVersion,
     .lt_version = cublasLtGetVersion,
+    .built = built,
     .kernels = kernels_cuda,
 };

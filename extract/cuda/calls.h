@@ -59,6 +59,7 @@ typedef struct cuda_calls {
     void (*dnn_details)(char *text, size_t room);                /* cuDNN's last message, or "" */
     size_t (*dnn_version)(void);                                 /* 91900 is 9.19.0 */
     size_t (*lt_version)(void);                                  /* 130100 is 13.1.0 */
+    void (*built)(char *text, size_t room); /* versions of the headers: "CUDA 13.0, cuDNN 9.19.0, ..." */
     const kernel_fn *kernels;                                    /* KERNEL_COUNT launchers */
 } cuda_calls;
 

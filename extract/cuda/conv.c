@@ -44,25 +44,6 @@ done:
     return rc;
 }
 
-/* y = mode(x, b) per element; b [1,k,1,1] is repeated, b NULL: of x alone. */
-static int add_pointwise(conv_graph *g, int mode, void *x, void *b, void *y, void **out)
-{
-    int rc = 0;
-    void *how = NULL;
-    TRY(dnn_add(&g->list, DNN_BACKEND_POINTWISE_DESCRIPTOR, &how));
-    TRY(dnn_set_number(how, DNN_ATTR_POINTWISE_MODE, DNN_TYPE_POINTWISE_MODE, mode));
-    TRY(dnn_set_number(how, DNN_ATTR_POINTWISE_MATH_PREC, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT));
-    TRY(dnn_finish(how, "describing a sum to cuDNN"));
-    TRY(dnn_add(&g->list, DNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, out));
-    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, 1, &how));
-    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_XDESC, 1, &x));
-    if (b != NULL) TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_BDESC, 1, &b));
-    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_YDESC, 1, &y));
-    TRY(dnn_finish(*out, "describing a sum to cuDNN"));
-done:
-    return rc;
-}
-
 /* conv -> [+ residual] -> + bias -> [relu]; what lies between is f32 and never in memory. */
 static int build(conv_graph *g, void **ops, int *n_ops)
 {
@@ -84,13 +65,13 @@ static int build(conv_graph *g, void **ops, int *n_ops)
     TRY(add_conv(g, x, w, part[0], &ops[0]));
     if (k->residual) {
         n++;
-        TRY(add_pointwise(g, DNN_POINTWISE_ADD, part[n - 1], residual, part[n], &ops[n]));
+        TRY(dnn_pointwise(&g->list, DNN_POINTWISE_ADD, part[n - 1], residual, part[n], &ops[n]));
     }
     n++;
-    TRY(add_pointwise(g, DNN_POINTWISE_ADD, part[n - 1], bias, part[n], &ops[n]));
+    TRY(dnn_pointwise(&g->list, DNN_POINTWISE_ADD, part[n - 1], bias, part[n], &ops[n]));
     if (k->act == ACT_RELU) {
         n++;
-        TRY(add_pointwise(g, DNN_POINTWISE_RELU_FWD, part[n - 1], NULL, part[n], &ops[n]));
+        TRY(dnn_pointwise(&g->list, DNN_POINTWISE_RELU_FWD, part[n - 1], NULL, part[n], &ops[n]));
     }
     *n_ops = n + 1;
 done:

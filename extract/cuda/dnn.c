@@ -106,6 +106,77 @@ done:
     return rc;
 }
 
+int dnn_scalar(dnn_list *l, int64_t id, void **out)
+{
+    int rc = 0;
+    int64_t one[4] = {1, 1, 1, 1}, align = sizeof(float);
+    bool yes = true;
+    TRY(dnn_add(l, DNN_BACKEND_TENSOR_DESCRIPTOR, out));
+    TRY(dnn_set_number(*out, DNN_ATTR_TENSOR_DATA_TYPE, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT));
+    TRY(dnn_set_ints(*out, DNN_ATTR_TENSOR_DIMENSIONS, 4, one));
+    TRY(dnn_set_ints(*out, DNN_ATTR_TENSOR_STRIDES, 4, one));
+    TRY(dnn_set_ints(*out, DNN_ATTR_TENSOR_UNIQUE_ID, 1, &id));
+    TRY(dnn_set_ints(*out, DNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &align));
+    TRY(set(*out, DNN_ATTR_TENSOR_IS_BY_VALUE, DNN_TYPE_BOOLEAN, 1, &yes));
+    TRY(dnn_finish(*out, "describing a number to cuDNN"));
+done:
+    return rc;
+}
+
+/* ---- operations -------------------------------------------------------------------------------- */
+
+int dnn_pointwise(dnn_list *l, int mode, void *x, void *b, void *y, void **out)
+{
+    int rc = 0;
+    void *how = NULL;
+    TRY(dnn_add(l, DNN_BACKEND_POINTWISE_DESCRIPTOR, &how));
+    TRY(dnn_set_number(how, DNN_ATTR_POINTWISE_MODE, DNN_TYPE_POINTWISE_MODE, mode));
+    TRY(dnn_set_number(how, DNN_ATTR_POINTWISE_MATH_PREC, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT));
+    TRY(dnn_finish(how, "describing a sum to cuDNN"));
+    TRY(dnn_add(l, DNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, out));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, 1, &how));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_XDESC, 1, &x));
+    if (b != NULL) TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_BDESC, 1, &b));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_POINTWISE_YDESC, 1, &y));
+    TRY(dnn_finish(*out, "describing a sum to cuDNN"));
+done:
+    return rc;
+}
+
+int dnn_product(dnn_list *l, void *a, void *b, void *c, void **out)
+{
+    int rc = 0;
+    void *how = NULL;
+    TRY(dnn_add(l, DNN_BACKEND_MATMUL_DESCRIPTOR, &how));
+    TRY(dnn_set_number(how, DNN_ATTR_MATMUL_COMP_TYPE, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT));
+    TRY(dnn_finish(how, "describing a product to cuDNN"));
+    TRY(dnn_add(l, DNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, out));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_MATMUL_DESC, 1, &how));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_MATMUL_ADESC, 1, &a));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_MATMUL_BDESC, 1, &b));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_MATMUL_CDESC, 1, &c));
+    TRY(dnn_finish(*out, "describing a product to cuDNN"));
+done:
+    return rc;
+}
+
+int dnn_reduction(dnn_list *l, int mode, void *x, void *y, void **out)
+{
+    int rc = 0;
+    void *how = NULL;
+    TRY(dnn_add(l, DNN_BACKEND_REDUCTION_DESCRIPTOR, &how));
+    TRY(dnn_set_number(how, DNN_ATTR_REDUCTION_OPERATOR, DNN_TYPE_REDUCTION_OPERATOR_TYPE, mode));
+    TRY(dnn_set_number(how, DNN_ATTR_REDUCTION_COMP_TYPE, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT));
+    TRY(dnn_finish(how, "describing a reduction to cuDNN"));
+    TRY(dnn_add(l, DNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR, out));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_REDUCTION_DESC, 1, &how));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_REDUCTION_XDESC, 1, &x));
+    TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_REDUCTION_YDESC, 1, &y));
+    TRY(dnn_finish(*out, "describing a reduction to cuDNN"));
+done:
+    return rc;
+}
+
 /* ---- engines ----------------------------------------------------------------------------------- */
 
 static int may_use(const dnn_rule *rule, const int *notes, int64_t n)

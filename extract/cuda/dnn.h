@@ -28,7 +28,7 @@ typedef struct dnn_target { /* one of the two */
     void *properties; /* a finalised device description */
 } dnn_target;
 
-enum { DNN_LIST = 40, DNN_IDS = 8 };
+enum { DNN_LIST = 48, DNN_IDS = 8 };
 typedef struct dnn_list {
     void *d[DNN_LIST];
     int n;
@@ -56,6 +56,17 @@ int dnn_device(dnn_list *l, const char *json, void **out);
 /* Dense channels-last when strides is NULL.  id > 0; a virtual tensor exists inside a graph only. */
 int dnn_tensor(dnn_list *l, int64_t id, element e, const int64_t dim[4], const int64_t *strides,
                int is_virtual, void **out);
+
+/* A float that the caller's memory holds when the plan is queued: its "pointer" is a host address. */
+int dnn_scalar(dnn_list *l, int64_t id, void **out);
+
+/* Operations between tensors, computed in f32.  *out is the operation's descriptor. */
+/* y = mode(x, b) per element; extents of 1 of b are repeated, b NULL: of x alone. */
+int dnn_pointwise(dnn_list *l, int mode, void *x, void *b, void *y, void **out);
+/* c [..,n,m] = a [..,n,k] b [..,k,m] */
+int dnn_product(dnn_list *l, void *a, void *b, void *c, void **out);
+/* y = sum or largest of x along the extents that are 1 in y. */
+int dnn_reduction(dnn_list *l, int mode, void *x, void *y, void **out);
 
 /* Which engines a precision may use. */
 typedef struct dnn_rule {

@@ -2,6 +2,7 @@
 #include "extract/cuda/tune.h"
 
 #include "common/mem.h"
+#include "kernels/groupnorm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,9 @@ void device_plan_clear(device_plan *d)
     for (size_t i = 0; i < d->n_graphs; i++)
         conv_graph_free(&d->graphs[i]);
     free(d->graphs);
+    for (size_t i = 0; i < d->n_sdpas; i++)
+        sdpa_graph_free(&d->sdpas[i]);
+    free(d->sdpas);
     if (d->input != NULL) memory_release(d->be, &d->input);
 }
 
@@ -182,23 +186,48 @@ done:
     return rc;
 }
 
+/* [n,k] -> [n,stored] with zeros from k on. */
+static int upload_matrix(device_step *t, device_plan *d, size_t n, size_t k, size_t stored,
+                         element type)
+{
+    int rc = 0;
+    size_t count;
+    float *v = NULL;
+    if (stored == k) return upload_as(t, d, t->s->w, n * k, type, &t->w);
+    TRY(mem_product(&count, n, stored, t->s->name));
+    TRY(mem_new(&v, count, sizeof *v, t->s->name));
+    for (size_t i = 0; i < n; i++)
+        memcpy(v + i * stored, t->s->w + i * k, k * sizeof *v);
+    TRY(upload_as(t, d, v, count, type, &t->w));
+done:
+    free(v);
+    return rc;
+}
+
+/* 16-bit products take rows of eighths, the only ones that reach tensor cores: x is copied into wider rows
+ * in the workspace where its own are not (the first of T2T-ViT, 147 wide). */
 static int prepare_linear(device_step *t, device_plan *d, const device_view *x,
                           const device_view *y)
 {
     int rc = 0;
     const plan_step *s = t->s;
+    int stored = x->type == ELEMENT_F32 ? x->c : (x->c + 7) / 8 * 8;
     const lt_shape l = {.rows = x->n * x->h * x->w,
                         .n = y->c,
-                        .k = x->c,
+                        .k = stored,
                         .type = x->type,
                         .tf32 = d->precision == PRECISION_TF32 && x->h * x->w > 1,
                         .bias = s->act == ACT_NONE || s->act == ACT_RELU, /* else with the curve */
                         .residual = s->residual >= 0,
                         .relu = s->act == ACT_RELU};
     TRY(linear_new(&t->linear, d->be, &l));
-    TRY(upload_as(t, d, s->w, s->w_count, x->type, &t->w));
+    TRY(upload_matrix(t, d, (size_t)y->c, (size_t)x->c, (size_t)stored, x->type));
     TRY(upload_as(t, d, s->b, (size_t)y->c, l.bias ? x->type : ELEMENT_F32, &t->b));
     t->scratch = LINEAR_WORKSPACE;
+    if (stored == x->c) goto done;
+    t->wide = (size_t)l.rows * (size_t)stored * element_bytes(x->type);
+    t->wide = (t->wide + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
+    t->scratch += t->wide;
 done:
     return rc;
 }
@@ -228,6 +257,19 @@ static int prepare_product(device_step *t, device_plan *d, const device_view *x,
     return prepare_conv(t, d, x, y);
 }
 
+/* Bytes of the groups' moments, which lie first in the workspace; those of chunks follow. */
+size_t step_groupnorm_moments(const device_view *x, int groups)
+{
+    size_t bytes = 2 * (size_t)x->n * (size_t)groups * sizeof(float);
+    return (bytes + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
+}
+
+static size_t groupnorm_scratch(const device_view *x, int groups)
+{
+    return step_groupnorm_moments(x, groups) + 2 * (size_t)x->n * (size_t)groups * sizeof(float) *
+                                                   (size_t)groupnorm_chunks(x->h * x->w, x->c);
+}
+
 /* ---- preparation ------------------------------------------------------------------------------- */
 
 static int prepare(device_step *t, device_plan *d, const device_view *x, const device_view *y)
@@ -246,13 +288,14 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
     case OP_layernorm:
         TRY(step_upload(t, d, s->w, c * sizeof(float), &t->w));
         TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
+        if (s->op == OP_groupnorm) t->scratch = groupnorm_scratch(x, s->groups);
         break;
     case OP_embed:
         TRY(step_upload(t, d, s->w, (size_t)y->h * c * sizeof(float), &t->w));
         TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
         break;
     case OP_attention:
-        TRY(step_attention_prepare(t, d, x));
+        TRY(step_attention_prepare(t, d));
         break;
     case OP_performer:
         TRY(step_performer_prepare(t, d, x, y));
@@ -274,6 +317,8 @@ int step_prepare(device_step *t, device_plan *d, const plan_step *s)
 {
     int rc = 0;
     device_view y = device_view_of(d, s->y), x = s->n_x > 0 ? device_view_of(d, s->x[0]) : y;
+    CHECK(s->op < OP_conv_back, ERR_USAGE, "the cuda backend has no operator %d of ops.def yet; -d ref has",
+          (int)s->op);
     t->s = s;
     TRY(prepare(t, d, &x, &y));
     if (s->op == OP_input)

@@ -9,6 +9,7 @@
 #include "extract/cuda/conv.h"
 #include "extract/cuda/device.h"
 #include "extract/cuda/linear.h"
+#include "extract/cuda/sdpa.h"
 
 enum { DEVICE_UNIT = 16 }; /* elements: a plan's offsets are multiples of them */
 
@@ -24,6 +25,9 @@ typedef struct device_plan {
     int input_channels;  /* as stored; 0: not padded */
     conv_graph **graphs; /* one per kind of convolution */
     size_t n_graphs, graphs_room;
+    sdpa_graph **sdpas;  /* one per kind of attention that cuDNN was asked about */
+    size_t n_sdpas, sdpas_room;
+    int attentions, fused; /* attention steps, and those that are one kernel of cuDNN */
     int tuned; /* engines were chosen by time: tune.h */
 } device_plan;
 
@@ -32,8 +36,10 @@ typedef struct device_step {
     const conv_graph *conv;
     linear *linear;
     attention *attention;
-    void *w, *b;    /* on the device */
+    const sdpa_graph *sdpa; /* takes the place of `attention` */
+    void *w, *b;            /* on the device */
     size_t scratch; /* bytes of the workspace */
+    size_t wide;    /* bytes of x in wider rows, first in the workspace; 0: x is taken as it is */
     size_t stage;   /* where in it y is written in x's type first; 0: written in place */
     size_t bytes;   /* device memory held */
 } device_step;
@@ -61,8 +67,13 @@ int step_upload(device_step *t, device_plan *d, const void *v, size_t bytes, voi
 /* Arguments of a kernel from x to y. */
 op_args step_args(const device_view *x, const device_view *y);
 
+/* Where in the workspace the moments of chunks lie: group norm. */
+size_t step_groupnorm_moments(const device_view *x, int groups);
+
 /* steps_attention.c */
-int step_attention_prepare(device_step *t, device_plan *d, const device_view *x);
+int step_attention_prepare(device_step *t, device_plan *d);
+/* What cuDNN is asked for an attention node whose results are y (its address is not read). */
+void step_attention_key(const node *v, const device_view *y, precision p, sdpa_key *k);
 int step_attention_bind(device_step *t, device_plan *d);
 int step_attention_run(const device_step *t, const device_plan *d, const device_view *x,
                        const device_view *y);

@@ -52,6 +52,19 @@ done:
     return rc;
 }
 
+/* Channels [x_at, x_at + c) of x to those from y_at of y. */
+static int run_copy(const device_plan *d, const device_view *x, int x_at, int c,
+                    const device_view *y, int y_at)
+{
+    op_args a = step_args(x, y);
+    a.c = c;
+    a.x_c = x->c;
+    a.x_at = x_at;
+    a.y_c = y->c;
+    a.y_at = y_at;
+    return device_run(d->be, KERNEL_copy_fwd, &a);
+}
+
 static int run_linear(const device_step *t, const device_plan *d, const device_view *x,
                       const device_view *y)
 {
@@ -59,6 +72,15 @@ static int run_linear(const device_step *t, const device_plan *d, const device_v
     const plan_step *s = t->s;
     op_args a;
     lt_operands o = {.x = x->p, .w = t->w, .bias = t->b, .y = y->p, .workspace = d->workspace};
+    if (t->wide > 0) {
+        device_view wide = *x;
+        wide.p = d->workspace;
+        wide.c = t->linear->shape.k;
+        TRY(memory_clear(d->be, wide.p, t->wide));
+        TRY(run_copy(d, x, 0, x->c, &wide, 0));
+        o.x = wide.p;
+        o.workspace = (char *)d->workspace + t->wide;
+    }
     if (s->residual >= 0) o.residual = device_view_of(d, s->residual).p;
     TRY(linear_run(t->linear, d->be, &o));
     if (s->act == ACT_NONE || s->act == ACT_RELU) goto done;
@@ -91,19 +113,6 @@ done:
     return rc;
 }
 
-/* Channels [x_at, x_at + c) of x to those from y_at of y. */
-static int run_copy(const device_plan *d, const device_view *x, int x_at, int c,
-                    const device_view *y, int y_at)
-{
-    op_args a = step_args(x, y);
-    a.c = c;
-    a.x_c = x->c;
-    a.x_at = x_at;
-    a.y_c = y->c;
-    a.y_at = y_at;
-    return device_run(d->be, KERNEL_copy_fwd, &a);
-}
-
 static int run_concat(const device_plan *d, const plan_step *s, const device_view *y)
 {
     int rc = 0, at = 0;
@@ -122,7 +131,6 @@ static int run_kernel(const device_step *t, const device_plan *d, const device_v
 {
     static const int kernels[OP_COUNT] = {[OP_batchnorm] = KERNEL_scale_shift_fwd,
                                           [OP_scale] = KERNEL_scale_shift_fwd,
-                                          [OP_groupnorm] = KERNEL_groupnorm_fwd,
                                           [OP_layernorm] = KERNEL_layernorm_fwd,
                                           [OP_maxpool] = KERNEL_maxpool_fwd,
                                           [OP_avgpool] = KERNEL_avgpool_fwd,
@@ -156,6 +164,32 @@ static int run_kernel(const device_step *t, const device_plan *d, const device_v
     return device_run(d->be, kernels[s->op], &a);
 }
 
+/* Moments of chunks, of groups, then the norm itself; the first two lie in the workspace. */
+static int run_groupnorm(const device_step *t, const device_plan *d, const device_view *x,
+                         const device_view *y)
+{
+    int rc = 0;
+    op_args a = step_args(x, y);
+    a.groups = t->s->groups;
+    a.eps = t->s->v->eps;
+    a.y = (char *)d->workspace + step_groupnorm_moments(x, a.groups);
+    a.y_type = ELEMENT_F32;
+    TRY(device_run(d->be, KERNEL_groupnorm_sum_fwd, &a));
+    a.x[0] = a.y;
+    a.x_type = ELEMENT_F32;
+    a.y = d->workspace;
+    TRY(device_run(d->be, KERNEL_groupnorm_join_fwd, &a));
+    a = step_args(x, y);
+    a.x[1] = t->w;
+    a.x[2] = t->b;
+    a.x[3] = d->workspace;
+    a.groups = t->s->groups;
+    a.act = (int)t->s->act;
+    TRY(device_run(d->be, KERNEL_groupnorm_fwd, &a));
+done:
+    return rc;
+}
+
 static int run_op(const device_step *t, const device_plan *d, const device_view *x,
                   const device_view *y)
 {
@@ -183,6 +217,8 @@ static int run_op(const device_step *t, const device_plan *d, const device_view 
         return step_attention_run(t, d, x, y);
     case OP_performer:
         return step_performer_run(t, d, x, y);
+    case OP_groupnorm:
+        return run_groupnorm(t, d, x, y);
     default:
         return run_kernel(t, d, x, y);
     }

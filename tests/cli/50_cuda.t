@@ -60,6 +60,23 @@ if [ -e "$build/mock/outpost-cuda.so" ]; then
     check 'a wrong bit: exit status 5' [ $status -eq 5 ]
     check 'a wrong bit: found by the self-test' said "computes wrongly: self-test 'global average pool'"
 fi
+# --version names the plugin and opens no device: with every device broken it says the same.
+unset OUTPOST_PLUGIN_DIR OUTPOST_MOCK_WRONG
+version() { "$build/$1" --version > "$tmp/out" 2> "$tmp/err" && grep -q "^CUDA  *$2" "$tmp/out"; }
+saved=$build; build=$tmp/empty
+check 'extract --version: no plugin' version extract 'no CUDA plugin beside this program'
+build=$saved
+OUTPOST_PLUGIN_DIR=$tmp; export OUTPOST_PLUGIN_DIR
+check 'score --version: no plugin' version score "no CUDA plugin in \$OUTPOST_PLUGIN_DIR: $tmp has no"
+if [ -e "$build/mock/outpost-cuda.so" ]; then
+    OUTPOST_PLUGIN_DIR=$build/mock OUTPOST_MOCK_FAIL=stream_create:1:999:lost; export OUTPOST_MOCK_FAIL
+    for program in extract score; do
+        check "$program --version: where the plugin is, and what it was built with" \
+            version $program "plugin $build/mock/outpost-cuda.so, built with a mock of CUDA 13.0"
+        check "$program --version: the libraries that run" version $program 'CUDA runtime 13.0, .* cuDNN 9.19.0'
+    done
+    unset OUTPOST_MOCK_FAIL
+fi
 if left; then leftovers=yes; else leftovers=no; fi
 check 'no output file is left' [ $leftovers = no ]
 echo "1..$n"

@@ -500,6 +500,11 @@ static size_t dnn_version(void)
     return 91900;
 }
 
+static void built(char *text, size_t room)
+{
+    snprintf(text, room, "a mock of CUDA 13.0");
+}
+
 static size_t lt_version(void)
 {
     return 130001;
@@ -513,6 +518,7 @@ const cuda_calls cuda = {
     .dnn_details = dnn_details,
     .dnn_version = dnn_version,
     .lt_version = lt_version,
+    .built = built,
     .kernels = queue,
 };
 

@@ -12,8 +12,21 @@ typedef struct mock_conv { /* a graph that conv.c builds */
     const void *x, *weights, *bias, *residual;
     void *y;
     void *workspace;
-    size_t workspace_bytes;
 } mock_conv;
+
+typedef struct mock_layout { /* of [sequences,heads,rows,columns], in elements */
+    int64_t sequence, head, row, column;
+} mock_layout;
+
+typedef struct mock_sdpa { /* a graph that sdpa.c builds */
+    int sequences, heads, t, d;
+    int type; /* cuDNN's number */
+    mock_layout q_at, k_at, v_at, y_at, bias_at;
+    const void *q, *k, *v;
+    const float *bias; /* NULL: none */
+    float scale;
+    void *y, *workspace;
+} mock_sdpa;
 
 typedef struct mock_linalg { /* score/cuda/calls_linalg.def */
     enum { MOCK_PRODUCT, MOCK_DPRODUCT, MOCK_DMOMENTS, MOCK_EIGEN } what;
@@ -25,15 +38,18 @@ typedef struct mock_linalg { /* score/cuda/calls_linalg.def */
 } mock_linalg;
 
 typedef struct mock_library { /* queued work of one of them */
-    enum { MOCK_BATCH, MOCK_LINEAR, MOCK_CONV, MOCK_LINALG } what;
+    enum { MOCK_BATCH, MOCK_LINEAR, MOCK_CONV, MOCK_SDPA, MOCK_LINALG } what;
     blas_batch batch;
     lt_shape shape;
     lt_operands operands;
     mock_conv conv;
+    mock_sdpa sdpa;
     mock_linalg linalg;
 } mock_library;
 
 void mock_library_run(const mock_library *l);
+void mock_conv_run(const mock_conv *c);
+void mock_sdpa_run(const mock_sdpa *s);
 void mock_linalg_run(const mock_linalg *l);
 int mock_push(void *stream, const mock_library *l); /* queues it; a status of CUDA */
 /* The calls themselves: calls.def. */
@@ -56,6 +72,11 @@ int host_dnn_set(void *descriptor, int attribute, int type, int64_t n, const voi
 int host_dnn_get(void *descriptor, int attribute, int type, int64_t room, int64_t *n, void *v);
 int host_dnn_finalise(void *descriptor);
 int host_dnn_execute(void *handle, void *plan, void *pack);
+
+/* Numbers of a type, f32 <-> memory, to nearest even; an array of them, which the caller frees. */
+float mock_load(const void *p, size_t i, element e);
+void mock_store(void *p, size_t i, element e, double value);
+float *mock_floats(const void *p, size_t n, element e);
 
 void mock_made(int difference); /* counts things that must be given back */
 

@@ -5,6 +5,7 @@
 #include "extract/plugin.h"
 #include "tests/mock/cuda.h"
 #include "tests/lib/hash_golden.h"
+#include "tests/lib/record_random.h"
 #include "extract/backend.h"
 #include "extract/cuda/errors.h"
 #include "extract/model.h"
@@ -143,14 +144,17 @@ static void check_failure(const outcome *o, int call, int status)
 
 /* ---- a network -------------------------------------------------------------------------------- */
 
-enum { SIDE = 4, IMAGES = 2, CLASSES = 3 };
+enum { SIDE = 4, IMAGES = 2, CLASSES = 3, VALUES = (2 * IMAGES + 1) * CLASSES };
 
 typedef struct tiny { /* a convolution, attention, a linear layer: every library */
+    precision precision;
     model m;
     graph *g;
     weights *w;
     plan_request request;
-    float truth[2 * IMAGES * CLASSES]; /* of the two batches that the scenario runs */
+    float truth[VALUES]; /* of the batches that the scenario runs */
+    float plain[VALUES]; /* with attention as products */
+    char about[256];
 } tiny;
 
 static tiny net;
@@ -164,44 +168,69 @@ static void tiny_build(graph *g, const model *m, int classes)
     g_logits(g, g_linear(g, x, classes, "fc"));
 }
 
-/* Opens, runs two batches that overlap, closes. */
+/* Heads that cuDNN takes, in windows and over all tokens. */
+static void tiny_fused_build(graph *g, const model *m, int classes)
+{
+    int x = g_relu(g, g_conv_bias(g, g_input(g, 3, m->prep.side, m->prep.side), 8, 2, 2, 0, "conv"));
+    x = g_window_attention(g, g_linear(g, x, 48, "qkv"), 2, 2, 1, "table");
+    x = g_attention(g, g_linear(g, x, 48, "qkv2"), 2, 0.5f);
+    x = g_gap(g, x);
+    g_features(g, x);
+    g_logits(g, g_linear(g, x, classes, "fc"));
+}
+
+/* Opens, runs two batches that overlap, of bytes and of records, then part of the second; closes. */
 static outcome network_scenario(void)
 {
     static uint8_t rgb[2 * IMAGES * SIDE * SIDE * 3];
     outcome o = { .rc = 0 };
     int rc = 0;
     const prep p = { .out_h = SIDE, .out_w = SIDE, .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f } };
-    const backend_options options = { .batch = IMAGES, .prep = &p };
+    const backend_options options = { .batch = IMAGES, .prep = &p, .precision = net.precision, .records = 1 };
     cuda_backend *be = NULL;
     cuda_network *n = NULL;
     plan *own = NULL;
-    float got[2][IMAGES * CLASSES], *one = got[0], *two = got[1];
+    float got[VALUES], *one = got, *two = one + IMAGES * CLASSES, *three = two + IMAGES * CLASSES;
+    size_t bytes = 0;
+    record_image *drawn = random_batch(5, IMAGES, SIDE, SIDE, &bytes);
+    record_batch b = { NULL, IMAGES, bytes };
+    void *stays = NULL;
+    assert_non_null(drawn);
+    assert_true(drawn[0].kind == RECORD_JPEG && drawn[1].kind == RECORD_JPEG);
     for (size_t i = 0; i < sizeof rgb; i++)
         rgb[i] = (uint8_t)(37 * i);
     TRY(plan_build(&own, net.g, net.w, &net.request, 1, 1));
     TRY(plugin->open(&be, 0));
     TRY(plugin->network_open(&n, be, own, &options));
+    plugin->network_describe(n, net.about, sizeof net.about);
+    TRY(plugin->network_host_alloc(n, bytes, &stays));
+    b.images = memcpy(stays, drawn, bytes);
     TRY(plugin->network_submit(n, &(batch_input){ .rgb = rgb }, IMAGES));
-    TRY(plugin->network_submit(n, &(batch_input){ .rgb = rgb + sizeof rgb / 2 }, IMAGES));
+    TRY(plugin->network_submit(n, &(batch_input){ .records = &b }, IMAGES));
     TRY(plugin->network_wait(n, &one));
     TRY(plugin->network_wait(n, &two));
+    TRY(plugin->network_submit(n, &(batch_input){ .records = &b, .first = 1 }, 1));
+    TRY(plugin->network_wait(n, &three));
     memcpy(o.y, got, sizeof got);
 done:
     o.rc = rc;
     o.fault = plugin->fault();
+    if (stays != NULL) plugin->network_host_release(n, &stays);
     if (n != NULL) plugin->network_close(&n);
     if (be != NULL) plugin->close(&be);
     plan_free(&own);
+    free(drawn);
     return o;
 }
 
 static int same_network(const outcome *o)
 {
-    return memcmp(o->y, net.truth, sizeof net.truth) == 0;
+    return memcmp(o->y, net.truth, sizeof net.truth) == 0 ||
+           memcmp(o->y, net.plain, sizeof net.plain) == 0;
 }
 
-/* What may go on after a failure: another engine, or step by step instead of recorded.  Its results are
- * the same. */
+/* What may go on after a failure: another engine, attention as products, or step by step instead of
+ * recorded.  Its results are the same, or those of products. */
 static int goes_on(int call, cuda_fault kind)
 {
     if (call == MOCK_dnn_finalise) return kind != FAULT_LOST && kind != FAULT_ABSENT && kind != FAULT_MEMORY;
@@ -221,14 +250,22 @@ static void check_network_failure(const outcome *o, int call, int status)
     check_failure(o, call, status);
 }
 
-static void open_tiny(void)
+static void check_values(const outcome *o)
+{
+    assert_int_equal(o->rc, 0);
+    for (int i = 0; i < VALUES; i++)
+        assert_true(o->y[i] == o->y[i] && o->y[i] != 0);
+}
+
+static void open_tiny(void (*build)(graph *g, const model *m, int classes), precision p)
 {
     char file[] = "/tmp/outpost-faults-XXXXXX";
     int fd = mkstemp(file);
     outcome o;
-    net.m = (model){ .name = "tiny", .about = "", .paper = "", .layouts = "test", .build = tiny_build,
+    net.m = (model){ .name = "tiny", .about = "", .paper = "", .layouts = "test", .build = build,
                      .classifier = "fc", .classes = CLASSES, .prep = { .side = SIDE } };
     assert_true(fd >= 0);
+    net.precision = p;
     assert_int_equal(model_build(&net.g, &net.m, CLASSES), 0);
     assert_int_equal(hash_write_weights(file, net.g, NULL, 1.0), 0);
     assert_int_equal(weights_open(&net.w, file), 0);
@@ -237,10 +274,15 @@ static void open_tiny(void)
     unlink(file);
     net.request = (plan_request){ "logits", graph_logits(net.g), REDUCE_NONE };
     o = network_scenario();
-    assert_int_equal(o.rc, 0);
+    check_values(&o);
     memcpy(net.truth, o.y, sizeof net.truth);
-    for (int i = 0; i < 2 * IMAGES * CLASSES; i++)
-        assert_true(o.y[i] == o.y[i] && o.y[i] != 0);
+    /* The image that went through alone is the second of its batch. */
+    assert_memory_equal(o.y + 2 * IMAGES * CLASSES, o.y + (2 * IMAGES - 1) * CLASSES, CLASSES * sizeof(float));
+    setenv("OUTPOST_CUDA_SDPA", "0", 1);
+    o = network_scenario();
+    check_values(&o);
+    memcpy(net.plain, o.y, sizeof net.plain);
+    unsetenv("OUTPOST_CUDA_SDPA");
 }
 
 static void close_tiny(void)
@@ -299,17 +341,57 @@ static void every_call_failing_once_and_for_good(void **state)
     is_relu(&clean);
 }
 
-static void every_call_of_a_network_failing(void **state)
+static void fail_network(void)
 {
     outcome clean;
-    (void)state;
-    open_tiny();
     if (getenv("OUTPOST_LONG") != NULL) fail_everywhere(network_scenario, check_network_failure, statuses, 1000);
     else fail_everywhere(network_scenario, check_network_failure, classes, 5);
     setup(NULL);
     clean = network_scenario();
     assert_int_equal(clean.rc, 0);
-    assert_true(same_network(&clean));
+    assert_memory_equal(clean.y, net.truth, sizeof net.truth);
+    close_tiny();
+}
+
+static void every_call_of_a_network_failing(void **state)
+{
+    (void)state;
+    open_tiny(tiny_build, PRECISION_FP32);
+    fail_network();
+}
+
+static void every_call_of_fused_attention_failing(void **state)
+{
+    (void)state;
+    open_tiny(tiny_fused_build, PRECISION_BF16);
+    assert_true(memcmp(net.truth, net.plain, sizeof net.truth) != 0); /* the two ways round apart */
+    fail_network();
+}
+
+/* Where cuDNN has no plan (before compute capability 8.0, or heads of other widths) products take its
+ * place, and the description says so. */
+static void attention_without_a_plan_is_products(void **state)
+{
+    outcome o;
+    (void)state;
+    open_tiny(tiny_fused_build, PRECISION_FP16);
+    o = network_scenario();
+    assert_non_null(strstr(net.about, " sdpa 2/2"));
+    assert_memory_equal(o.y, net.truth, sizeof net.truth);
+    mock.major = 7;
+    mock.minor = 5;
+    o = network_scenario();
+    assert_int_equal(o.rc, 0);
+    assert_non_null(strstr(net.about, " sdpa 0/2"));
+    assert_memory_equal(o.y, net.plain, sizeof net.plain);
+    close_tiny();
+    setup(NULL);
+    open_tiny(tiny_build, PRECISION_BF16); /* two heads of two channels */
+    o = network_scenario();
+    assert_non_null(strstr(net.about, " sdpa 0/1"));
+    net.precision = PRECISION_FP32;
+    o = network_scenario();
+    assert_null(strstr(net.about, "sdpa"));
     close_tiny();
 }
 
@@ -530,6 +612,8 @@ int main(void)
         cmocka_unit_test_setup(a_run_without_faults, setup),
         cmocka_unit_test_setup(every_call_failing_once_and_for_good, setup),
         cmocka_unit_test_setup(every_call_of_a_network_failing, setup),
+        cmocka_unit_test_setup(every_call_of_fused_attention_failing, setup),
+        cmocka_unit_test_setup(attention_without_a_plan_is_products, setup),
         cmocka_unit_test_setup(calls_of_the_failure_paths_failing_too, setup),
         cmocka_unit_test_setup(refusals_say_what_is_wrong, setup),
         cmocka_unit_test_setup(out_of_memory_leaves_the_device_usable, setup),

@@ -130,13 +130,14 @@ typedef struct recipe {
     int side;
     const char *tap;   /* whole, and reduced by mean, sum and max */
     const char *model; /* or one of models[] */
+    int attentions;
 } recipe;
 
 static const recipe recipes[] = {
-    {"residual", residual, 37, "sum", NULL}, {"mixed", mixed, 22, "concat", NULL},
-    {"vit", vit, 32, "blocks.0", NULL},      {"swin", swin, 32, "stage.1", NULL},
-    {"t2t", t2t, 32, "attention", NULL},     {"demo", NULL, 0, NULL, "demo"},
-    {"resnet20", NULL, 0, NULL, "resnet20"},
+    {"residual", residual, 37, "sum", NULL, 0}, {"mixed", mixed, 22, "concat", NULL, 0},
+    {"vit", vit, 32, "blocks.0", NULL, 2},      {"swin", swin, 32, "stage.1", NULL, 3},
+    {"t2t", t2t, 32, "attention", NULL, 1},     {"demo", NULL, 0, NULL, "demo", 0},
+    {"resnet20", NULL, 0, NULL, "resnet20", 0},
 };
 
 /* ---- running them ------------------------------------------------------------------------------ */
@@ -268,6 +269,19 @@ static const double tolerance[] = {[PRECISION_FP32] = 1e-5,
                                    [PRECISION_FP16] = 5e-3};
 static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16"};
 
+/* Of 16-bit attention the description says how many steps cuDNN fused: all, where it can. */
+static void check_fused(const recipe *r, precision p, const char *about, int fused)
+{
+    char text[32];
+    if (r->attentions == 0 || p == PRECISION_FP32 || p == PRECISION_TF32) {
+        assert_null(strstr(about, " sdpa "));
+        return;
+    }
+    snprintf(text, sizeof text, " sdpa %d/%d", fused ? r->attentions : 0, r->attentions);
+    if (strstr(about, "mock device") != NULL) assert_non_null(strstr(about, text));
+    else print_message("# %s\n", about);
+}
+
 static void every_precision(void **state)
 {
     const recipe *r = *state;
@@ -286,21 +300,53 @@ static void every_precision(void **state)
             worst = fmax(worst, off);
         }
         if (p == PRECISION_FP32) print_message("# %s\n", about);
+        check_fused(r, (precision)p, about, 1);
         print_message("# %s %s: %.1e of %.0e\n", r->name, precisions[p], worst, tolerance[p]);
         free_outputs(out);
     }
     tear_down(&f);
 }
 
-/* An image's bits do not depend on its place or on who is with it, short batches included. */
-static void neighbours_do_not_matter(void **state)
+/* Attention in 16 bits as one plan of cuDNN, and as products around the softmax kernel: both are the
+ * reference's within the tolerance, and differ by no more than the rounding of weights: once of the
+ * exponential, once of the quotient (half a unit of 8 or 11 bits each, averaged by the sum over v). */
+static void both_ways_of_attention(void **state)
 {
     const recipe *r = *state;
     fixture f;
+    set_up(&f, r);
+    for (int p = PRECISION_BF16; p <= PRECISION_FP16; p++) {
+        float **fused = new_outputs(&f), **plain = new_outputs(&f);
+        char about[192];
+        double worst = 0, allowed = p == PRECISION_BF16 ? 2e-2 : 2.5e-3;
+        run_on(&f, &backend_cuda, (precision)p, BATCH, BATCH, fused, about);
+        check_fused(r, (precision)p, about, 1);
+        setenv("OUTPOST_CUDA_SDPA", "0", 1);
+        run_on(&f, &backend_cuda, (precision)p, BATCH, BATCH, plain, about);
+        unsetenv("OUTPOST_CUDA_SDPA");
+        check_fused(r, (precision)p, about, 0);
+        for (size_t i = 0; i < f.n_requests; i++) {
+            double off = relative_l2(fused[i], plain[i], f.count[i] * BATCH);
+            assert_true(relative_l2(plain[i], f.truth[i], f.count[i] * BATCH) <= tolerance[p]);
+            if (!(off <= allowed))
+                fail_msg("%s %s: %s differs by %.2e", r->name, precisions[p], f.requests[i].name,
+                         off);
+            worst = fmax(worst, off);
+        }
+        print_message("# %s %s: fused and not %.1e apart of %.1e\n", r->name, precisions[p], worst,
+                      allowed);
+        free_outputs(fused);
+        free_outputs(plain);
+    }
+    tear_down(&f);
+}
+
+/* An image's bits do not depend on its place or on who is with it, short batches included. */
+static void neighbours_in(const recipe *r, precision p)
+{
+    fixture f;
     float **all, **alone;
-    const backend_options o = {
-        .threads = 2, .batch = BATCH, .prep = NULL, .precision = PRECISION_FP32};
-    backend_options with = o;
+    backend_options with = {.threads = 2, .batch = BATCH, .precision = p};
     plan *own = NULL;
     void *net = NULL;
     set_up(&f, r);
@@ -320,6 +366,12 @@ static void neighbours_do_not_matter(void **state)
     free_outputs(all);
     free_outputs(alone);
     tear_down(&f);
+}
+
+static void neighbours_do_not_matter(void **state)
+{
+    neighbours_in(*state, PRECISION_FP32);
+    neighbours_in(*state, PRECISION_FP16);
 }
 
 /* Bytes through both slots, recorded: the same bits as values that were normalised here, one by one. */
@@ -501,14 +553,19 @@ static int use_plugin(void)
 int main(void)
 {
     enum { RECIPES = sizeof recipes / sizeof *recipes };
-    struct CMUnitTest tests[RECIPES + 5];
-    static char names[RECIPES][64];
+    struct CMUnitTest tests[2 * RECIPES + 6];
+    static char names[RECIPES][64], both[RECIPES][64];
     size_t n = 0;
     if (use_plugin() != 0) return 1;
     for (size_t i = 0; i < RECIPES; i++) {
         snprintf(names[i], sizeof names[i], "%s in every precision", recipes[i].name);
         tests[n++] = (struct CMUnitTest){.name = names[i],
                                          .test_func = every_precision,
+                                         .initial_state = (void *)(uintptr_t)&recipes[i]};
+        if (recipes[i].attentions == 0) continue;
+        snprintf(both[i], sizeof both[i], "%s: both ways of attention", recipes[i].name);
+        tests[n++] = (struct CMUnitTest){.name = both[i],
+                                         .test_func = both_ways_of_attention,
                                          .initial_state = (void *)(uintptr_t)&recipes[i]};
     }
     tests[n++] = (struct CMUnitTest){.name = "neighbours do not matter: residual",
@@ -517,6 +574,9 @@ int main(void)
     tests[n++] = (struct CMUnitTest){.name = "neighbours do not matter: swin",
                                      .test_func = neighbours_do_not_matter,
                                      .initial_state = (void *)(uintptr_t)&recipes[3]};
+    tests[n++] = (struct CMUnitTest){.name = "neighbours do not matter: vit",
+                                     .test_func = neighbours_do_not_matter,
+                                     .initial_state = (void *)(uintptr_t)&recipes[2]};
     tests[n++] = (struct CMUnitTest){.name = "batches of bytes overlap",
                                      .test_func = batches_of_bytes_overlap,
                                      .initial_state = (void *)(uintptr_t)&recipes[0]};

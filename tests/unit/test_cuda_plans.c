@@ -1,19 +1,24 @@
-/* Whether the real cuDNN has a plan for every convolution of every network, on devices that need not
- * be here: cuDNN plans for a device from its description (T4, A100, H200).  A convolution whose fused
+/* Whether the real cuDNN has a plan for every convolution and every attention of every network, on devices
+ * that need not be here: cuDNN plans for a device from its description (T4, A100, H200).  A convolution whose fused
  * form has no engine must have one without the residual or the activation, which kernels of ours add;
  * how many those are is printed.  The descriptions are a development aid: their keys are read off
  * cuDNN 9.19 and are no documented interface.
+ * Engines for attention are compiled at run time, for which cuDNN wants a driver: tests/driver/libcuda.c,
+ * which takes any code.
  * A sample by default; OUTPOST_LONG=1 takes every shape. */
 #include "common/err.h"
 #include "extract/cuda/conv.h"
 #include "extract/cuda/errors.h"
+#include "extract/cuda/steps.h"
 #include "extract/model.h"
 
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,6 +27,8 @@ static const size_t WORKSPACE = (size_t)512 << 20;
 
 static conv_key keys[KEYS_MAX];
 static size_t n_keys, n_seen;
+static sdpa_key attentions[KEYS_MAX]; /* in fp16 */
+static size_t n_attentions, n_attentions_seen;
 
 typedef struct device {
     const char *name;
@@ -90,6 +97,20 @@ static void add_key(const conv_key *key)
     keys[n_keys++] = *key;
 }
 
+static void add_attention(const node *v)
+{
+    const device_view y = {
+        .n = BATCH, .c = v->out.c, .h = v->out.h, .w = v->out.w, .type = ELEMENT_F16};
+    sdpa_key key;
+    step_attention_key(v, &y, PRECISION_FP16, &key);
+    assert_true(sdpa_wanted(&key));
+    n_attentions_seen++;
+    for (size_t i = 0; i < n_attentions; i++)
+        if (memcmp(&attentions[i], &key, sizeof key) == 0) return;
+    assert_true(n_attentions < KEYS_MAX);
+    attentions[n_attentions++] = key;
+}
+
 static void collect(const model *m)
 {
     graph *g = NULL;
@@ -98,6 +119,7 @@ static void collect(const model *m)
         const node *v = graph_node(g, (int)i);
         conv_key key;
         shape x;
+        if (v->op == OP_attention) add_attention(v);
         if (v->op != OP_conv) continue;
         x = graph_node(g, v->in[0])->out;
         if (x.h * x.w == 1) continue;                    /* of a vector: a product */
@@ -120,12 +142,27 @@ static void collect(const model *m)
     graph_free(&g);
 }
 
+/* build/driver/libcuda.so.1 under the name that cuDNN asks for. */
+static void load_driver(void)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+    assert_true(n > 0);
+    path[n] = '\0';
+    *strrchr(path, '/') = '\0';
+    *strrchr(path, '/') = '\0';
+    strcat(path, "/driver/libcuda.so.1");
+    if (dlopen(path, RTLD_NOW | RTLD_GLOBAL) == NULL) fail_msg("%s", dlerror());
+}
+
 static int setup(void **state)
 {
     (void)state;
+    load_driver();
     for (size_t i = 0; models[i] != NULL; i++)
         collect(models[i]);
     print_message("# %zu networks' convolutions, %zu different\n", n_seen, n_keys);
+    print_message("# %zu networks' attentions, %zu different\n", n_attentions_seen, n_attentions);
     return 0;
 }
 
@@ -186,6 +223,43 @@ static void every_convolution_has_a_plan(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* Attention as one plan: everything on A100 and H200; cuDNN 9.19 has nothing before compute capability
+ * 8.0, where products take its place. */
+static void every_attention_has_a_plan(void **state)
+{
+    static const char *const names[] = {[PRECISION_BF16] = "bf16", [PRECISION_FP16] = "fp16"};
+    size_t step = getenv("OUTPOST_LONG") != NULL ? 1 : n_attentions / 6 + 1;
+    int missing = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        for (int p = PRECISION_BF16; p <= PRECISION_FP16; p++) {
+            const device *d = &devices[i];
+            dnn_list list = {.n = 0};
+            dnn_target t = {.handle = NULL};
+            char json[1024], text[128];
+            int runs = 0, plans = 0;
+            if (!d->has_bf16 && p == PRECISION_BF16) continue;
+            describe(d, json, sizeof json);
+            if (dnn_device(&list, json, &t.properties) < 0) fail_msg("%s", err_text());
+            for (size_t k = 0; k < n_attentions; k += step) {
+                sdpa_key key = attentions[k];
+                sdpa_graph *g = NULL;
+                key.precision = (precision)p;
+                sdpa_key_text(&key, text, sizeof text);
+                if (sdpa_graph_new(&g, &t, &key, WORKSPACE) < 0) fail_msg("%s", err_text());
+                if (!g->usable && d->version >= 800) print_message("# %s: no %s\n", d->name, text);
+                runs++;
+                plans += g->usable;
+                sdpa_graph_free(&g);
+            }
+            print_message("# %s %s: %d kinds of attention, %d with a plan\n", d->name, names[p],
+                          runs, plans);
+            if (d->version >= 800) missing += runs - plans;
+            dnn_list_free(&list);
+        }
+    assert_int_equal(missing, 0);
+}
+
 /* The filter matters: without it the first engine of an exact convolution on H200 uses tensor cores. */
 static void exact_is_another_engine_than_tf32(void **state)
 {
@@ -223,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_convolution_has_a_plan),
+        cmocka_unit_test(every_attention_has_a_plan),
         cmocka_unit_test(exact_is_another_engine_than_tf32),
     };
     return cmocka_run_group_tests_name("cuda plans", tests, setup, NULL);

@@ -1,5 +1,7 @@
 /* The CPU twins of kernels/ against PyTorch (tests/golden/kernels.h) and against closed forms. */
+#include "kernels/groupnorm.h"
 #include "kernels/nearest.h"
+#include "kernels/record.h"
 #include "kernels/table.h"
 
 #include "tests/golden/kernels.h"
@@ -198,14 +200,56 @@ static void pools(void **state)
     same("largest of the map", y, golden_reduce + 6, 6, 0, 0);
 }
 
+/* The moments that the third step of group norm takes: [n, groups, 2]. */
+static op_args with_moments(op_args a, float *moments)
+{
+    float sums[MOST];
+    op_args b = a;
+    size_t chunks = (size_t)groupnorm_chunks(a.h * a.w, a.c), groups = (size_t)(a.n * a.groups);
+    run(KERNEL_groupnorm_sum_fwd, b, sums, 2 * chunks * groups);
+    b.x[0] = sums;
+    run(KERNEL_groupnorm_join_fwd, b, moments, 2 * groups);
+    a.x[3] = moments;
+    return a;
+}
+
+/* Maps of several chunks, far from zero: mean and deviation of a ramp in closed form; what is no number
+ * reaches its own group only. */
+static void moments_of_chunks(void **state)
+{
+    enum { C = 8, SIDE = 80, GROUPS = 4, PLANE = SIDE * SIDE };
+    static float x[2 * PLANE * C];
+    float moments[MOST];
+    op_args a = { .x = { x }, .n = 2, .c = C, .h = SIDE, .w = SIDE, .groups = GROUPS };
+    double deviation = sqrt(((double)PLANE * PLANE - 1) / 12), used = 0;
+    (void)state;
+    assert_int_equal(groupnorm_chunks(PLANE, C), 4); /* three of 2048 pixels and one of 256 */
+    for (int i = 0; i < 2 * PLANE * C; i++)
+        x[i] = (float)(i / C % PLANE + 100000 * (1 + i % C / 2)); /* 0, 1, ... and the group's distance */
+    x[PLANE * C + 5000 * C + 3] = INFINITY;
+    (void)with_moments(a, moments);
+    for (int g = 0; g < 2 * GROUPS; g++) {
+        double mean = 100000.0 * (1 + g % GROUPS) + (PLANE - 1) / 2.0;
+        if (g == GROUPS + 1) {
+            assert_true(isnan(moments[2 * g]) && isnan(moments[2 * g + 1]));
+            continue;
+        }
+        used = fmax(used, fabs((double)moments[2 * g] / mean - 1));
+        used = fmax(used, fabs((double)moments[2 * g + 1] * deviation - 1));
+    }
+    print_message("# moments of four chunks: %.1e of 1e-6\n", used);
+    assert_true(used <= 1e-6);
+}
+
 static void norms(void **state)
 {
     const float *affine = IN(affine);
     op_args rows = { .x = { IN(tokens), affine, affine + 24 }, .n = 5, .c = 24, .h = 1, .w = 1, .eps = 1e-5f };
     op_args map = { .x = { IN(map8), affine, affine + 24 }, .n = 2, .c = 8, .h = 3, .w = 5, .groups = 4,
                     .eps = 1e-5f };
-    float y[MOST], wide[5 * 27], narrow[MOST];
+    float y[MOST], wide[5 * 27], narrow[MOST], moments[2 * 8 + 1]; /* and a guard */
     (void)state;
+    map = with_moments(map, moments);
     RUN(layernorm_fwd, rows, layernorm, 1e-6, 2e-6);
     RUN(groupnorm_fwd, map, groupnorm, 1e-6, 2e-5); /* torch's mean of 40 has steps of 4e-6 */
     RUN(groupnorm_fwd, acting(map, KA_RELU), groupnorm_relu, 1e-6, 2e-5);
@@ -409,8 +453,10 @@ static size_t count_of(int kernel)
 {
     return kernel == KERNEL_merge_fwd                                              ? 4
            : kernel == KERNEL_split_heads_fwd                                      ? 3
-           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ? 2
-                                                                                   : 1;
+           : kernel == KERNEL_embed_fwd || kernel == KERNEL_performer_sum_fwd ||
+                     kernel == KERNEL_groupnorm_sum_fwd || kernel == KERNEL_groupnorm_join_fwd
+               ? 2
+               : 1;
 }
 
 /* One element through every kernel. */
@@ -440,7 +486,9 @@ static void one_element(void **state)
         { KERNEL_export_fwd, 2.5f },
         { KERNEL_shortcut_a_fwd, 2.5f },
         { KERNEL_layernorm_fwd, 1.0f }, /* the shift */
-        { KERNEL_groupnorm_fwd, 1.0f },
+        { KERNEL_groupnorm_sum_fwd, 2.5f },
+        { KERNEL_groupnorm_join_fwd, 2.5f },
+        { KERNEL_groupnorm_fwd, 1.0f }, /* mean 2.5 */
         { KERNEL_dwconv_fwd, 2.25f },
         { KERNEL_embed_fwd, 1.5f }, /* class token 1, its position 0.5 */
         { KERNEL_token_fwd, 2.5f },
@@ -454,9 +502,9 @@ static void one_element(void **state)
         { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
-    assert_int_equal(LENGTH(cases) + 5, KERNEL_COUNT); /* and those of one_element_in_double */
+    assert_int_equal(LENGTH(cases) + 5 + RECORD_STAGES, KERNEL_COUNT); /* and those of the next two */
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        op_args a = { .x = { one, one + 1, one + 2 }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
+        op_args a = { .x = { one, one + 1, one + 2, one }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
                       .scale = 1, .eps = 1e-5f };
         run(cases[i].kernel, a, y, count_of(cases[i].kernel));
@@ -466,6 +514,56 @@ static void one_element(void **state)
 }
 
 /* The kernels of rows in float64. */
+/* A grey picture of one pixel: a block of its DC coefficient alone, then halved by the vertical pass, in the
+ * middle of three pixels. */
+static void one_pixel_of_a_record(void **state)
+{
+    struct {
+        record_image image;
+        _Alignas(16) int16_t quant[64];
+        record_block block;
+        unsigned char values[16];
+        _Alignas(16) int32_t across[3];
+        _Alignas(16) int32_t down[3];
+    } m = { .image = { .kind = RECORD_JPEG, .planes = 1, .sx = 1, .sy = 1, .w = 1, .h = 1, .cw = 1, .ch = 1, .to_x = 1 },
+            .quant = { 16 }, .block = { .dc = 10, .wide = 1 },
+            .across = { 0, 1, 1 << RECORD_BITS }, .down = { 0, 1, 1 << (RECORD_BITS - 1) } };
+    unsigned char scratch[64 + 16 + 16] = { 0 }, y[9];
+    op_args a = { .x = { &m.image, NULL, scratch }, .u8 = (unsigned char *)&m, .y = scratch, .n = 1, .c = 3, .h = 1, .w = 3,
+                  .y_c = 1 };
+    (void)state;
+    m.image.plane[0] = (record_plane){ .quant = (uint32_t)((char *)m.quant - (char *)&m),
+                                       .blocks = (uint32_t)((char *)&m.block - (char *)&m), .wide = 1, .high = 1,
+                                       .width = 1, .height = 1 };
+    m.image.values = (uint32_t)((char *)m.values - (char *)&m);
+    m.image.across = (record_axis){ 1, 1, (uint32_t)((char *)m.across - (char *)&m) };
+    m.image.down = (record_axis){ 1, 1, (uint32_t)((char *)m.down - (char *)&m) };
+    record_layout(&m.image, 1, 1, 3, sizeof scratch, 0);
+    assert_true(m.image.group == 1 && m.image.group_scratch == sizeof scratch);
+    assert_int_equal(kernels_cpu[KERNEL_jpeg_samples_fwd](&a), 0);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(scratch[i], 148); /* 10 * 16 / 8 + 128 */
+    assert_int_equal(kernels_cpu[KERNEL_jpeg_rgb_fwd](&a), 0);
+    assert_memory_equal(scratch + 64, "\x94\x94\x94", 3);
+    assert_int_equal(kernels_cpu[KERNEL_resize_across_fwd](&a), 0);
+    assert_memory_equal(scratch + 80, "\x94\x94\x94", 3);
+    a.y = y;
+    assert_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    assert_int_equal(kernels_cpu[KERNEL_resize_down_fwd](&a), 0);
+    assert_memory_equal(y, "\0\0\0\x4a\x4a\x4a\0\0\0", 9);
+    m.image.kind = RECORD_EMPTY;
+    assert_int_equal(kernels_cpu[KERNEL_resize_down_fwd](&a), 0);
+    assert_memory_equal(y, "\0\0\0\0\0\0\0\0\0", 9);
+    a.x[2] = NULL;
+    assert_non_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    a.x[2] = scratch;
+    a.y_c = 0;
+    assert_non_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    a.y_c = 1;
+    a.u8 = NULL;
+    assert_non_null(kernel_problem(KERNEL_jpeg_samples_fwd, &a));
+}
+
 static void one_element_in_double(void **state)
 {
     const float x = 2.5f;
@@ -581,7 +679,7 @@ static void ramp_in_closed_form(void **state)
 static void malformed_arguments_are_named(void **state)
 {
     float v[16] = { 0 };
-    const op_args good = { .x = { v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
+    const op_args good = { .x = { v, v, v, v }, .u8 = (const unsigned char *)v, .y = v, .n = 1, .c = 1,
                            .h = 4, .w = 4, .oh = 2, .ow = 2, .kernel = 2, .stride = 2, .x_c = 1, .y_c = 1,
                            .groups = 1, .scale = 1 };
     op_args a;
@@ -625,6 +723,10 @@ static void malformed_arguments_are_named(void **state)
     REFUSED(layernorm_fwd, a.c = 2, "rows narrower than their channels");
     REFUSED(layernorm_fwd, a.x_c = a.y_c = 8193, "rows beyond 8192 channels");
     REFUSED(groupnorm_fwd, a.groups = 2, "groups do not divide the channels");
+    REFUSED(groupnorm_fwd, a.x[3] = NULL, "operand missing");
+    REFUSED(groupnorm_sum_fwd, a.groups = 0, "groups do not divide the channels");
+    REFUSED(groupnorm_sum_fwd, a.y_type = KT_F16, "the result is float32");
+    REFUSED(groupnorm_join_fwd, a.x_type = KT_F16, "sums are float32");
     REFUSED(softmax_fwd, a.scale = 0, "scale is zero");
     REFUSED(softmax_fwd, a.window = 1, "rows are not a window's");
     REFUSED(softmax_fwd, a.window = 2; a.shift = 1; a.w = a.c = 4; a.x_c = a.y_c = 0; a.x[1] = NULL,
@@ -651,10 +753,11 @@ int main(void)
         cmocka_unit_test(normalise),           cmocka_unit_test(elementwise),
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
-        cmocka_unit_test(one_element),         cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(one_element),         cmocka_unit_test(one_pixel_of_a_record), cmocka_unit_test(one_element_in_double),
         cmocka_unit_test(nearest_of_many_tiles),
         cmocka_unit_test(ramp_in_closed_form),
-        cmocka_unit_test(norms),               cmocka_unit_test(depthwise),
+        cmocka_unit_test(norms),               cmocka_unit_test(moments_of_chunks),
+        cmocka_unit_test(depthwise),
         cmocka_unit_test(tokens),              cmocka_unit_test(window_attention),
         cmocka_unit_test(performer),           cmocka_unit_test(types),
         cmocka_unit_test(sixteen_bits),        cmocka_unit_test(malformed_arguments_are_named),

@@ -17,6 +17,32 @@
 
 static char self[PATH_MAX], build[PATH_MAX], scratch[PATH_MAX]; /* program, build/, a directory */
 
+/* A device that was checked is handed over as it is, once; another one is opened. */
+static int taken(const char *device)
+{
+    device_list found;
+    int rc = 0, n = 0;
+    const cuda_plugin *plugin = NULL;
+    cuda_backend *one = NULL, *two = NULL, *other = NULL;
+    TRY(plugin_check(device, &found));
+    n = found.id[0];
+    TRY(plugin_open(&plugin, &other, 1 - n));
+    TRY(plugin_open(&plugin, &one, n));
+    CHECK(one != other, ERR_INTERNAL, "two devices are one");
+    TRY(plugin_check(device, &found));
+    TRY(plugin_check(device, &found));
+    TRY(plugin_open(&plugin, &two, n));
+    CHECK(one != two, ERR_INTERNAL, "one device twice");
+done:
+    printf("%d 0 %s\n", rc, rc < 0 ? err_text() : "taken");
+    if (plugin != NULL) {
+        plugin->close(&one);
+        plugin->close(&two);
+        plugin->close(&other);
+    }
+    return err_exit_status(rc);
+}
+
 /* What a child finds out: a line "CODE FAULT TEXT", and the exit status of extract would be CODE's. */
 static int probe(const char *device)
 {
@@ -32,9 +58,9 @@ static int probe(const char *device)
         n = found.id[0];
         goto done;
     }
+    if (strncmp(device, "taken:", 6) == 0) return taken(device + 6);
     TRY(plugin_parse_device(device, &n));
-    TRY(plugin_load(&plugin));
-    TRY(plugin->open(&be, n));
+    TRY(plugin_open(&plugin, &be, n));
     TRY(plugin->alloc(be, sizeof v, &x));
     TRY(plugin->upload(be, x, v, sizeof v));
     args.x[0] = args.y = x;
@@ -235,6 +261,7 @@ static void failures_cross_the_border(void **state)
 static void a_device_is_checked(void **state)
 {
     char line[4096], variables[3 * PATH_MAX];
+    size_t n;
     (void)state;
     snprintf(variables, sizeof variables, "OUTPOST_PLUGIN_DIR='%s/mock' OUTPOST_MOCK_DEVICES=2", build);
     assert_int_equal(child(self, variables, "check:cuda:1", line), 0);
@@ -242,6 +269,15 @@ static void a_device_is_checked(void **state)
     assert_int_equal(child(self, variables, "check:cuda:2", line), 5);
     assert_string_equal(line, "-5 0 no CUDA device: 2 asked for, this machine has 2, counted from 0");
     assert_int_equal(child(self, variables, "check:cuda:two", line), 2);
+    assert_int_equal(child(self, variables, "taken:cuda:1", line), 0);
+    assert_string_equal(line, "0 0 taken");
+    n = strlen(variables);
+    strcat(variables, " OUTPOST_MOCK_FAIL=blas_create:5:3"); /* four devices were opened, no fifth */
+    assert_int_equal(child(self, variables, "taken:cuda:1", line), 0);
+    variables[n] = '\0';
+    strcat(variables, " OUTPOST_MOCK_FAIL=blas_create:4:3");
+    assert_int_equal(child(self, variables, "taken:cuda:1", line), 5);
+    variables[n] = '\0';
     strcat(variables, " OUTPOST_MOCK_WRONG=add_fwd");
     assert_int_equal(child(self, variables, "check:cuda", line), 5);
     assert_non_null(strstr(line, "computes wrongly: self-test 'add' gave"));
@@ -280,6 +316,8 @@ static void the_real_plugin(void **state)
     print_message("# %.*s\n", (int)strcspn(text, "\n"), text);
     assert_int_equal(plugin_load(&plugin), 0);
     assert_non_null(strstr(text, "CUDA runtime 1"));
+    assert_true(strncmp(text, "plugin /", 8) == 0);
+    assert_non_null(strstr(text, "/outpost-cuda.so, built with CUDA 1"));
     if (plugin->count(&devices) == 0) {
         assert_true(devices > 0);
         assert_int_equal(child(self, dir_variable(build), "cuda", line), 0);

@@ -8,7 +8,9 @@
  * indices, bounds, barriers and shuffles; without that too, the whole file is skipped. */
 #include "common/err.h"
 #include "extract/plugin.h"
+#include "kernels/groupnorm.h"
 #include "kernels/nearest.h"
+#include "tests/lib/record_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +54,7 @@ static float draw_float(int odd)
 }
 
 typedef struct sizes {
-    size_t x[3], y; /* elements */
+    size_t x[4], y; /* elements */
 } sizes;
 
 typedef struct types {
@@ -114,6 +116,12 @@ static size_t area(int n, int h, int w, int c)
     return (size_t)n * (size_t)h * (size_t)w * (size_t)c;
 }
 
+/* Floats of the moments of chunks. */
+static size_t moments_of(const op_args *a)
+{
+    return 2 * (size_t)(a->n * a->groups) * (size_t)groupnorm_chunks(a->h * a->w, a->c);
+}
+
 /* Operands beside the first, and kernels on maps of their own. */
 static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
 {
@@ -127,8 +135,16 @@ static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
         if (a->y_c > 0) s->y = op_rows(a) * (size_t)a->y_c;
         break;
     case KERNEL_scale_shift_fwd:
-    case KERNEL_layernorm_fwd:
-    case KERNEL_groupnorm_fwd: s->x[1] = s->x[2] = c; break;
+    case KERNEL_layernorm_fwd: s->x[1] = s->x[2] = c; break;
+    case KERNEL_groupnorm_fwd:
+        s->x[1] = s->x[2] = c;
+        s->x[3] = 2 * (size_t)(a->n * a->groups);
+        break;
+    case KERNEL_groupnorm_sum_fwd: s->y = moments_of(a); break;
+    case KERNEL_groupnorm_join_fwd:
+        s->x[0] = moments_of(a);
+        s->y = 2 * (size_t)(a->n * a->groups);
+        break;
     case KERNEL_bias_act_fwd: s->x[1] = c; break;
     case KERNEL_gate_fwd: s->x[1] = (size_t)a->n * c; break;
     case KERNEL_add_fwd: s->x[1] = s->x[0]; break;
@@ -217,9 +233,12 @@ static void prepare_shape(int kernel, op_args *a, int variant)
         if (variant == 1) a->x_c = a->y_c = (a->c + 7) / 8 * 8;
         if (variant == 2) a->x_c = a->c + 3;
         break;
+    case KERNEL_groupnorm_sum_fwd:
+    case KERNEL_groupnorm_join_fwd:
     case KERNEL_groupnorm_fwd:
         a->eps = 1e-5f;
-        a->groups = variant == 1 && a->c < 64 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
+        if (variant == 3 && a->c % 2 == 0) a->groups = a->c / 2; /* BiT's first */
+        else a->groups = variant == 1 && a->c < 64 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
         break;
     case KERNEL_softmax_fwd: set_scores(a, variant); break;
     case KERNEL_split_heads_fwd:
@@ -240,7 +259,7 @@ static void prepare_shape(int kernel, op_args *a, int variant)
 /* Completes the arguments of one kernel for a shape. */
 static sizes prepare(int kernel, op_args *a, int variant)
 {
-    sizes s = { .x = { 1, 1, 1 } };
+    sizes s = { .x = { 1, 1, 1, 1 } };
     size_t c;
     switch (kernel) {
     case KERNEL_scale_shift_fwd:
@@ -303,10 +322,13 @@ static int is_performer(int kernel)
     return kernel == KERNEL_performer_sum_fwd || kernel == KERNEL_performer_out_fwd;
 }
 
-/* A value that the kernel is made for: the norms square theirs, the performer takes exponentials. */
+/* A value that the kernel is made for: the norms square theirs, the performer takes exponentials, and
+ * squared deviations are not negative. */
 static float value_for(int kernel, int operand, int odd)
 {
     float v = draw_float(odd && !is_performer(kernel) && !is_wide(kernel) && !(is_norm(kernel) && operand > 0));
+    if (kernel == KERNEL_groupnorm_sum_fwd && !(fabsf(v) < 1e15f)) return NAN;
+    if (kernel == KERNEL_groupnorm_join_fwd) return fabsf(v) < 1e15f ? fabsf(v) : NAN;
     if (is_performer(kernel)) return operand == 2 ? fabsf(v) + 0.1f : v / 8;
     if (is_norm(kernel) && fabsf(v) > 1e15f && fabsf(v) < INFINITY) return v > 0 ? 1e15f : -1e15f;
     if (kernel == KERNEL_dwconv_fwd && operand == 1 && !(fabsf(v) < INFINITY)) return 1.0f;
@@ -346,7 +368,7 @@ static tolerance tolerance_of(int kernel, const op_args *a)
     case KERNEL_sigmoid_fwd: t = (tolerance){ 1e-6, 1e-6 }; break;
     case KERNEL_softmax_fwd: t = (tolerance){ 2e-6, 1e-37 }; break;
     case KERNEL_layernorm_fwd:
-    case KERNEL_groupnorm_fwd: t = (tolerance){ 1e-5, 2e-5 }; break;
+    case KERNEL_groupnorm_sum_fwd: t = (tolerance){ 1e-5, 2e-5 }; break;
     case KERNEL_performer_sum_fwd:
     case KERNEL_performer_out_fwd: t = (tolerance){ 1e-5, 1e-5 }; break;
     default:
@@ -403,6 +425,7 @@ static int image_by_image(int kernel, const op_args *a)
 {
     return a->n > 1 && kernel != KERNEL_normalise_fwd && kernel != KERNEL_split_heads_fwd &&
            kernel != KERNEL_add_fwd && kernel != KERNEL_gate_fwd && kernel != KERNEL_performer_out_fwd &&
+           kernel != KERNEL_groupnorm_fwd &&
            !(kernel == KERNEL_softmax_fwd && a->window > 0) &&
            !(kernel == KERNEL_join_heads_fwd && a->window > 0) &&
            !(kernel == KERNEL_row_least_fwd && a->groups > 0);
@@ -437,7 +460,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
 {
     sizes s = prepare(kernel, &a, variant);
     size_t bytes = s.y * type_bytes(t.y), image = op_count(&a), skew;
-    void *x[3], *d_x[3], *d_u8, *d_y, *cpu, *gpu;
+    void *x[4], *d_x[4], *d_u8, *d_y, *cpu, *gpu;
     unsigned char *u8 = malloc(image);
     const char *problem;
     op_args d;
@@ -453,7 +476,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
         u8[i] = (unsigned char)draw();
     memcpy(gpu, cpu, bytes); /* what a copy leaves alone must be alike too */
     d = a;
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         int type = k == 0 || kernel == KERNEL_add_fwd ? t.x : KT_F32;
         size_t room = k == 0 ? skew : 0;
         if (kernel == KERNEL_normalise_fwd) type = KT_F32, room = 0;
@@ -484,7 +507,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
         ok(plugin->sync(be));
         if (memcmp(cpu, gpu, bytes) != 0) fail_msg("%s: in place it differs", kernel_names[kernel]);
     }
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         free(x[k]);
         plugin->release(be, &d_x[k]);
     }
@@ -496,12 +519,74 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
     return used;
 }
 
+/* ---- records of images ------------------------------------------------------------------------- */
+
+static int is_decode(int kernel)
+{
+    return kernel >= KERNEL_jpeg_samples_fwd && kernel <= KERNEL_resize_down_fwd;
+}
+
+/* All four decode kernels on a batch drawn at random, after each the bytes of `kernel` and those before. */
+static void decode_twins(int kernel, uint64_t from, size_t n, int h, int w)
+{
+    static const int chain[RECORD_STAGES] = { KERNEL_jpeg_samples_fwd, KERNEL_jpeg_rgb_fwd,
+                                              KERNEL_resize_across_fwd, KERNEL_resize_down_fwd };
+    size_t bytes = 0, out = n * (size_t)h * (size_t)w * 3, scratch;
+    record_image *batch = random_batch(from, n, h, w, &bytes);
+    void *d_batch, *d_scratch, *d_y;
+    uint8_t *cpu, *gpu, *y, *got;
+    op_args a = { .u8 = (uint8_t *)batch, .n = (int)n, .c = 3, .h = h, .w = w }, d;
+    assert_non_null(batch);
+    record_layout(batch, n, (size_t)h, (size_t)w, SIZE_MAX, 0);
+    scratch = batch->group_scratch + 1; /* of none when no image is a JPEG */
+    cpu = calloc(1, scratch);
+    gpu = malloc(scratch);
+    y = malloc(out);
+    got = malloc(out);
+    assert_true(cpu != NULL && gpu != NULL && y != NULL && got != NULL);
+    memset(y, 0xa5, out);
+    d_batch = on_device(batch, bytes);
+    d_scratch = on_device(cpu, scratch);
+    d_y = on_device(y, out);
+    for (int s = 0; s < RECORD_STAGES; s++) {
+        const char *problem;
+        if (batch->tasks[s] == 0) continue;
+        a.x[0] = batch;
+        a.x[2] = cpu;
+        a.y_c = (int)batch->tasks[s];
+        a.y = s == STAGE_DOWN ? y : cpu;
+        d = a;
+        d.x[0] = d_batch;
+        d.u8 = d_batch;
+        d.x[2] = d_scratch;
+        d.y = s == STAGE_DOWN ? d_y : d_scratch;
+        problem = kernel_problem(chain[s], &a);
+        if (problem != NULL) fail_msg("%s: %s", kernel_names[chain[s]], problem);
+        assert_int_equal(kernels_cpu[chain[s]](&a), 0);
+        ok(plugin->run(be, chain[s], &d));
+        if (chain[s] == kernel) break;
+    }
+    ok(plugin->download(be, gpu, d_scratch, scratch));
+    ok(plugin->download(be, got, d_y, out));
+    ok(plugin->sync(be));
+    if (memcmp(gpu, cpu, scratch) != 0 || memcmp(got, y, out) != 0)
+        fail_msg("%s: batch %u of %zu images of %d x %d differs", kernel_names[kernel], (unsigned)from, n, w, h);
+    plugin->release(be, &d_batch);
+    plugin->release(be, &d_scratch);
+    plugin->release(be, &d_y);
+    free(batch);
+    free(cpu);
+    free(gpu);
+    free(y);
+    free(got);
+}
+
 /* ---- the runs ---------------------------------------------------------------------------------- */
 
 /* Emulated, each thread of these is a context. */
 static int meets(int kernel)
 {
-    return is_norm(kernel) || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
+    return kernel == KERNEL_layernorm_fwd || kernel == KERNEL_groupnorm_sum_fwd || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
            kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd ||
            kernel == KERNEL_gap_fwd || kernel == KERNEL_export_fwd;
 }
@@ -509,7 +594,7 @@ static int meets(int kernel)
 static int allowed(int kernel, types t)
 {
     float v[2] = { 0 };
-    op_args a = { .x = { v, v, v }, .u8 = (unsigned char *)v, .y = v, .n = 1, .c = 1, .h = 1, .w = 1,
+    op_args a = { .x = { v, v, v, v }, .u8 = (unsigned char *)v, .y = v, .n = 1, .c = 1, .h = 1, .w = 1,
                   .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
                   .scale = 1, .x_type = t.x, .y_type = t.y };
     return kernel_problem(kernel, &a) == NULL;
@@ -543,6 +628,11 @@ static void one_kernel(void **state)
     };
     static const types all[] = { { 0, 0 }, { 1, 1 }, { 2, 2 }, { 0, 1 }, { 0, 2 }, { 1, 0 }, { 2, 0 } };
     int kernel = *(int *)*state;
+    if (is_decode(kernel)) {
+        for (uint64_t i = 0; i < (emulated ? 12 : 60); i++)
+            decode_twins(kernel, i, i == 0 ? 1 : 1 + i % 9, 1 + (int)(i * 7 % 40), 1 + (int)(i * 11 % 50));
+        return;
+    }
     seed = (uint64_t)kernel + 1;
     runs = 0;
     used_most = 0;
@@ -551,6 +641,12 @@ static void one_kernel(void **state)
             if (allowed(kernel, all[k])) every_variant(kernel, all[k], shapes[i]);
     if (kernel == KERNEL_relu_fwd && !emulated) /* more elements than threads */
         (void)twins(kernel, all[0], (op_args){ .n = 1, .h = 4100, .w = 4100, .c = 1 }, 0, 1);
+    if (kernel == KERNEL_groupnorm_sum_fwd) /* several chunks; vectors of four groups, and of one */
+        for (int i = 0; i < 6; i++) {
+            double u = twins(kernel, (types){ i / 2, KT_F32 }, (op_args){ .n = 2, .h = 24, .w = 24, .c = 64 }, i % 2 ? 3 : 0, 0);
+            used_most = u > used_most ? u : used_most;
+            runs++;
+        }
     print_message("# %s: %d runs alike, %.0f%% of the tolerance used\n", kernel_names[kernel], runs,
                   100 * used_most);
 }
