@@ -27,7 +27,7 @@ const method method_mahalanobis = {
     .paper = "Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples and "
              "Adversarial Attacks, NeurIPS 2018, arXiv:1807.03888",
     .quirks =
-        "penultimate feature only, true labels, divided by N; the published f32 scores on GPUs "
+        "penultimate feature only, true labels, divided by N; HIMPLoS has half of it, through a decreasing sigmoid; the published f32 scores on GPUs "
         "may have used TF32 (1e-3 relative)",
     .groups = "gen vim seeds",
     .needs = NEEDS_FEATURES | NEEDS_TRAIN | NEEDS_TRAIN_LABELS,
