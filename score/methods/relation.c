@@ -73,9 +73,12 @@ done:
 static int fill(fit_context *f, state_type *s)
 {
     int rc = 0;
-    size_t rows = f->o->train->n;
+    size_t rows = f->o->train->n, room = budget_left(f->mem), each = (f->d + f->c) * sizeof(float);
     s->n = (size_t)(s->part * (double)rows);
     if (s->n == 0) s->n = 1;
+    if (s->n > room / 4 * 3 / each) /* the rest is for the blocks; other methods need not go without */
+        return fit_refuse(f, "a bank of %zu train rows does not fit into --memory; part=%.2g would", s->n,
+                          floor((double)room / 4 * 3 / (double)each / (double)rows * 100) / 100);
     TRY(budget_new(f->mem, &s->row, s->n, sizeof *s->row, "rows of the bank of Relation"));
     TRY(budget_new(f->mem, &s->f, s->n * f->d, sizeof *s->f, "bank of Relation (a smaller one: part)"));
     TRY(budget_new(f->mem, &s->p, s->n * f->c, sizeof *s->p, "bank of Relation (a smaller one: part)"));
@@ -106,9 +109,10 @@ static int fit(fit_context *f, const method_params *p, void **state)
     s->seed = seed;
     s->mem = f->mem;
     s->la = f->la;
+    rc = fill(f, s);
+    if (rc != 0) goto done; /* shared only once it is full */
     s->next = f->relations;
     f->relations = s;
-    TRY(fill(f, s));
 done:
     return rc;
 }
@@ -235,7 +239,7 @@ const method method_relation = {
     .formula = "sum of r_t^pow over r_t > cut, r_t = max(<f, f_t>, 0) <p, p_t>, f = h / |h|, train rows t",
     .paper = "Kim et al., Neural Relation Graph: A Unified Framework for Identifying Label Noise and Outlier Data, "
              "NeurIPS 2023, arXiv:2301.12321",
-    .quirks = "the whole train set is the bank, as in OpenOOD, and lies in memory; part < 1 draws some of it; a row "
+    .quirks = "the whole train set is the bank, as in OpenOOD, and lies in memory (left out where it does not fit); part < 1 draws some of it; a row "
               "without relations above the cut gets 0, so rows tie",
     .groups = "openood",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_TRAIN,

@@ -177,6 +177,12 @@ static void others_say_what_they_lack(void **unused)
         {"fdbd:by=norm", NULL, 0},   {"fdbd", "--train", 0},            {"max-group", "groups", 2},
         {"weighted-energy", "weights", 2}, {"mos:groups=3+3", "8", 2},  {"temp-scale:temperature=2", NULL, 2},
         {"ash-s:percentile=100", "keeps none", 2},
+        {"mds", "true labels", 1},   {"ssd", NULL, 1},                  {"ssd", "--train", 0},
+        {"relation", "--train", 0},  {"nac", "true labels", 1},         {"nac:build=all", NULL, 1},
+        {"grood", "--val-ood", 2},   {"residual-openood:dim=4", "--val-id", 2}, {"residual-openood:dim=4", NULL, 0},
+        {"nusa", NULL, 0},           {"nusa", "--head", 5},             {"pnml", "--head", 5},
+        {"neco:scale=none", NULL, 5}, {"gmm:clusters=201", "201 components of 200", 2},
+        {"cfood:part=0.005", "no neighbours", 2},
     };
     for (size_t i = 0; i < sizeof lack / sizeof lack[0]; i++) {
         static bench x;
