@@ -121,6 +121,10 @@ static int fit(fit_context *f, const method_params *p, void **state)
         goto done;
     }
     shares(s);
+    if (s->n > budget_left(f->mem) / 4 * 3 / ((s->d + s->g + 3 * TILE) * sizeof(double))) {
+        rc = fit_refuse(f, "a bank of %zu train rows does not fit into --memory: a smaller part would", s->n);
+        goto done;
+    }
     TRY(budget_new(f->mem, &row, s->n, sizeof *row, "rows of the bank of CFOOD"));
     TRY(budget_new(f->mem, &h, s->d, sizeof *h, "row of the bank of CFOOD"));
     TRY(budget_new(f->mem, &s->f, s->n * s->d, sizeof *s->f, "bank of CFOOD"));
