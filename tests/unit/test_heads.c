@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 2, LAYERS_MAX = 64 };
+enum { BATCH = 2, LAYERS_MAX = 64, OUTPUTS = 4 };
 
 /* Of the largest logit: f32 sums of up to 3024 products against double ones. */
 static const double TOLERANCE = 5e-6;
@@ -144,9 +144,12 @@ static int write_deployed(char *file, const result *r, const layout *l)
     size_t n = 0, steps = 0;
     graph *g = NULL;
     plan *p = NULL;
+    plan_request wanted[OUTPUTS];
     sparse_tensor t[2 * LAYERS_MAX];
     TRY(model_build_as(&g, r->s.m, r->s.classes, r->s.m->prep.side, l->variant));
-    TRY(plan_build(&p, r->s.g, r->s.w, r->s.requests, r->s.n_requests, 0));
+    for (size_t i = 0; i < r->s.out.n && i < OUTPUTS; i++)
+        wanted[i] = (plan_request){ r->s.out.v[i].name, r->s.out.v[i].node, r->s.out.v[i].reduce };
+    TRY(plan_build(&p, r->s.g, r->s.w, wanted, r->s.out.n, 0));
     for (size_t i = 0; i < graph_nodes(g); i++) {
         const node *v = graph_node(g, (int)i);
         if (v->op != OP_conv && v->op != OP_linear) continue;
