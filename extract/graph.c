@@ -13,9 +13,10 @@ struct text_block { /* names live as long as the graph */
 };
 
 static const struct {
+    const char *name;
     int fewest, most;
 } op_table[OP_COUNT] = {
-#define OP(name, fewest, most) { fewest, most },
+#define OP(name, fewest, most) { #name, fewest, most },
 #include "extract/ops.def"
 #undef OP
 };
@@ -23,7 +24,7 @@ static const struct {
 int graph_new(graph **out)
 {
     int rc = mem_new(out, 1, sizeof **out, "graph");
-    if (rc == 0) (*out)->features = (*out)->logits = -1;
+    if (rc == 0) (*out)->features = (*out)->logits = (*out)->quick = (*out)->whole = -1;
     return rc;
 }
 
@@ -36,6 +37,8 @@ void graph_free(graph **g)
         next = t->next;
         free(t);
     }
+    for (size_t i = 0; i < (*g)->n_params; i++)
+        free((float *)(*g)->params[i].given);
     free((*g)->nodes);
     free((*g)->params);
     free(*g);
@@ -108,7 +111,7 @@ int graph_add_param(graph *g, const char *name, int rank, const int *dim)
     g->rc = mem_grow(&g->params, &g->params_room, g->n_params + 1, sizeof *g->params, "graph");
     if (g->rc < 0) return -1;
     p = &g->params[g->n_params];
-    *p = (param){ .name = name, .rank = rank, .count = 1, .grid_prefix = -1 };
+    *p = (param){ .name = name, .rank = rank, .count = 1, .grid_prefix = -1, .base = -1 };
     for (int i = 0; i < rank; i++) {
         p->dim[i] = (size_t)dim[i];
         p->count *= (size_t)dim[i];
@@ -164,6 +167,13 @@ void g_logits(graph *g, int x)
     if (!graph_is_dead(g, x)) g->logits = x;
 }
 
+void g_bypass(graph *g, int quick, int whole)
+{
+    if (graph_is_dead(g, quick) || graph_is_dead(g, whole)) return;
+    g->quick = quick;
+    g->whole = whole;
+}
+
 void g_head(graph *g, const char *name)
 {
     g->head = name;
@@ -181,6 +191,8 @@ shape g_shape(const graph *g, int x)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+const char *graph_op_name(graph_op op) { return op_table[op].name; }
+
 int graph_check(const graph *g)
 {
     if (g->rc < 0) return g->rc;
@@ -196,10 +208,19 @@ int graph_features(const graph *g) { return g->features; }
 int graph_logits(const graph *g) { return g->logits; }
 const char *graph_head(const graph *g) { return g->head; }
 
+/* A copy of all channels is another node's second name: what is computed from that value is computed from the
+ * other node. */
+static int named(const graph *g, int i)
+{
+    const node *v = &g->nodes[i];
+    const node *x = v->n_in > 0 ? &g->nodes[v->in[0]] : v;
+    return v->op == OP_slice && v->out.c == x->out.c && v->layout == x->layout ? v->in[0] : i;
+}
+
 int graph_find_tap(const graph *g, const char *name)
 {
     for (size_t i = 0; i < g->n; i++)
-        if (g->nodes[i].tap != NULL && strcmp(g->nodes[i].tap, name) == 0) return (int)i;
+        if (g->nodes[i].tap != NULL && strcmp(g->nodes[i].tap, name) == 0) return named(g, (int)i);
     return -1;
 }
 
@@ -245,6 +266,7 @@ size_t graph_parameter_count(const graph *g)
 {
     size_t sum = 0;
     for (size_t i = 0; i < g->n_params; i++)
-        if (!is_statistic(g, (int)i)) sum += g->params[i].count;
+        if (!is_statistic(g, (int)i) && g->params[i].given == NULL && g->params[i].base < 0)
+            sum += g->params[i].count;
     return sum;
 }

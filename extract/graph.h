@@ -29,6 +29,30 @@ typedef enum tap_layout { /* how a dumped map is stored: as the published module
     TAP_TOKENS  /* [h w,c] */
 } tap_layout;
 
+typedef enum cotangent_kind { /* which scalar of the logits z of one image; what OP_cotangent gives is dL/dz */
+    COTANGENT_CE,        /* cross entropy of z / scale at the predicted class: (softmax(z / scale) - e) / scale;
+                            of equal logits the first is predicted */
+    COTANGENT_UNIFORM,   /* cross entropy to the uniform distribution: softmax(z) - 1 / c */
+    COTANGENT_LOGSUMEXP, /* softmax(z) */
+    COTANGENT_MAX,       /* the largest logit: e at the first of the largest */
+    COTANGENT_LOGIT      /* logit `offset`: e there */
+} cotangent_kind;
+
+typedef enum perturb_kind { /* how OP_perturb changes x by a gradient g; e = amount / divisor[c], s the sign of g */
+    PERTURB_SIGN,     /* x - e s, s = 1 where g = 0: ODIN's */
+    PERTURB_SIGN0,    /* x - e s, s = 0 where g = 0 */
+    PERTURB_LARGEST,  /* x - e s, only the first of the elements of largest |g|, in the order of [c,h,w]: i-ODIN;
+                         s = 1 where g = 0 */
+    PERTURB_SMALLEST, /* x + e s, s = 0 where g = 0, of the (int)(c h w share) elements of smallest |g|,
+                         earlier ones in the order of [c,h,w] first: AdaSCALE */
+    PERTURB_FGSM      /* min(max(x + e s, 0), 1), s = 0 where g = 0 */
+} perturb_kind;
+
+typedef enum deflate_kind {
+    DEFLATE_EXACT,    /* x - x v v', v the largest right singular vector of x [c, h w] */
+    DEFLATE_POWER     /* power iteration, `iterations` times from a start [c] that is parameter `weight` */
+} deflate_kind;
+
 typedef struct node {
     graph_op op;
     const char *name;        /* the checkpoint's layer name; "" for ops without weights */
@@ -50,6 +74,11 @@ typedef struct node {
     int weight, bias;        /* parameter indices, -1: none; norms: gamma and beta; embed: positions
                                 and class token; attention: bias table; performer: features w */
     int mean, var;           /* batchnorm */
+    int kind;                /* cotangent, perturb, deflate: which one */
+    float amount;            /* perturb */
+    double share;            /* perturb: the product with c h w is cut to an integer, as published */
+    float divisor[3];        /* perturb: by channel */
+    int iterations;          /* deflate */
 } node;
 
 typedef struct param { /* one tensor that the checkpoint must hold */
@@ -59,6 +88,9 @@ typedef struct param { /* one tensor that the checkpoint must hold */
     size_t count;
     int grid_prefix;         /* positions [1, grid_prefix + side * side, d], which can be interpolated
                                 from another side: rows before the grid; -1: no positions */
+    const float *given;      /* a constant that a probe brings; NULL: the checkpoint's.  Owned by the graph */
+    int base, removals;      /* parameter `base` as a matrix [dim 0, rest] without its `removals` largest
+                                singular components (RankWeight); -1: no derived one */
 } param;
 
 typedef struct graph graph;
@@ -139,11 +171,36 @@ int g_unfold(graph *g, int x, int kernel, int stride, int pad);
  * column), (odd, even), (even, odd), (odd, odd); an odd side gets a border of zeros. */
 int g_merge(graph *g, int x);
 
+/* ---- builders of probes ---------------------------------------------------------------------- */
+/* Sum over h and w -> vector. */
+int g_sum(graph *g, int x);
+/* Gradient of a scalar of logits z (a vector) with respect to them. temperature: COTANGENT_CE; which:
+ * COTANGENT_LOGIT. */
+int g_cotangent(graph *g, int z, cotangent_kind kind, float temperature, int which);
+/* The layer-wise Gaussian score of a vector x [d], q_k = -1/2 (x - m_k)' P (x - m_k) for classes k: gradient of
+ * -max_k q_k with respect to x, P (x - m_k*), P symmetric, of equal scores the first.  means: parameter [classes,d], precision: [d,d]. */
+int g_gaussian(graph *g, int x, int means, int precision);
+/* x changed by its gradient; divisor: 3 floats or NULL for ones.  share: PERTURB_SMALLEST. */
+int g_perturb(graph *g, int x, int gradient, perturb_kind kind, float amount, double share,
+              const float *divisor);
+/* x [c, h w] without its largest singular component.  start: parameter [c] of DEFLATE_POWER, else -1. */
+int g_deflate(graph *g, int x, deflate_kind kind, int iterations, int start);
+/* Row sums of Gram matrices: for q = 1..powers, F = x^q as [c, h w], v = the row sums of F F', then
+ * sign(v) |v|^(1/q) -> vector [powers c], powers outermost (OpenOOD's `gram`). */
+int g_gram(graph *g, int x, int powers);
+/* A constant of `rank` <= 4 dimensions, whose values are copied; parameter index or -1. */
+int g_constant(graph *g, const char *name, int rank, const int *dim, const float *values);
+/* Parameter p without its largest singular components; parameter index or -1. */
+int g_deflated(graph *g, int p, int removals);
+
 /* Marks a node as a tap; returns it. */
 int g_tap(graph *g, int x, const char *name);
 int g_tap_as(graph *g, int x, const char *name, tap_layout layout);
 void g_features(graph *g, int x);                  /* the penultimate vector */
 void g_logits(graph *g, int x);
+/* `quick` has the value of `whole` but sees fewer taps: a class token that is taken before the rest of the last
+ * layer, and after it.  graph_through() goes by `whole` where a tap asks for it. */
+void g_bypass(graph *g, int quick, int whole);
 /* Names the last linear layer, or 1x1 convolution of the feature vector, whose weight and bias are stored
  * as /head: logits = W features + b. */
 void g_head(graph *g, const char *name);
@@ -155,6 +212,7 @@ shape g_shape(const graph *g, int x); /* 1,1,1 after an error */
 const char *g_name(graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- reading ------------------------------------------------------------------------------- */
+const char *graph_op_name(graph_op op); /* as ops.def has it */
 /* The first error of the builders, or a graph without logits. */
 int graph_check(const graph *g);
 size_t graph_nodes(const graph *g);
@@ -168,6 +226,6 @@ int graph_find_tap(const graph *g, const char *name); /* node index or -1 */
 /* Multiply-adds of one image: convolutions, linear layers, attention products (models.md section 0).
  * Of layers that share their weights the first one counts. */
 double graph_macs(const graph *g);
-size_t graph_parameter_count(const graph *g); /* without BN statistics */
+size_t graph_parameter_count(const graph *g); /* without BN statistics and what probes bring */
 
 #endif

@@ -13,6 +13,7 @@ struct graph {
     size_t n_params, params_room;
     text_block *texts;
     int features, logits;
+    int quick, whole;     /* g_bypass, -1: none */
     const char *head;
     int rc; /* first error */
 };

@@ -21,40 +21,49 @@ static size_t count_of(const node *v)
     return (size_t)v->out.c * (size_t)v->out.h * (size_t)v->out.w;
 }
 
+void ref_span(int offset, int stride, int in, int out, int *first, int *end)
+{
+    *first = offset < 0 ? (stride - 1 - offset) / stride : 0;
+    *end = in > offset ? (in - 1 - offset) / stride + 1 : 0;
+    if (*end > out) *end = out;
+}
+
 /* One output plane of a convolution. */
 static void conv_plane(const node *v, const node *from, const double *x, const double *w, int o,
                        double *y)
 {
-    int per = from->out.c / v->groups, first = o / (v->out.c / v->groups) * per;
+    int per = from->out.c / v->groups, first = o / (v->out.c / v->groups) * per, s = v->stride;
     for (int ci = 0; ci < per; ci++)
         for (int ky = 0; ky < v->kernel; ky++)
             for (int kx = 0; kx < v->kernel; kx++) {
                 double f = w[(ci * v->kernel + ky) * v->kernel + kx];
                 const double *plane = x + (size_t)(first + ci) * (size_t)from->out.h *
                                               (size_t)from->out.w;
-                for (int oy = 0; oy < v->out.h; oy++) {
-                    int iy = oy * v->stride + ky - v->pad;
-                    if (iy < 0 || iy >= from->out.h) continue;
-                    for (int ox = 0; ox < v->out.w; ox++) {
-                        int ix = ox * v->stride + kx - v->pad;
-                        if (ix < 0 || ix >= from->out.w) continue;
-                        y[oy * v->out.w + ox] += f * plane[iy * from->out.w + ix];
-                    }
+                int y0, y1, x0, x1;
+                ref_span(ky - v->pad, s, from->out.h, v->out.h, &y0, &y1);
+                ref_span(kx - v->pad, s, from->out.w, v->out.w, &x0, &x1);
+                for (int oy = y0; oy < y1; oy++) {
+                    const double *in = plane + (oy * s + ky - v->pad) * from->out.w + kx - v->pad;
+                    double *row = y + oy * v->out.w;
+#pragma omp simd
+                    for (int ox = x0; ox < x1; ox++)
+                        row[ox] += f * in[ox * s];
                 }
             }
 }
 
-/* One output channel's weights, standardised where the node says so. */
-static void channel_weights(const node *v, const float *w, size_t n, double *out)
+void ref_conv_weights(const node *v, const float *w, size_t cout, size_t n, double *out)
 {
-    double mean = 0, squares = 0;
-    for (size_t i = 0; i < n; i++)
-        mean += (out[i] = (double)w[i]) / (double)n;
-    if (!v->standardise) return;
-    for (size_t i = 0; i < n; i++)
-        squares += (out[i] - mean) * (out[i] - mean);
-    for (size_t i = 0; i < n; i++)
-        out[i] = (out[i] - mean) / sqrt(squares / (double)n + 1e-10);
+    for (size_t o = 0; o < cout; o++, w += n, out += n) {
+        double mean = 0, squares = 0;
+        for (size_t i = 0; i < n; i++)
+            mean += (out[i] = (double)w[i]) / (double)n;
+        if (!v->standardise) continue;
+        for (size_t i = 0; i < n; i++)
+            squares += (out[i] - mean) * (out[i] - mean);
+        for (size_t i = 0; i < n; i++)
+            out[i] = (out[i] - mean) / sqrt(squares / (double)n + 1e-10);
+    }
 }
 
 static int conv(const reference *r, const node *v, const node *from, const double *x, double *y)
@@ -65,10 +74,10 @@ static int conv(const reference *r, const node *v, const node *from, const doubl
     size_t each = (size_t)(from->out.c / v->groups * v->kernel * v->kernel);
     double *own = malloc((size_t)v->out.c * each * sizeof *own);
     if (own == NULL) return -1;
+    ref_conv_weights(v, w, (size_t)v->out.c, each, own);
 #pragma omp parallel for
     for (int o = 0; o < v->out.c; o++) {
         double *plane = y + (size_t)o * area, *mine = own + (size_t)o * each;
-        channel_weights(v, w + (size_t)o * each, each, mine);
         for (size_t i = 0; i < area; i++)
             plane[i] = b ? (double)b[o] : 0;
         conv_plane(v, from, x, mine, o, plane);
@@ -124,9 +133,12 @@ static void linear(const reference *r, const node *v, const node *from, const do
         double *plane = y + (size_t)o * area;
         for (size_t t = 0; t < area; t++)
             plane[t] = b ? (double)b[o] : 0;
-        for (size_t i = 0; i < c; i++)
+        for (size_t i = 0; i < c; i++) {
+            double f = (double)w[(size_t)o * c + i];
+#pragma omp simd
             for (size_t t = 0; t < area; t++)
-                plane[t] += (double)w[(size_t)o * c + i] * x[i * area + t];
+                plane[t] += f * x[i * area + t];
+        }
     }
 }
 
@@ -234,7 +246,10 @@ static int run_node(reference *r, const node *v, double *y, const batch_input *i
     case OP_unfold: ref_unfold(v, from, x, y); break;
     case OP_merge: ref_merge(v, from, x, y); break;
     case OP_shortcut_a: shortcut_a(v, from, x, y); break;
-    case OP_COUNT: break;
+    default: {
+        const ref_call c = { .p = r->p, .v = v, .from = from, .x = x, .z = z, .y = y };
+        return v->op < OP_sum ? ref_back(&c) : ref_probe(&c);
+    }
     }
     return 0;
 }
@@ -297,7 +312,8 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
     for (size_t i = 0; i < images; i++) {
         for (size_t k = 0; k < graph_nodes(g); k++)
             if (run_node(r, graph_node(g, (int)k), r->value[k], in, i) < 0)
-                return err_set(ERR_ENV, "no memory for the reference");
+                return err_set(ERR_ENV, "no memory for the reference's '%s'",
+                               graph_op_name(graph_node(g, (int)k)->op));
         for (size_t k = 0; k < r->p->n_outputs; k++) {
             const plan_output *o = &r->p->outputs[k];
             export_node(graph_node(g, o->node), r->value[o->node], o->reduce,
@@ -305,6 +321,12 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
         }
     }
     return 0;
+}
+
+const double *ref_value(const void *net, int i)
+{
+    const reference *r = net;
+    return r->value[i];
 }
 
 static void ref_describe(const void *n, char *text, size_t room)

@@ -41,3 +41,34 @@ void ref_layernorm(const node *v, const float *gamma, const float *beta, const d
             y[k * area + t] = (x[k * area + t] - mean) * factor * (double)gamma[k] + (double)beta[k];
     }
 }
+
+/* Of n values `step` apart, gamma of the i-th being gamma[i / per]: with h = d gamma and x' normalised,
+ * (h - mean(h) - x' mean(h x')) / sqrt(var + eps). */
+static void norm_back(const float *gamma, size_t per, const double *d, const double *x, size_t n,
+                      size_t step, double eps, double *y)
+{
+    double mean, factor, sum = 0, product = 0;
+    statistics(x, n, step, eps, &mean, &factor);
+    for (size_t i = 0; i < n; i++) {
+        double h = d[i * step] * (double)gamma[i / per];
+        sum += h / (double)n;
+        product += h * (x[i * step] - mean) * factor / (double)n;
+    }
+    for (size_t i = 0; i < n; i++)
+        y[i * step] = (d[i * step] * (double)gamma[i / per] - sum -
+                       (x[i * step] - mean) * factor * product) * factor;
+}
+
+void ref_groupnorm_back(const node *v, const float *gamma, const double *d, const double *x, double *y)
+{
+    size_t area = area_of(v), channels = (size_t)(v->out.c / v->groups), n = channels * area;
+    for (size_t g = 0; g < (size_t)v->groups; g++)
+        norm_back(gamma + g * channels, area, d + g * n, x + g * n, n, 1, (double)v->eps, y + g * n);
+}
+
+void ref_layernorm_back(const node *v, const float *gamma, const double *d, const double *x, double *y)
+{
+    size_t area = area_of(v);
+    for (size_t t = 0; t < area; t++)
+        norm_back(gamma, 1, d + t, x + t, (size_t)v->out.c, area, (double)v->eps, y + t);
+}

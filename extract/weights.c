@@ -1,4 +1,5 @@
 #include "extract/weights_impl.h"
+#include "extract/singular.h"
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -171,6 +172,35 @@ done:
     return rc;
 }
 
+/* Parameter i from its base, which is bound already, as a matrix of dim 0 rows; in double, rounded once. */
+static int derive(weights *w, size_t i, const param *p)
+{
+    int rc = 0;
+    const float *base = w->v[p->base];
+    double *a = NULL;
+    TRY(mem_new(&a, p->count, sizeof *a, p->name));
+    TRY(mem_new_aligned(&w->owned[i], p->count, sizeof(float), p->name));
+    for (size_t k = 0; k < p->count; k++)
+        a[k] = (double)base[k];
+    for (int k = 0; k < p->removals; k++)
+        CHECK(singular_deflate(a, p->dim[0], p->count / p->dim[0]) == 0, ERR_INPUT,
+              "%s: '%s' has no largest singular component that can be found", w->path, p->name);
+    for (size_t k = 0; k < p->count; k++)
+        w->owned[i][k] = (float)a[k];
+    w->v[i] = w->owned[i];
+done:
+    free(a);
+    return rc;
+}
+
+static int bind_one(weights *w, size_t i, const source *s, const param *p)
+{
+    if (is_stored(p)) return take(w, i, s, p);
+    if (p->given == NULL) return derive(w, i, p);
+    w->v[i] = p->given;
+    return 0;
+}
+
 static int check_stored_tables(const weights *w)
 {
     int rc = 0;
@@ -190,7 +220,8 @@ int weights_bind(weights *w, const model *m, const graph *g)
     if (w->chosen_for != m) TRY(weights_choose(w, m, m->prep.side));
     TRY(mem_new(&sources, n, sizeof *sources, "weights"));
     for (size_t i = 0; i < n; i++)
-        source_find(&sources[i], w, w->layout, graph_param(g, (int)i)->name);
+        if (is_stored(graph_param(g, (int)i)))
+            source_find(&sources[i], w, w->layout, graph_param(g, (int)i)->name);
     TRY(fitting_count(&f, w, w->layout, g, SIZE_MAX));
     if (fitting_troubles(&f) > 0) TRY(weights_refuse(w, m, g, sources));
     TRY(check_stored_tables(w));
@@ -198,7 +229,7 @@ int weights_bind(weights *w, const model *m, const graph *g)
     TRY(mem_new(&w->owned, n, sizeof *w->owned, "weights"));
     w->n = n;
     for (size_t i = 0; i < n; i++)
-        TRY(take(w, i, &sources[i], graph_param(g, (int)i)));
+        TRY(bind_one(w, i, &sources[i], graph_param(g, (int)i)));
 done:
     free(sources);
     return rc;

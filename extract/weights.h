@@ -26,7 +26,9 @@ void weights_set_positions(weights *w, positions_how how);
 /* Finds each parameter of g under the chosen layout of m (chosen here if it was not), after the prefixes
  * that all keys share (module. backbone. _orig_mod.) are dropped.  ERR_INPUT lists missing, unexpected
  * and mis-shaped tensors, tensors with NaN or Inf, stored tables that are not what the network
- * computes (relative_position_index, attn_mask), and names the network that would fit, if one does. */
+ * computes (relative_position_index, attn_mask), and names the network that would fit, if one does.
+ * Parameters that a probe brings or derives (param.given, param.base) are not looked for in the file; the given
+ * ones stay the graph's, which must then outlive w. */
 int weights_bind(weights *w, const model *m, const graph *g);
 /* f32 values of parameter i after weights_bind; borrowed. */
 const float *weights_at(const weights *w, int i);

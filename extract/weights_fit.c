@@ -117,6 +117,7 @@ int fitting_count(fitting *f, const weights *w, const layout *l, const graph *g,
     for (size_t i = 0; i < graph_params(g) && fitting_troubles(f) <= limit; i++) {
         const param *p = graph_param(g, (int)i);
         source s;
+        if (!is_stored(p)) continue;
         if (source_find(&s, w, l, p->name)) f->misshaped += !source_fits(&s, p, &f->from, &f->to);
         else f->missing++;
         for (int k = 0; k < KEY_PARTS; k++)

@@ -36,6 +36,12 @@ const layout *layouts_of(const model *m);
 /* A layout's name; for a model without a list, the first word of its `layouts`. */
 void layout_call(char *out, size_t room, const model *m, const layout *l);
 
+/* Must the file hold it? */
+static inline int is_stored(const param *p)
+{
+    return p->given == NULL && p->base < 0;
+}
+
 /* Finds the arrays of one parameter; 1 when all are there. */
 int source_find(source *s, const weights *w, const layout *l, const char *name);
 /* 1: right shape; 2: positions of another grid, of side *from where p's is *to; 0: neither. */

@@ -95,6 +95,7 @@ int weights_refuse(const weights *w, const model *m, const graph *g, const sourc
     for (size_t i = 0; i < graph_params(g); i++) {
         const param *p = graph_param(g, (int)i);
         const source *s = &sources[i];
+        if (!is_stored(p)) continue;
         if (s->n == 0 || s->missing >= 0) note_missing(&missing, w->layout, p, s->missing);
         else if (source_fits(s, p, &from, &to) == 0) note_shape(&shapes, s, p);
     }

@@ -317,6 +317,8 @@ int step_prepare(device_step *t, device_plan *d, const plan_step *s)
 {
     int rc = 0;
     device_view y = device_view_of(d, s->y), x = s->n_x > 0 ? device_view_of(d, s->x[0]) : y;
+    CHECK(s->op < OP_conv_back, ERR_USAGE, "the cuda backend has no operator %d of ops.def yet; -d ref has",
+          (int)s->op);
     t->s = s;
     TRY(prepare(t, d, &x, &y));
     if (s->op == OP_input)

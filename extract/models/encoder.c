@@ -32,6 +32,8 @@ int encoder_build(graph *g, int x, const encoder *e)
             one = completed(g, e, g_token(g, x, 0), g_token(g, y, 0), at, NULL);
         x = all;
     }
-    g_tap_as(g, g_layernorm(g, x, e->eps, "norm"), e->norm, TAP_TOKENS);
-    return g_layernorm(g, one, e->eps, "norm");
+    x = g_tap_as(g, g_layernorm(g, x, e->eps, "norm"), e->norm, TAP_TOKENS);
+    one = g_layernorm(g, one, e->eps, "norm");
+    g_bypass(g, one, g_token(g, x, 0));
+    return one;
 }

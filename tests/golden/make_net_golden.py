@@ -8,8 +8,8 @@
 hash writes DIR/NET.npz (logits, features, tap:NAME, grad:NAME, input_grad) for batch 2 and, with
 --table, the network's rows of that table: one per tensor with sum, L2, values at 0, n/3, n/2, n-1,
 L2 and values at 0, n/2 of dL/dtap with L = -sum_b mean_c log softmax (for the input: dF/dx,
-F = sum_b logsumexp, in the first columns), and the relative L2 deviation of a float32 run of the
-same network.  Rows of other networks stay.  real writes DIR/NAME.npz (paths, labels, logits,
+F = sum_b logsumexp, in the first columns), and the relative L2 deviations of a float32 run of the
+same network, forward and of the gradient.  Rows of other networks stay.  real writes DIR/NAME.npz (paths, labels, logits,
 features, and the taps of the first --tap-images images).  DIR is outside the repository; nets.tsv is
 committed.
 Needs torch >= 1.13, torchvision, numpy, Pillow; safetensors are read by hand.  timm's networks need
@@ -41,11 +41,11 @@ def hash_net(name):
     return net, hash_input(2, spec.side)
 
 
-def run_hash(name):
-    """dict of float64 arrays: everything the network says about the hash input."""
+def run_hash(name, kind=torch.float64):
+    """dict of arrays: everything the network says about the hash input, forward and backward."""
     net, x = hash_net(name)
-    net.double()
-    x = x.double().requires_grad_(True)
+    net.to(kind)
+    x = x.to(kind).requires_grad_(True)
     taps = Taps(net, NETS[name], keep_grad=True)
     z = net(x)
     (-F.log_softmax(z, 1).mean(1).sum()).backward(retain_graph=True)
@@ -60,20 +60,14 @@ def run_hash(name):
     return {k: v.numpy() for k, v in out.items()}
 
 
-def run_f32(name):
-    """The same network in float32, forward only."""
-    net, x = hash_net(name)
-    taps = Taps(net, NETS[name])
-    with torch.no_grad():
-        out = {"logits": net(x), "features": taps.features}
-    out.update({"tap:" + tap: copy for tap, (_, copy) in taps.out.items()})
-    return {k: v.numpy() for k, v in out.items()}
-
-
 def points(v):
     n = v.size
     v = v.reshape(-1)
     return [v.sum(), np.sqrt((v * v).sum()), v[0], v[n // 3], v[n // 2], v[n - 1]]
+
+
+def deviation(v, w):
+    return f"{np.linalg.norm(v - w) / np.linalg.norm(v):.1e}"
 
 
 def table_rows(name, out, f32):
@@ -81,17 +75,18 @@ def table_rows(name, out, f32):
     head = [name, str(spec.g), str(spec.side), str(spec.classes)]
     order = ["logits", "features"] + ["tap:" + t for t in spec.taps] + ["input_grad"]
     for key in order:
-        v = out[key]
-        g = out.get("grad:" + key[4:]) if key.startswith("tap:") else None
+        v, at = out[key], key.replace("tap:", "grad:")
+        g = out.get(at) if key.startswith("tap:") else None
         grad = [] if g is None else [np.sqrt((g * g).sum()), g.reshape(-1)[0], g.reshape(-1)[g.size // 2]]
         cells = [f"{x:.10g}" for x in points(v)] + ([f"{x:.10g}" for x in grad] or ["-"] * 3)
-        cells.append(f"{np.linalg.norm(v - f32[key]) / np.linalg.norm(v):.1e}" if key in f32 else "-")
+        cells.append("-" if key == "input_grad" else deviation(v, f32[key]))
+        cells.append("-" if at == key != "input_grad" or at not in out else deviation(out[at], f32[at]))
         yield "\t".join(head + [key.replace("tap:", ""), ",".join(map(str, v.shape))] + cells)
 
 
 TABLE = ("# make_net_golden.py hash: float64, batch 2; weights and input by hash (nets.py)",
          "network\tg\tside\tclasses\ttensor\tshape\tsum\tl2\tv0\tv_n3\tv_n2\tv_last\tgrad_l2\tgrad_v0"
-         "\tgrad_n2\tf32_dev")
+         "\tgrad_n2\tf32_dev\tgrad_f32_dev")
 
 
 def write_table(path, head, new):
@@ -112,7 +107,7 @@ def cmd_hash(args):
         start = time.perf_counter()
         out = run_hash(name)
         if args.table:
-            write_table(args.table, TABLE, {name: list(table_rows(name, out, run_f32(name)))})
+            write_table(args.table, TABLE, {name: list(table_rows(name, out, run_hash(name, torch.float32)))})
         if args.out:
             os.makedirs(args.out, exist_ok=True)
             np.savez(os.path.join(args.out, name + ".npz"), **out)

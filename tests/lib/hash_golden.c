@@ -88,14 +88,21 @@ static const char *key_of(const layout *l, const param *p, char key[KEY_MAX])
     return layout_key(l, p, key, KEY_MAX, 0) == 1 ? key : NULL;
 }
 
+/* What probes bring or derive is in no file. */
+static int is_stored(const param *p)
+{
+    return p->given == NULL && p->base < 0;
+}
+
 static size_t header(char *text, size_t room, const graph *g, const layout *l)
 {
     size_t n = 0, at = 0;
     for (size_t i = 0; i < graph_params(g); i++) {
         const param *p = graph_param(g, (int)i);
         char key[KEY_MAX];
+        if (!is_stored(p)) continue;
         n += (size_t)snprintf(text + n, room - n, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[",
-                              i > 0 ? "," : "{", key_of(l, p, key));
+                              at > 0 ? "," : "{", key_of(l, p, key));
         for (int k = 0; k < p->rank; k++)
             n += (size_t)snprintf(text + n, room - n, "%s%zu", k > 0 ? "," : "", p->dim[k]);
         n += (size_t)snprintf(text + n, room - n, "],\"data_offsets\":[%zu,%zu]}", at,
@@ -118,7 +125,7 @@ int hash_write_weights(const char *path, const graph *g, const layout *l, double
     uint64_t n;
     for (size_t i = 0; i < graph_params(g); i++) {
         char key[KEY_MAX];
-        const char *name = key_of(l, graph_param(g, (int)i), key);
+        const char *name = is_stored(graph_param(g, (int)i)) ? key_of(l, graph_param(g, (int)i), key) : "";
         CHECK(name != NULL, ERR_INTERNAL, "%s: not one tensor in a file", graph_param(g, (int)i)->name);
         room += strlen(name) + 200;
     }
@@ -131,6 +138,7 @@ int hash_write_weights(const char *path, const graph *g, const layout *l, double
     for (size_t i = 0; i < graph_params(g); i++) {
         const param *p = graph_param(g, (int)i);
         char key[KEY_MAX];
+        if (!is_stored(p)) continue;
         for (size_t at = 0, k; at < p->count; at += k) {
             k = p->count - at < PART ? p->count - at : PART;
             hash_tensor(part, at, k, key_of(l, p, key), p->dim, p->rank, gain);
