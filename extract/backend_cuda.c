@@ -130,7 +130,7 @@ static size_t net_memory(const void *net)
 static int wants_dense(precision p)
 {
     (void)p;
-    return 1;
+    return PLAN_DENSE | PLAN_GRADIENTS;
 }
 
 const backend_def backend_cuda = {"cuda",     wants_dense, net_open,   net_forward, net_describe,

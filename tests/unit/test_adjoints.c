@@ -1,6 +1,7 @@
 /* Every adjoint and every op of probes (tests/unit/adjoint_cases.h): the reference, in double, against float64
  * PyTorch and numpy (tests/golden/adjoints.tsv) and against finite differences of its own forward pass; every
- * other backend of the table below against the reference. */
+ * other backend of the table below against the reference; the CUDA backend over the mock, or over the plugin in
+ * $OUTPOST_PLUGIN_DIR. */
 #include "common/err.h"
 #include "common/mem.h"
 #include "extract/backend.h"
@@ -26,7 +27,7 @@ typedef struct device_row { /* of the backends that have the ops, beside the ref
 } device_row;
 
 /* Some roundings of f32, of sums of some hundred terms. */
-static const device_row devices[] = { { "cpu", 3e-6 }, { NULL, 0 } };
+static const device_row devices[] = { { "cpu", 3e-6 }, { "cuda", 3e-6 }, { NULL, 0 } };
 
 static int test_number, failures;
 
@@ -248,8 +249,23 @@ done:
     close_case(&s);
 }
 
+/* build/unit/test_adjoints: build/mock. */
+static int use_plugin(void)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+    if (getenv("OUTPOST_PLUGIN_DIR") != NULL) return 0;
+    if (n <= 0) return -1;
+    path[n] = '\0';
+    *strrchr(path, '/') = '\0';
+    *strrchr(path, '/') = '\0';
+    strcat(path, "/mock");
+    return setenv("OUTPOST_PLUGIN_DIR", path, 1);
+}
+
 int main(void)
 {
+    if (use_plugin() != 0) return 1;
     if (access("tests/golden/adjoints.tsv", R_OK) != 0) {
         printf("1..0 # SKIP tests/golden/adjoints.tsv is not here: run from the project's root\n");
         return 0;
