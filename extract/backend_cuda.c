@@ -49,6 +49,11 @@ static int open_network(cuda_net *n, const backend_options *asked)
     return rc;
 }
 
+static size_t values_of(shape s)
+{
+    return (size_t)s.c * (size_t)s.h * (size_t)s.w;
+}
+
 static int net_open(void **out, plan *p, const backend_options *o)
 {
     int rc = 0;
@@ -58,7 +63,8 @@ static int net_open(void **out, plan *p, const backend_options *o)
     n = made;
     n->p = p;
     n->asked = o->batch;
-    n->image = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
+    for (size_t i = 0; i < p->n_steps; i++)
+        if (p->steps[i].op == OP_input) n->image = values_of(p->tensors[p->steps[i].y].s);
     TRY(mem_new(&n->out, p->n_outputs, sizeof *n->out, "network"));
     TRY(plugin_open(&n->plugin, &n->be, o->device));
     TRY(open_network(n, o));

@@ -341,7 +341,7 @@ int step_prepare(device_step *t, device_plan *d, const plan_step *s)
     t->s = s;
     TRY(prepare(t, d, &x, &y));
     if (s->op == OP_input)
-        t->scratch = (size_t)y.n * (size_t)y.h * (size_t)y.w * 3 * sizeof(float); /* import */
+        t->scratch = (size_t)y.n * (size_t)y.h * (size_t)y.w * (size_t)d->p->tensors[s->y].s.c * sizeof(float); /* import */
     if (x.type != y.type && !converts(s->op)) {
         CHECK(s->residual < 0 || s->op >= OP_conv_back, ERR_INTERNAL, "%s: a sum of maps and vectors", s->name);
         t->stage = (t->scratch + DEVICE_ALIGN) / DEVICE_ALIGN * DEVICE_ALIGN;

@@ -222,7 +222,7 @@ static int check_device(const subject *ref, const device_row *d)
         squares += want[i] * want[i];
     rms = sqrt(squares / (double)s.n);
     for (size_t i = 0; i < s.n; i++)
-        worst = fmax(worst, fabs((double)s.got[i] - want[i]) / (rms + fabs(want[i])));
+        worst = isnan(s.got[i]) ? INFINITY : fmax(worst, fabs((double)s.got[i] - want[i]) / (rms + fabs(want[i])));
     snprintf(what, sizeof what, "%s against the reference", d->name);
     check(worst, d->tolerance, ref->c->name, what);
 done:
