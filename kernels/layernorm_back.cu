@@ -39,7 +39,7 @@ int layernorm_back_cpu(const op_args *a)
 
 /* The row of x stays in registers; that of g is read twice, the second time from the cache. */
 template <int T, int W, int TEAM, int K>
-static __global__ void __launch_bounds__(BLOCK, 2)
+static __global__ void __launch_bounds__(BLOCK)
 back(const void *g, const void *x, const float *gamma, void *y, int c, float eps, size_t rows)
 {
     __shared__ float part[WARPS];

@@ -24,7 +24,7 @@ int softmax_back_cpu(const op_args *a)
 #include "kernels/rows.h"
 
 template <int X, int Y, int W, int TEAM, int K>
-static __global__ void __launch_bounds__(BLOCK, 2)
+static __global__ void __launch_bounds__(BLOCK)
 back(const void *g, const void *p, void *y, int c, int from, int to, size_t rows)
 {
     __shared__ float part[WARPS];
