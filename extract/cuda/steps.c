@@ -188,7 +188,7 @@ static int prepare_conv(device_step *t, device_plan *d, const device_view *x, co
     key.groups = s->groups;
     key.residual = s->residual >= 0;
     key.act = s->act;
-    key.precision = d->precision;
+    key.precision = element_of(d->precision) == x->type ? d->precision : PRECISION_FP32;
     TRY(step_graph_for(t, d, &key));
     t->scratch = conv_graph_workspace(t->conv);
     t->stored = s->groups > 1 ? filters : x->c;
@@ -271,7 +271,8 @@ done:
 static int prepare_product(device_step *t, device_plan *d, const device_view *x,
                            const device_view *y)
 {
-    if (t->s->op == OP_linear || x->h * x->w == 1) return prepare_linear(t, d, x, y);
+    int is_matrix = x->h * x->w == 1 && t->s->kernel == 1 && t->s->groups == 1;
+    if (t->s->op == OP_linear || is_matrix) return prepare_linear(t, d, x, y);
     if (is_depthwise(t->s, x, y)) return prepare_depthwise(t, d, y);
     return prepare_conv(t, d, x, y);
 }

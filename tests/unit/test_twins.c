@@ -205,6 +205,9 @@ static void prepare_adjoint(int kernel, op_args *a, int variant, sizes *s)
         s->x[3] = 6 * (size_t)(a->c + 1);
         break;
     case KERNEL_perturb_choose:
+        a->c = least(a->c, 64);
+        s->x[0] = op_count(a);
+        c = (size_t)a->c;
         a->reduce = variant % 2 ? KP_LARGEST : KP_SMALLEST;
         a->x_at = variant % 2 ? 1 : (int)(plane * c) / 3;
         s->y = 2 * n;
@@ -219,8 +222,10 @@ static void prepare_adjoint(int kernel, op_args *a, int variant, sizes *s)
     case KERNEL_deflate_fwd: /* x1 is written, in doubles */
         a->reduce = variant % 2 ? KD_POWER : KD_EXACT;
         a->groups = 5;
-        s->x[1] = 2 * n * (2 * c + plane);
-        s->x[2] = c;
+        a->c = least(a->c, 300);
+        s->x[0] = s->y = op_count(a);
+        s->x[1] = 2 * n * (2 * (size_t)a->c + plane);
+        s->x[2] = (size_t)a->c;
         break;
     case KERNEL_gram_total:
         a->groups = 1 + variant;
@@ -456,6 +461,7 @@ static float value_for(int kernel, int operand, int odd)
     float v = draw_float(odd && !is_performer(kernel) && !is_wide(kernel) && !is_mild(kernel) &&
                          !(is_norm(kernel) && operand > 0));
     if (kernel == KERNEL_perturb_fwd && operand == 2) return 0.25f;
+    if (kernel == KERNEL_deflate_fwd) return fabsf(v); /* one component is larger than the others */
     if (kernel == KERNEL_softmax_back && operand == 1) return fabsf(v) / 100;
     if (kernel == KERNEL_layernorm_back && operand == 1) return v + 9;
     if (kernel == KERNEL_dwconv_back && operand == 1 && !(fabsf(v) < INFINITY)) return 1.0f;
