@@ -136,7 +136,7 @@ struct tile {
     float z[TILE][WIDE], v[TILE][WIDE], phi[TILE][WIDE], o[TILE][WIDE], pull[TILE];
 };
 
-/* A tile of tokens from row `row`: z, v (of queries g / total), phi, pull; o is left with dphi phi. */
+/* A tile of tokens from row `row`: z, v (of queries g / total), phi, pull; o is left with dphi phi, but for P_SUM. */
 template <int T, int MODE>
 static __device__ void read_tile(tile *t, const op_args &a, const float *s, size_t row, int here)
 {
@@ -167,8 +167,7 @@ static __device__ void read_tile(tile *t, const op_args &a, const float *s, size
         }
     }
     __syncthreads();
-    if (MODE == P_SUM) return;
-    for (int i = me; i < here * m; i += BLOCK) {
+    for (int i = MODE == P_SUM ? here * m : me; i < here * m; i += BLOCK) {
         int k = i / m, f = i % m;
         const float *of = s + f * (d + 1);
         t->o[k][f] = fmaf(t->pull[k], of[d], over_width(t->v[k], of, d)) * t->phi[k][f];

@@ -132,7 +132,7 @@ typedef struct recipe {
     const char *tap;   /* whole, and reduced by mean, sum and max */
     const char *model; /* or one of models[] */
     int attentions;
-    double masked;     /* relative L2 that masks which rounding flips cost an image gradient, fp32 excepted */
+    double masked;     /* relative L2 that masks which rounding flips cost an image gradient in bf16; a third in fp16 and tf32 */
 } recipe;
 
 static const recipe recipes[] = {
@@ -315,8 +315,7 @@ static void every_precision(void **state)
     tear_down(&f);
 }
 
-/* Gradients at the image and at every second tap's place would be the planner's matter; here at the image and the
- * features, and ODIN's second forward pass. */
+/* At the image and the features, and the logits of ODIN's second forward pass. */
 static void add_gradients(fixture *f)
 {
     int z = graph_logits(f->g), wanted[2] = {0, graph_features(f->g)}, out[2], changed, again;
@@ -336,14 +335,14 @@ static void gradients_in_every_precision(void **state)
     set_up_with(&f, r, add_gradients);
     for (int p = PRECISION_FP32; p <= PRECISION_FP16; p++) {
         float **out = new_outputs(&f);
-        double worst = 0, allowed = fmax(4 * tolerance[p], p == PRECISION_FP32 ? 0 : r->masked);
+        double worst = 0, flips = p == PRECISION_FP32 ? 0 : p == PRECISION_BF16 ? r->masked : r->masked / 3;
+        double allowed = fmax(4 * tolerance[p], flips);
         run_on(&f, &backend_cuda, (precision)p, BATCH, BATCH, out, NULL);
         for (size_t i = 0; i < f.n_requests; i++) {
             double off = relative_l2(out[i], f.truth[i], f.count[i] * BATCH);
             if (!(off <= allowed))
                 fail_msg("%s %s: %s is off by %.2e", r->name, precisions[p], f.requests[i].name, off);
             worst = fmax(worst, off);
-            print_message("# %s %s %s: %.1e\n", r->name, precisions[p], f.requests[i].name, off);
         }
         print_message("# %s %s: gradients %.1e of %.0e\n", r->name, precisions[p], worst, allowed);
         free_outputs(out);
