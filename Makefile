@@ -191,9 +191,9 @@ fuzz: $(BUILD)/demo-images $(BUILD)/unit/test_jpeg_entropy ## libFuzzer over eve
 GPU_TESTS := $(addprefix $(BUILD)/unit/,test_twins test_plugin test_cuda_network test_nets)
 GPU_PARTS := $(PROGRAMS) $(PLUGIN) $(GPU_TESTS) $(BUILD)/tools/hash_weights $(BUILD)/demo-images
 check-gpu: $(GPU_PARTS) ## every kernel, operator and network on the GPU; NETS="..." PRECISIONS="..."
-	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run score memcheck racecheck
-bench-gpu: $(GPU_PARTS) ## images/s of networks on the GPU, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
-	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts twins plugin network nets repeat run several score memcheck racecheck
+bench-gpu: $(GPU_PARTS) ## images/s on the GPU, networks alone and from files, ours and PyTorch's; NETS="..." PRECISIONS="..." BATCH=128
+	$(Q)tests/gpu/run.sh -b $(BUILD) facts bench peers files
 gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and run.sh
 	$(Q)tests/gpu/bundle.sh $(BUILD)
 
@@ -201,7 +201,7 @@ gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/gradient_speed $(BUILD)/tools/entropy_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/gradient_speed $(BUILD)/tools/entropy_bench $(BUILD)/tools/knn_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 # --- manual pages and completion, printed by the programs themselves -------------------------------
@@ -214,6 +214,9 @@ install: all pages ## install under $(DESTDIR)$(PREFIX)
 	install -m 755 $(BUILD)/score $(DESTDIR)$(bindir)/outpost-score
 	install -m 644 README.md LICENSE $(DESTDIR)$(datadir)/doc/outpost
 	install -m 644 $(wildcard docs/*.md) $(DESTDIR)$(datadir)/doc/outpost/docs
+	install -d $(DESTDIR)$(datadir)/doc/outpost/docs/published $(DESTDIR)$(datadir)/doc/outpost/datalists
+	install -m 644 docs/published/*.csv $(DESTDIR)$(datadir)/doc/outpost/docs/published
+	install -m 644 datalists/*.yaml $(DESTDIR)$(datadir)/doc/outpost/datalists
 	install -d $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
 	install -m 644 $(wildcard examples/slurm/*) $(DESTDIR)$(datadir)/doc/outpost/examples/slurm
 	chmod 755 $(DESTDIR)$(datadir)/doc/outpost/examples/slurm/submit.sh

@@ -14,8 +14,8 @@
 
 enum { FILE_MAX = 256 * 1024, SETS_MAX = 1000, SCALAR_MAX = 1024, NAME_MAX_ = 100 };
 
-static const char *const roles[BENCH_ROLES + 1] = { "train",   "id",  "val-id", "val-ood",
-                                                    "ood", "csid", NULL };
+static const char *const roles[BENCH_ROLES + 1] = {"train", "id",   "val-id", "val-ood",
+                                                   "ood",   "csid", NULL};
 
 const char *bench_role_name(bench_role role)
 {
@@ -42,29 +42,30 @@ typedef struct key {
 } key;
 
 static const key top_keys[] = {
-    { "benchmark", NAME, offsetof(bench, name), 1 },
-    { "title", TEXT, offsetof(bench, title), 0 },
-    { "fpr95", CONVENTION, offsetof(bench, fpr95), 0 },
-    { NULL, TEXT, 0, 0 },
+    {"benchmark", NAME, offsetof(bench, name), 1},
+    {"title", TEXT, offsetof(bench, title), 0},
+    {"fpr95", CONVENTION, offsetof(bench, fpr95), 0},
+    {NULL, TEXT, 0, 0},
 };
 
 static const key set_keys[] = {
-    { "role", ROLE, offsetof(bench_set, role), 1 },
-    { "name", NAME, offsetof(bench_set, name), 1 },
-    { "group", GROUP, offsetof(bench_set, group), 0 },
-    { "list", TEXT, offsetof(bench_set, list), 0 },
-    { "format", FORMAT, offsetof(bench_set, format), 0 },
-    { "sha256", DIGEST, offsetof(bench_set, sha256), 0 },
-    { "root", TEXT, offsetof(bench_set, root), 0 },
-    { "images", COUNT, offsetof(bench_set, images), 0 },
-    { NULL, TEXT, 0, 0 },
+    {"role", ROLE, offsetof(bench_set, role), 1},
+    {"name", NAME, offsetof(bench_set, name), 1},
+    {"group", GROUP, offsetof(bench_set, group), 0},
+    {"list", TEXT, offsetof(bench_set, list), 0},
+    {"format", FORMAT, offsetof(bench_set, format), 0},
+    {"sha256", DIGEST, offsetof(bench_set, sha256), 0},
+    {"root", TEXT, offsetof(bench_set, root), 0},
+    {"images", COUNT, offsetof(bench_set, images), 0},
+    {NULL, TEXT, 0, 0},
 };
 
-static const char *const groups[] = { "near", "far", NULL };
-static const char *const formats[] = { "gen", "openood", "mos", NULL };
-static const char *const conventions[] = { "vim", "mos", "react", "openood", NULL };
+static const char *const groups[] = {"near", "far", NULL};
+static const char *const formats[] = {"gen", "openood", "mos", NULL};
+static const char *const conventions[] = {"vim", "mos", "react", "openood", NULL};
 
-static int refuse(const bench *b, size_t line, const char *rule, const char *words, const char *value)
+static int refuse(const bench *b, size_t line, const char *rule, const char *words,
+                  const char *value)
 {
     return err_set(ERR_INPUT, "%s: bench-%s: line %zu: %s%s%s%s", b->path, rule, line, words,
                    value != NULL ? " '" : "", value != NULL ? value : "", value != NULL ? "'" : "");
@@ -100,14 +101,16 @@ static int store(const bench *b, void *object, const key *k, const char *text, s
     unsigned long long n;
     switch (k->kind) {
     case NAME:
-        if (!good_name(text)) return refuse(b, line, "value", "not a name of letters, digits, . _ -:", text);
+        if (!good_name(text))
+            return refuse(b, line, "value", "not a name of letters, digits, . _ -:", text);
         break;
     case DIGEST:
         if (!good_digest(text))
             return refuse(b, line, "value", "not 16 to 64 lower-case hex digits:", text);
         break;
     case GROUP:
-        if (one_of(groups, text) < 0) return refuse(b, line, "value", "group is near or far, not", text);
+        if (one_of(groups, text) < 0)
+            return refuse(b, line, "value", "group is near or far, not", text);
         break;
     case FORMAT:
         if (one_of(formats, text) < 0)
@@ -120,8 +123,8 @@ static int store(const bench *b, void *object, const key *k, const char *text, s
     case ROLE:
         at = one_of(roles, text);
         if (at < 0)
-            return refuse(b, line, "value",
-                          "role is train, id, val-id, val-ood, ood or csid, not", text);
+            return refuse(b, line, "value", "role is train, id, val-id, val-ood, ood or csid, not",
+                          text);
         *(bench_role *)(void *)field = (bench_role)at;
         return 0;
     case COUNT:
@@ -130,7 +133,8 @@ static int store(const bench *b, void *object, const key *k, const char *text, s
             return refuse(b, line, "value", "not a number of images:", text);
         *(size_t *)(void *)field = (size_t)n;
         return 0;
-    case TEXT: break;
+    case TEXT:
+        break;
     }
     TRY(mem_strdup((char **)(void *)field, text));
 done:
@@ -157,7 +161,8 @@ static int next(reader *r)
     if (r->have) yaml_event_delete(&r->e);
     r->have = 0;
     if (!yaml_parser_parse(&r->parser, &r->e)) {
-        if (r->parser.error == YAML_MEMORY_ERROR) return err_set(ERR_ENV, "%s: no memory", r->b->path);
+        if (r->parser.error == YAML_MEMORY_ERROR)
+            return err_set(ERR_ENV, "%s: no memory", r->b->path);
         why = r->parser.problem != NULL ? r->parser.problem : "not YAML";
         return refuse(r->b,
                       (r->parser.error == YAML_READER_ERROR ? 0 : r->parser.problem_mark.line) + 1,
@@ -171,13 +176,15 @@ static int next(reader *r)
 static int scalar(const reader *r, const char *what, const char **text)
 {
     size_t n;
-    if (r->e.type == YAML_ALIAS_EVENT) return refuse(r->b, line_of(r), "alias", "aliases are not read", NULL);
+    if (r->e.type == YAML_ALIAS_EVENT)
+        return refuse(r->b, line_of(r), "alias", "aliases are not read", NULL);
     if (r->e.type != YAML_SCALAR_EVENT) return refuse(r->b, line_of(r), "nesting", what, NULL);
     if (r->e.data.scalar.anchor != NULL || r->e.data.scalar.tag != NULL)
         return refuse(r->b, line_of(r), "alias", "anchors and tags are not read", NULL);
     n = r->e.data.scalar.length;
     if (n > SCALAR_MAX || memchr(r->e.data.scalar.value, '\0', n) != NULL)
-        return refuse(r->b, line_of(r), "value", "a value of more than 1024 bytes, or with NUL in it", NULL);
+        return refuse(r->b, line_of(r), "value",
+                      "a value of more than 1024 bytes, or with NUL in it", NULL);
     *text = (const char *)r->e.data.scalar.value;
     return 0;
 }
@@ -215,7 +222,8 @@ done:
 static int required(const bench *b, const key *keys, unsigned seen, size_t line)
 {
     for (int i = 0; keys[i].name != NULL; i++)
-        if (keys[i].required && !(seen & 1u << i)) return refuse(b, line, "missing", "no", keys[i].name);
+        if (keys[i].required && !(seen & 1u << i))
+            return refuse(b, line, "missing", "no", keys[i].name);
     return 0;
 }
 
@@ -224,10 +232,12 @@ static int check_set(const bench *b, const bench_set *s)
     int rc = 0;
     const bench_set *other;
     if (s->group != NULL && s->role != BENCH_OOD)
-        return refuse(b, s->line, "group", "near and far are groups of OOD sets; this is", roles[s->role]);
+        return refuse(b, s->line, "group", "near and far are groups of OOD sets; this is",
+                      roles[s->role]);
     for (size_t i = 0; i + 1 < b->n; i++) {
         other = &b->set[i];
-        if (strcmp(other->name, s->name) == 0) return refuse(b, s->line, "twice", "a second set", s->name);
+        if (strcmp(other->name, s->name) == 0)
+            return refuse(b, s->line, "twice", "a second set", s->name);
         if (other->role == s->role && s->role <= BENCH_VAL_ID)
             return refuse(b, s->line, "twice", "a second set of role", roles[s->role]);
     }
@@ -243,7 +253,8 @@ static int read_set(reader *r)
     const char *text;
     if (r->e.type != YAML_MAPPING_START_EVENT || r->e.data.mapping_start.anchor != NULL ||
         r->e.data.mapping_start.tag != NULL)
-        return refuse(b, line_of(r), "nesting", "a set is a mapping like {role: ood, name: x}", NULL);
+        return refuse(b, line_of(r), "nesting", "a set is a mapping like {role: ood, name: x}",
+                      NULL);
     if (b->n == SETS_MAX) return refuse(b, line_of(r), "limit", "more than 1000 sets", NULL);
     TRY(mem_grow(&b->set, &b->room, b->n + 1, sizeof *b->set, b->path));
     s = &b->set[b->n++];
@@ -304,8 +315,10 @@ static int read_top(reader *r)
         TRY(store(b, b, &top_keys[at], text, line_of(r)));
     }
     TRY(required(b, top_keys, seen, 1));
-    if (bench_find(b, BENCH_ID, NULL) == NULL) return refuse(b, 1, "missing", "no set of role", "id");
-    if (bench_find(b, BENCH_OOD, NULL) == NULL) return refuse(b, 1, "missing", "no set of role", "ood");
+    if (bench_find(b, BENCH_ID, NULL) == NULL)
+        return refuse(b, 1, "missing", "no set of role", "id");
+    if (bench_find(b, BENCH_OOD, NULL) == NULL)
+        return refuse(b, 1, "missing", "no set of role", "ood");
     TRY(next(r)); /* document end */
     TRY(next(r));
     if (r->e.type != YAML_STREAM_END_EVENT)
@@ -340,7 +353,7 @@ done:
 int bench_read(bench **out, const char *path)
 {
     int rc = 0;
-    reader r = { 0 };
+    reader r = {0};
     unsigned char *bytes = NULL;
     size_t n = 0;
     bench *b = NULL;

@@ -1,5 +1,6 @@
 /* `-d cuda`: the plugin's network as a backend of this program.  Where a batch does not fit the
  * device's memory, the network is made for half of it, once, and each batch goes through in two parts. */
+#include "extract/backend_cuda.h"
 #include "extract/backend.h"
 #include "extract/plugin.h"
 #include "common/err.h"
@@ -15,11 +16,14 @@ typedef struct cuda_net {
     cuda_backend *be;
     cuda_network *net;
     const plan *p;
+    int device;
     size_t asked, batch;  /* images of a call, and of the device's network */
     size_t image;         /* bytes, and values, of one input */
     size_t queued[DEPTH]; /* images of the batches under way, oldest first */
     size_t n_queued;
     float **out; /* [outputs] where a part's rows begin */
+    void **plain; /* memory for batches that could not be pinned */
+    size_t n_plain, plain_room;
 } cuda_net;
 
 static void net_close(void **out)
@@ -28,20 +32,25 @@ static void net_close(void **out)
     if (n == NULL) return;
     if (n->net != NULL) n->plugin->network_close(&n->net);
     if (n->be != NULL) n->plugin->close(&n->be);
+    for (size_t i = 0; i < n->n_plain; i++)
+        free(n->plain[i]);
+    free(n->plain);
     free(n->out);
     free(n);
     *out = NULL;
 }
 
-/* Opens the network; on too little memory once more for half the batch. */
-static int open_network(cuda_net *n, const backend_options *asked)
+/* Opens the network for `part` images; with 0 for the whole batch or, on too little memory, once more for
+ * half of it. */
+static int open_network(cuda_net *n, const backend_options *asked, size_t part)
 {
     int rc = 0;
     backend_options o = *asked;
+    if (part > 0) o.batch = part;
     rc = n->plugin->network_open(&n->net, n->be, n->p, &o);
-    if (rc < 0 && n->plugin->fault() == FAULT_MEMORY && o.batch > 1) {
+    if (rc < 0 && part == 0 && n->plugin->fault() == FAULT_MEMORY && o.batch > 1) {
         o.batch = (o.batch + 1) / 2;
-        log_warn("%s; going on with batches of %zu", err_text(), o.batch);
+        log_warn("cuda:%d: %s; going on with batches of %zu", n->device, err_text(), o.batch);
         err_clear();
         rc = n->plugin->network_open(&n->net, n->be, n->p, &o);
     }
@@ -54,7 +63,7 @@ static size_t values_of(shape s)
     return (size_t)s.c * (size_t)s.h * (size_t)s.w;
 }
 
-static int net_open(void **out, plan *p, const backend_options *o)
+int cuda_net_open(void **out, const plan *p, const backend_options *o, int device, size_t part)
 {
     int rc = 0;
     void *made = NULL;
@@ -62,17 +71,30 @@ static int net_open(void **out, plan *p, const backend_options *o)
     TRY(mem_new(&made, 1, sizeof *n, "network"));
     n = made;
     n->p = p;
+    n->device = device;
     n->asked = o->batch;
     for (size_t i = 0; i < p->n_steps; i++)
         if (p->steps[i].op == OP_input) n->image = values_of(p->tensors[p->steps[i].y].s);
     TRY(mem_new(&n->out, p->n_outputs, sizeof *n->out, "network"));
-    TRY(plugin_open(&n->plugin, &n->be, o->device));
-    TRY(open_network(n, o));
-    plan_drop_weights(p); /* they are on the device now */
+    TRY(plugin_open(&n->plugin, &n->be, device));
+    TRY(open_network(n, o, part));
     *out = made;
     made = NULL;
 done:
     net_close(&made);
+    return rc;
+}
+
+size_t cuda_net_batch(const void *net)
+{
+    const cuda_net *n = net;
+    return n->batch;
+}
+
+static int net_open(void **out, plan *p, const backend_options *o)
+{
+    int rc = cuda_net_open(out, p, o, o->n_devices > 0 ? o->devices[0] : 0, 0);
+    if (rc == 0) plan_drop_weights(p); /* they are on the device now */
     return rc;
 }
 
@@ -90,7 +112,10 @@ static int net_submit(void *net, const batch_input *in, size_t images)
     for (size_t at = 0; at < images; at += n->batch) {
         size_t take = images - at < n->batch ? images - at : n->batch;
         const batch_input part = {.rgb = in->rgb != NULL ? in->rgb + at * n->image : NULL,
-                                  .values = in->rgb == NULL ? in->values + at * n->image : NULL};
+                                  .values = in->values != NULL ? in->values + at * n->image : NULL,
+                                  .records = in->records,
+                                  .first = in->first + at,
+                                  .stays = in->stays};
         TRY(n->plugin->network_submit(n->net, &part, take));
     }
     n->queued[n->n_queued++] = images;
@@ -121,6 +146,37 @@ static int net_forward(void *net, const batch_input *in, size_t images, float *c
     return rc < 0 ? rc : net_wait(net, out);
 }
 
+/* Copies from ordinary memory are slower, and no reason to fail. */
+static int net_host_alloc(void *net, size_t bytes, void **mem)
+{
+    int rc = 0;
+    cuda_net *n = net;
+    rc = n->plugin->network_host_alloc(n->net, bytes, mem);
+    if (rc == 0 || n->plugin->fault() != FAULT_MEMORY) return rc;
+    if (n->n_plain == 0) log_warn("%s; going on with memory that is not pinned", err_text());
+    err_clear();
+    rc = 0;
+    TRY(mem_grow(&n->plain, &n->plain_room, n->n_plain + 1, sizeof *n->plain, "batch of images"));
+    TRY(mem_new_aligned(mem, bytes, 1, "batch of images"));
+    n->plain[n->n_plain++] = *mem;
+done:
+    return rc;
+}
+
+static void net_host_release(void *net, void **mem)
+{
+    cuda_net *n = net;
+    size_t i = 0;
+    void *none = NULL;
+    while (i < n->n_plain && n->plain[i] != *mem)
+        i++;
+    n->plugin->network_host_release(n->net, i < n->n_plain ? &none : mem); /* waits in both cases */
+    if (i == n->n_plain) return;
+    free(*mem);
+    *mem = NULL;
+    n->plain[i] = n->plain[--n->n_plain];
+}
+
 static void net_describe(const void *net, char *text, size_t room)
 {
     const cuda_net *n = net;
@@ -140,4 +196,5 @@ static int wants_dense(precision p)
 }
 
 const backend_def backend_cuda = {"cuda",     wants_dense, net_open,   net_forward, net_describe,
-                                  net_memory, net_close,   net_submit, net_wait,    net_depth};
+                                  net_memory, net_close,   net_submit, net_wait,    net_depth,
+                                  net_host_alloc, net_host_release};

@@ -16,16 +16,16 @@ void backend_normalise_table(float table[3][256], const prep *p)
         }
 }
 
-int backend_find(const backend_def **out, int *device, const char *name)
+int backend_find(const backend_def **out, device_list *devices, const char *name)
 {
     int rc = 0;
-    *device = 0;
+    *devices = (device_list){.n = 1};
     if (strcmp(name, "cpu") == 0) *out = &backend_cpu;
     else if (strcmp(name, "ref") == 0) *out = &backend_ref;
     else if (strncmp(name, "cuda", 4) == 0) {
-        TRY(plugin_check(name, device)); /* before a checkpoint is read in vain */
-        *out = &backend_cuda;
-    } else rc = err_set(ERR_USAGE, "no device '%s': cpu, cuda, cuda:N", name);
+        TRY(plugin_check(name, devices)); /* before a checkpoint is read in vain */
+        *out = devices->n > 1 ? &backend_several : &backend_cuda;
+    } else rc = err_set(ERR_USAGE, "no device '%s': cpu, cuda, cuda:N, cuda:N,M,...", name);
 done:
     return rc;
 }

@@ -18,8 +18,8 @@ static const cuda_plugin *loaded;
 static void *library;
 static char reason[PATH_MAX + 256]; /* why `loaded` is NULL */
 static char where[PATH_MAX];        /* the file that is loaded */
-static cuda_backend *checked;       /* opened by plugin_check for plugin_open; lives until then */
-static int checked_device;
+static cuda_backend *checked[DEVICES_MAX]; /* opened by plugin_check for plugin_open; live until then */
+static int checked_device[DEVICES_MAX];
 
 static int fail(int code, const char *text)
 {
@@ -124,15 +124,35 @@ void plugin_describe(char *text, size_t room)
     if (n > 0 && (size_t)n < room) loaded->describe(text + n, room - (size_t)n);
 }
 
-int plugin_check(const char *text, int *device)
+/* Which of several it was. */
+static int blame(int rc, int device)
+{
+    char why[2048];
+    snprintf(why, sizeof why, "%s", err_text());
+    err_clear();
+    return err_set(rc, "cuda:%d: %s", device, why);
+}
+
+static void close_checked(const cuda_plugin *plugin)
+{
+    for (int i = 0; i < DEVICES_MAX; i++)
+        if (checked[i] != NULL) plugin->close(&checked[i]);
+}
+
+int plugin_check(const char *text, device_list *devices)
 {
     int rc = 0;
     const cuda_plugin *plugin = NULL;
-    TRY(plugin_parse_device(text, device));
+    TRY(plugin_parse_devices(text, devices));
     TRY(plugin_load(&plugin));
-    if (checked != NULL) plugin->close(&checked);
-    TRY(plugin->open(&checked, *device));
-    checked_device = *device;
+    close_checked(plugin);
+    for (size_t i = 0; i < devices->n; i++) {
+        rc = plugin->open(&checked[i], devices->id[i]);
+        if (rc < 0 && devices->n > 1) rc = blame(rc, devices->id[i]);
+        if (rc < 0) close_checked(plugin);
+        if (rc < 0) goto done;
+        checked_device[i] = devices->id[i];
+    }
 done:
     return rc;
 }
@@ -141,12 +161,50 @@ int plugin_open(const cuda_plugin **plugin, cuda_backend **out, int device)
 {
     int rc = 0;
     TRY(plugin_load(plugin));
-    if (checked != NULL && checked_device == device) {
-        *out = checked;
-        checked = NULL;
-        return 0;
-    }
+    for (int i = 0; i < DEVICES_MAX; i++)
+        if (checked[i] != NULL && checked_device[i] == device) {
+            *out = checked[i];
+            checked[i] = NULL;
+            return 0;
+        }
     TRY((*plugin)->open(out, device));
+done:
+    return rc;
+}
+
+/* A number at *at, which moves behind it; 0 when there is none that a device could have. */
+static int take_number(const char **at, int *n)
+{
+    char *end = NULL;
+    long v;
+    if (**at < '0' || **at > '9') return 0;
+    errno = 0;
+    v = strtol(*at, &end, 10);
+    if (errno != 0 || v > INT_MAX) return 0;
+    *at = end;
+    *n = (int)v;
+    return 1;
+}
+
+int plugin_parse_devices(const char *text, device_list *devices)
+{
+    int rc = 0;
+    device_list found = {.n = 1};
+    const char *at = text + 5;
+    int listed = strncmp(text, "cuda:", 5) == 0;
+    CHECK(listed || strcmp(text, "cuda") == 0, ERR_USAGE,
+          "'%s' is not a CUDA device: cuda or cuda:N", text);
+    for (found.n = listed ? 0 : 1; listed; at++) {
+        CHECK(found.n < DEVICES_MAX, ERR_USAGE, "'%s': more than %d devices", text, DEVICES_MAX);
+        CHECK(take_number(&at, &found.id[found.n]) && (*at == ',' || *at == '\0'), ERR_USAGE,
+              "'%s' is not a CUDA device: cuda:N or cuda:N,M,... with numbers from 0", text);
+        for (size_t i = 0; i < found.n; i++)
+            CHECK(found.id[i] != found.id[found.n], ERR_USAGE, "'%s' names device %d twice", text,
+                  found.id[i]);
+        found.n++;
+        listed = *at == ',';
+    }
+    *devices = found;
 done:
     return rc;
 }
@@ -154,19 +212,10 @@ done:
 int plugin_parse_device(const char *text, int *device)
 {
     int rc = 0;
-    long n = 0;
-    char *end = NULL;
-    const char *digits = NULL;
-    if (strncmp(text, "cuda:", 5) == 0) digits = text + 5;
-    CHECK(digits != NULL || strcmp(text, "cuda") == 0, ERR_USAGE, "'%s' is not a CUDA device: cuda or cuda:N",
-          text);
-    if (digits != NULL) {
-        errno = 0;
-        n = strtol(digits, &end, 10);
-        CHECK(digits[0] >= '0' && digits[0] <= '9' && *end == '\0' && errno == 0 && n <= INT_MAX,
-              ERR_USAGE, "'%s' is not a CUDA device: cuda:N with N from 0", text);
-    }
-    *device = (int)n;
+    device_list found;
+    TRY(plugin_parse_devices(text, &found));
+    CHECK(found.n == 1, ERR_USAGE, "'%s' is more than one device: cuda or cuda:N", text);
+    *device = found.id[0];
 done:
     return rc;
 }

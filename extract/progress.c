@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct progress {
     double started, shown, rate_at; /* seconds */
     size_t rate_done;
     double rate;                    /* images/s, smoothed */
-    double waited, computed;
+    progress_times spent, recent;   /* recent: older seconds count less */
     int drawn;
 };
 
@@ -61,10 +62,27 @@ int progress_open(progress **out, const char *mode, size_t total, size_t done)
     return 0;
 }
 
-static const char *bottleneck(const progress *p)
+const char *progress_slower(const progress *p)
 {
-    if (p->waited + p->computed <= 0) return "-";
-    return p->waited > 0.2 * (p->waited + p->computed) ? "decode" : "network";
+    const progress_times *t = &p->recent;
+    double all = t->waited + t->computed + t->written;
+    if (!(all > 0)) return "-";
+    if (t->waited > 0.2 * all) return "decode";
+    return t->written > t->computed ? "writer" : "network";
+}
+
+/* The loop does nothing else, so what it spent is the time that passed. */
+static void add_recent(progress *p, const progress_times *spent)
+{
+    static const double SPAN = 10; /* seconds after which a share counts 1/e */
+    progress_times *t = &p->recent;
+    double waited = spent->waited - p->spent.waited, computed = spent->computed - p->spent.computed;
+    double written = spent->written - p->spent.written;
+    double keep = exp(-(waited + computed + written) / SPAN);
+    t->waited = keep * t->waited + waited;
+    t->computed = keep * t->computed + computed;
+    t->written = keep * t->written + written;
+    p->spent = *spent;
 }
 
 static void clock_text(char *text, size_t room, double seconds)
@@ -85,7 +103,7 @@ static void draw_bar(progress *p, const char *eta)
     char tail[160], bar[64];
     double part = p->total > 0 ? (double)p->done / (double)p->total : 1;
     int n = snprintf(tail, sizeof tail, " %zu/%zu  %.1f images/s  ETA %s  %s", p->done, p->total,
-                     p->rate, eta, bottleneck(p));
+                     p->rate, eta, progress_slower(p));
     int width, filled;
     if (p->bad > 0) n += snprintf(tail + n, sizeof tail - (size_t)n, "  %zu bad", p->bad);
     width = columns() - n - 8;
@@ -109,22 +127,21 @@ static void show(progress *p, double t)
     if (p->mode == MODE_BAR) draw_bar(p, eta);
     else if (p->mode == MODE_PLAIN)
         log_info("%zu/%zu images  %.1f images/s  ETA %s  bottleneck %s  bad %zu", p->done, p->total,
-                 p->rate, eta, bottleneck(p), p->bad);
+                 p->rate, eta, progress_slower(p), p->bad);
     else if (p->mode == MODE_JSON)
         fprintf(stderr,
                 "{\"done\":%zu,\"total\":%zu,\"images_per_s\":%.3f,\"bad\":%zu,\"elapsed_s\":%.1f,"
                 "\"bottleneck\":\"%s\"}\n",
-                p->done, p->total, p->rate, p->bad, t - p->started, bottleneck(p));
+                p->done, p->total, p->rate, p->bad, t - p->started, progress_slower(p));
     p->shown = t;
 }
 
-void progress_update(progress *p, size_t done, size_t bad, double waited, double computed)
+void progress_update(progress *p, size_t done, size_t bad, const progress_times *spent)
 {
     double t = now(), every = p->mode == MODE_BAR ? 0.2 : p->mode == MODE_JSON ? 1 : 30;
     p->done = done;
     p->bad = bad;
-    p->waited = waited;
-    p->computed = computed;
+    add_recent(p, spent);
     if (t - p->rate_at >= 0.5) {
         double fresh = (double)(done - p->rate_done) / (t - p->rate_at);
         p->rate = p->rate > 0 ? 0.7 * p->rate + 0.3 * fresh : fresh;

@@ -4,15 +4,22 @@
 
 #include "extract/backend.h"
 #include "extract/model.h"
+#include "extract/plugin.h"
+#include "extract/probes/probe.h"
 #include "extract/weights.h"
 
 typedef struct session_options {
     const char *model, *checkpoint, *device, *precision, *prep, *dump;
     const char *positions;   /* how positions of another grid are resampled: positions_find() */
-    const char *const *taps; /* NAME[:mean|:sum|:max|:map] */
+    const char *const *taps; /* NAME[:mean|:sum|:max|:map][:f16] */
     size_t n_taps;
+    const char *scalar;      /* of gradients in `dump`: outputs_add_dumps(); NULL: uniform */
+    const char *const *probes; /* NAME[:key=value,...] */
+    size_t n_probes;
+    const char *stats;       /* file of statistics for probes, or NULL */
     int threads;
     size_t batch;
+    const char *decode; /* who decodes images: cpu, gpu (the backend's kernels), auto; NULL: cpu */
 } session_options;
 
 typedef struct session {
@@ -21,16 +28,16 @@ typedef struct session {
     weights *w;
     graph *g;
     prep prep;
-    plan_request *requests;  /* outputs: dataset names and nodes */
-    size_t n_requests;
-    char **names;            /* owns the names of tap datasets */
+    outputs out;             /* datasets and nodes, in the order of the plan's outputs */
+    probe_set *probes;
     plan *p;
     const backend_def *backend;
-    int device;
+    device_list devices;
     precision precision;
     positions_how positions;
+    int records; /* batches are records: the backend's kernels decode */
     void *net;
-    char about[192];         /* what computes: "cpu fma f32" */
+    char about[1024];        /* what computes: "cpu fma f32" */
 } session;
 
 /* Everything before the first image: model, checkpoint reconciled, outputs, plan, backend. */

@@ -58,7 +58,9 @@ static const char *type_problem(int kernel, const op_args *a)
     case KERNEL_performer_join_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "sums are float32";
     case KERNEL_widen_fwd:
     case KERNEL_row_squares_fwd:
-    case KERNEL_row_least_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "rows are not 16-bit maps";
+    case KERNEL_row_least_fwd:
+    case KERNEL_row_nearest_fwd:
+    case KERNEL_row_pairs_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "rows are not 16-bit maps";
     case KERNEL_copy_fwd:
     case KERNEL_token_fwd:
     case KERNEL_bias_act_fwd:
@@ -165,6 +167,26 @@ static const char *origin_problem(int kernel, const op_args *a)
                : NULL;
 }
 
+/* The kernels over records of images (record.h). */
+static const char *record_problem(const op_args *a)
+{
+    if (a->u8 == NULL) return "no records";
+    if (a->x[2] == NULL) return "no scratch";
+    return a->c != 3 || a->y_c < 1 ? "no images of three channels, or no tasks" : NULL;
+}
+
+static const char *nearest_problem(int kernel, const op_args *a)
+{
+    size_t bytes;
+    if (a->kernel < 1 || a->window < a->kernel) return "no room for the nearest";
+    if (__builtin_mul_overflow(op_rows(a), ((size_t)a->window + 1) * 16, &bytes) || bytes > SIZE_MAX / 2)
+        return "size overflows";
+    if (kernel == KERNEL_row_pairs_fwd) return NULL;
+    if (a->window - a->kernel < a->c) return "no room for a tile";
+    if (a->shift < 0 || a->shift > INT_MAX - a->c) return "index overflows";
+    return a->stride == (a->stride > 0) && a->pad == (a->pad > 0) ? NULL : "neither yes nor no";
+}
+
 /* Of adjoints n, h, w, c are y's; oh, ow the gradient's. */
 static const char *unfold_back_problem(const op_args *a)
 {
@@ -244,6 +266,12 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_performer_join_fwd: return a->w == 1 ? NULL : "sums are not a map";
     case KERNEL_widen_fwd:
     case KERNEL_row_least_fwd: return origin_problem(kernel, a);
+    case KERNEL_jpeg_samples_fwd:
+    case KERNEL_jpeg_rgb_fwd:
+    case KERNEL_resize_across_fwd:
+    case KERNEL_resize_down_fwd: return record_problem(a);
+    case KERNEL_row_nearest_fwd:
+    case KERNEL_row_pairs_fwd: return nearest_problem(kernel, a);
     default: return adjoint_problem(kernel, a);
     }
 }

@@ -36,7 +36,7 @@ static int with_published(comparison *out, const files *f, const config *c)
 {
     int rc = 0;
     char *path = NULL;
-    result_values published = { 0 };
+    result_values published = {0};
     CHECK(f->n_results == 1 && f->n_scores == 0, ERR_USAGE, "--published takes one RESULT.json");
     TRY(published_find(&path, c->published));
     TRY(result_values_read_csv(&published, path));
@@ -45,7 +45,7 @@ static int with_published(comparison *out, const files *f, const config *c)
     TRY(compare_published(out, &f->results[0], &published, c->model));
     TRY(comparison_print(stdout, out));
     if (c->csv != NULL) {
-        outfile file = { 0 };
+        outfile file = {0};
         rc = outfile_open(&file, c->csv);
         if (rc == 0) rc = comparison_write_csv(file.f, out);
         if (rc == 0) rc = outfile_commit(&file);
@@ -62,7 +62,7 @@ done:
 static int methods_of_one(comparison *out, const scores *s, const config *c)
 {
     int rc = 0;
-    args_list l = { 0 };
+    args_list l = {0};
     const char *first = s->method[0];
     if (c->methods != NULL) {
         TRY(args_split(&l, c->methods, ','));
@@ -74,10 +74,11 @@ static int methods_of_one(comparison *out, const scores *s, const config *c)
         int take = c->methods == NULL;
         for (size_t k = 1; k < l.n; k++)
             take |= strcmp(l.v[k], s->method[i]) == 0;
-        if (take && strcmp(s->method[i], first) != 0) TRY(compare_methods(out, s, s->method[i], first));
+        if (take && strcmp(s->method[i], first) != 0)
+            TRY(compare_methods(out, s, s->method[i], first));
     }
     for (size_t k = 0; k < l.n; k++) { /* names that are not there */
-        comparison none = { 0 };
+        comparison none = {0};
         rc = compare_methods(&none, s, l.v[k], l.v[k]);
         comparison_clear(&none);
         TRY(rc);
@@ -103,18 +104,20 @@ static int compare_files(comparison *out, const files *f, const config *c)
             rc = err_set(ERR_USAGE, "--scores takes the two files of the two results");
         return rc;
     }
-    if (f->n_results == 0 && f->n_scores == 2) return compare_scores(out, &f->score[0], &f->score[1]);
+    if (f->n_results == 0 && f->n_scores == 2)
+        return compare_scores(out, &f->score[0], &f->score[1]);
     if (f->n_results == 0 && f->n_scores == 1) return methods_of_one(out, &f->score[0], c);
-    return err_set(ERR_USAGE, "give two results, one result and --published, or one or two score files");
+    return err_set(ERR_USAGE,
+                   "give two results, one result and --published, or one or two score files");
 }
 
 static int run(void *p)
 {
     const config *c = p;
     int rc = 0;
-    files f = { 0 };
-    comparison out = { 0 };
-    outfile file = { 0 };
+    files f = {0};
+    comparison out = {0};
+    outfile file = {0};
     if (c->csv != NULL) TRY(outfile_check(c->csv));
     for (size_t i = 0; i < c->words.n; i++)
         TRY(open_file(&f, c->words.v[i]));
@@ -143,19 +146,19 @@ done:
 
 #define AT(field) offsetof(config, field)
 static const opt opts[] = {
-    { "published", 'p', OPT_STRING, AT(published), "NAME",
-      "ours minus published: a table of docs/published, or\na file of that form (a name with '/')", NULL, NULL, 0,
-      0, 0 },
-    { "model", 0, OPT_STRING, AT(model), "NAME", "its model, when that of the result is not there", NULL, NULL,
-      0, 0, 0 },
-    { "metrics", 0, OPT_STRING, AT(metrics), "LIST",
-      "of two results\n[auroc,fpr95_vim,accuracy]", NULL, NULL, 0, 0, 0 },
-    { "methods", 'm', OPT_STRING, AT(methods), "A,B,...", "of one score file: the others against the first", NULL,
-      NULL, 0, 0, 0 },
-    { "scores", 0, OPT_MANY, AT(scores), "FILE.h5", "--scores of the two results: adds the paired test", NULL, NULL,
-      0, 0, 0 },
-    { "csv", 0, OPT_STRING, AT(csv), "FILE", "all digits, fractions", NULL, NULL, 0, 0, 0 },
-    { NULL, 0, OPT_FLAG, 0, NULL, NULL, NULL, NULL, 0, 0, 0 },
+    {"published", 'p', OPT_STRING, AT(published), "NAME",
+     "ours minus published: a table of docs/published, or\na file of that form (a name with '/')",
+     NULL, NULL, 0, 0, 0},
+    {"model", 0, OPT_STRING, AT(model), "NAME", "its model, when that of the result is not there",
+     NULL, NULL, 0, 0, 0},
+    {"metrics", 0, OPT_STRING, AT(metrics), "LIST", "of two results\n[auroc,fpr95_vim,accuracy]",
+     NULL, NULL, 0, 0, 0},
+    {"methods", 'm', OPT_STRING, AT(methods), "A,B,...",
+     "of one score file: the others against the first", NULL, NULL, 0, 0, 0},
+    {"scores", 0, OPT_MANY, AT(scores), "FILE.h5",
+     "--scores of the two results: adds the paired test", NULL, NULL, 0, 0, 0},
+    {"csv", 0, OPT_STRING, AT(csv), "FILE", "all digits, fractions", NULL, NULL, 0, 0, 0},
+    {NULL, 0, OPT_FLAG, 0, NULL, NULL, NULL, NULL, 0, 0, 0},
 };
 
 const command cmd_compare = {
@@ -167,7 +170,8 @@ const command cmd_compare = {
         "          score compare result.json --published vim\n"
         "          score compare scores.h5 --methods vim,energy\n"
         "\n"
-        "Differences are first minus second, in points of percent. Interval and p are DeLong's for two\n"
+        "Differences are first minus second, in points of percent. Interval and p are DeLong's for "
+        "two\n"
         "AUROCs on the same images; p of several comparisons is not corrected for their number.",
     .opts = opts,
     .config_size = sizeof(config),

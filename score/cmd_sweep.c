@@ -32,7 +32,8 @@ static double now(void)
 static int make_grid(grid *g, const config *c)
 {
     int rc = 0;
-    CHECK(c->grids.n > 0 || c->preset != NULL, ERR_USAGE, "--grid KEY=VALUES or --preset is needed");
+    CHECK(c->grids.n > 0 || c->preset != NULL, ERR_USAGE,
+          "--grid KEY=VALUES or --preset is needed");
     for (size_t i = 0; i < c->grids.n; i++)
         TRY(grid_add(g, c->grids.v[i]));
     if (c->preset != NULL) TRY(grid_add_preset(g, c->preset, c->name));
@@ -74,10 +75,10 @@ static double test_mean(const sweep *s, const sweep_point *p, const metric_field
 /* The best points as a table: validation means beside test means. */
 static int print_best(const sweep *s, size_t top, const metric_field *fields, size_t n_fields)
 {
-    static const char *const groups[] = { "validation", "test mean" };
+    static const char *const groups[] = {"validation", "test mean"};
     int rc = 0;
     size_t n_groups = s->in->ood.n > 0 ? 2 : 1, n, *order = NULL;
-    char (*name)[NAME_ROOM] = NULL;
+    char(*name)[NAME_ROOM] = NULL;
     const char **row = NULL;
     double *value = NULL;
     table_column column[RUN_FIELDS_MAX];
@@ -97,15 +98,21 @@ static int print_best(const sweep *s, size_t top, const metric_field *fields, si
         row[i] = name[i];
         for (size_t f = 0; f < n_fields; f++) {
             value[i * n_groups * n_fields + f] = metric_value(&p->val, &fields[f]);
-            if (n_groups == 2)
-                value[(i * 2 + 1) * n_fields + f] = test_mean(s, p, &fields[f]);
+            if (n_groups == 2) value[(i * 2 + 1) * n_fields + f] = test_mean(s, p, &fields[f]);
         }
     }
     for (size_t f = 0; f < n_fields; f++)
-        column[f] = (table_column){ fields[f].title, fields[f].larger_is_better, 0 };
-    table_print_text(stdout, &(table){ .corner = "setting", .n_rows = n, .n_groups = n_groups,
-                                       .n_columns = n_fields, .row = row, .group = groups,
-                                       .column = column, .value = value }, 80, 0);
+        column[f] = (table_column){fields[f].title, fields[f].larger_is_better, 0};
+    table_print_text(stdout,
+                     &(table){.corner = "setting",
+                              .n_rows = n,
+                              .n_groups = n_groups,
+                              .n_columns = n_fields,
+                              .row = row,
+                              .group = groups,
+                              .column = column,
+                              .value = value},
+                     80, 0);
     if (n < s->g.points - s->n_failed)
         printf("... %zu more; --csv has all\n", s->g.points - s->n_failed - n);
 done:
@@ -128,7 +135,7 @@ static void print_choice(const sweep *s, const char *name)
 static int write_grid(const sweep *s, const char *path)
 {
     int rc = 0;
-    outfile file = { 0 };
+    outfile file = {0};
     TRY(outfile_open(&file, path));
     TRY(sweep_write_csv(file.f, s));
     TRY(outfile_commit(&file));
@@ -143,7 +150,7 @@ static int report_chosen(const sweep *s, const config *c, const engine_result *k
 {
     int rc = 0;
     size_t failed;
-    results r = { 0 }, full = { 0 };
+    results r = {0}, full = {0};
     TRY(run_evaluate(&r, &failed, s->chosen, 1, kept, s->in, &c->run, 0));
     if (s->in->csid.n > 0) {
         TRY(run_evaluate(&full, &failed, s->chosen, 1, kept, s->in, &c->run, 1));
@@ -170,11 +177,11 @@ static int is_stdout(const char *path)
 static int check_outputs(const config *c)
 {
     int rc = 0;
-    const char *const others[] = { c->run.json, c->run.scores };
+    const char *const others[] = {c->run.json, c->run.scores};
     TRY(run_check_outputs(&c->run));
     for (int i = 0; i < 2; i++)
-        CHECK(c->grid_csv == NULL || others[i] == NULL || strcmp(c->grid_csv, others[i]) != 0, ERR_USAGE,
-              "--csv and --%s are the same file", i == 0 ? "json" : "scores");
+        CHECK(c->grid_csv == NULL || others[i] == NULL || strcmp(c->grid_csv, others[i]) != 0,
+              ERR_USAGE, "--csv and --%s are the same file", i == 0 ? "json" : "scores");
     if (c->grid_csv != NULL) TRY(outfile_check(c->grid_csv));
 done:
     return rc;
@@ -185,9 +192,9 @@ static int run(void *p)
     config *c = p;
     int rc = 0;
     double start = now();
-    sweep s = { 0 };
-    run_inputs in = { 0 };
-    engine_result kept = { 0 };
+    sweep s = {0};
+    run_inputs in = {0};
+    engine_result kept = {0};
     metric_field fields[RUN_FIELDS_MAX];
     size_t n_fields;
     const char *conventions = c->run.conventions;
@@ -197,7 +204,8 @@ static int run(void *p)
     if (c->run.threads > 0) omp_set_num_threads(c->run.threads);
     c->run.optional_test = 1;
     TRY(make_grid(&s.g, c));
-    TRY(grid_uses(&s.g, c->name, 0, s.g.points, c->run.sets.v, c->run.sets.n, &uses)); /* all are allowed */
+    TRY(grid_uses(&s.g, c->name, 0, s.g.points, c->run.sets.v, c->run.sets.n,
+                  &uses)); /* all are allowed */
     engine_free_uses(&uses, s.g.points, 0);
     TRY(run_fields(fields, &n_fields, conventions != NULL ? conventions : "vim"));
     TRY(check_outputs(c));
@@ -207,7 +215,8 @@ static int run(void *p)
     }
     TRY(run_inputs_open(&in, &c->run));
     CHECK(in.val_id != NULL && in.val_ood.n > 0, ERR_USAGE,
-          "--val-id and --val-ood are needed, or --bench with --features: a sweep chooses on validation sets");
+          "--val-id and --val-ood are needed, or --bench with --features: a sweep chooses on "
+          "validation sets");
     if (conventions == NULL && in.bench != NULL && in.bench->fpr95 != NULL)
         TRY(run_fields(fields, &n_fields, in.bench->fpr95));
     CHECK(in.id != NULL || (c->run.json == NULL && c->run.scores == NULL), ERR_USAGE,
@@ -238,60 +247,81 @@ done:
 }
 
 #define AT(field) offsetof(config, field)
-static const char *const colors[] = { "auto", "always", "never", NULL };
+static const char *const colors[] = {"auto", "always", "never", NULL};
 static const opt opts[] = {
-    { "method", 'm', OPT_STRING, AT(name), "METHOD", "what is tuned, with options that stay: gen:m=10", NULL,
-      NULL, 0, 0, 1 },
-    { "grid", 'g', OPT_REPEAT, AT(grids), "KEY=VALUES",
-      "values of an option: V1,V2,... or A:B:STEP; the\nfirst --grid varies fastest", NULL, NULL, 0, 0, 0 },
-    { "preset", 0, OPT_STRING, AT(preset), "NAME", "a published grid: openood", NULL, NULL, 0, 0, 0 },
-    { "val-id", 0, OPT_STRING, AT(run.val_id), "FILE", "held-out ID features, to choose on", NULL, NULL, 0, 0, 0 },
-    { "val-labels", 0, OPT_STRING, AT(run.val_labels), "FILE", "their labels", NULL, NULL, 0, 0, 0 },
-    { "val-ood", 0, OPT_MANY, AT(run.val_ood), "[NAME=]FILE", "held-out OOD features; of several the mean counts",
-      NULL, NULL, 0, 0, 0 },
-    { "id", 'i', OPT_STRING, AT(run.id), "FILE", "the test sets, reported beside and never chosen on", NULL, NULL,
-      0, 0, 0 },
-    { "ood", 'o', OPT_MANY, AT(run.ood), "[NAME=]FILE", "as in `score run`", NULL, NULL, 0, 0, 0 },
-    { "csid", 0, OPT_MANY, AT(run.csid), "[NAME=]FILE", "as in `score run`", NULL, NULL, 0, 0, 0 },
-    { "bench", 0, OPT_STRING, AT(run.bench), "FILE.yaml", "all of these sets from a benchmark", NULL, NULL, 0, 0, 0 },
-    { "features", 0, OPT_STRING, AT(run.features), "DIR", "the files of its sets", NULL, NULL, 0, 0, 0 },
-    { "train", 't', OPT_STRING, AT(run.train), "FILE", "features of train images, for methods that fit", NULL,
-      NULL, 0, 0, 0 },
-    { "head", 0, OPT_STRING, AT(run.head), "FILE", "the classifier, when it is not with the features", NULL, NULL, 0, 0, 0 },
-    { "labels", 'l', OPT_STRING, AT(run.labels), "FILE", "labels of the train images", NULL, NULL, 0, 0, 0 },
-    { "id-labels", 0, OPT_STRING, AT(run.id_labels), "FILE", "labels of the test images", NULL, NULL, 0, 0, 0 },
-    { "set", 's', OPT_REPEAT, AT(run.sets), "METHOD.KEY=VALUE", "an option that stays", NULL, NULL, 0, 0, 0 },
-    { "near", 0, OPT_STRING, AT(run.near), "NAMES", "OOD sets that count as near", NULL, NULL, 0, 0, 0 },
-    { "far", 0, OPT_STRING, AT(run.far), "NAMES", "OOD sets that count as far", NULL, NULL, 0, 0, 0 },
-    { "conventions", 0, OPT_STRING, AT(run.conventions), "LIST",
-      "FPR95 columns: vim mos react openood\n[that of the benchmark, else vim]", NULL, NULL, 0, 0, 0 },
-    { "top", 0, OPT_INT, AT(top), "N", "how many of the best are printed; 0: all", "10", NULL, 0, SWEEP_POINTS_MAX, 0 },
-    { "csv", 0, OPT_STRING, AT(grid_csv), "FILE", "the whole grid, validation and test side by side", NULL, NULL, 0, 0, 0 },
-    { "json", 0, OPT_STRING, AT(run.json), "FILE", "the chosen setting on the test sets, as `score run`", NULL,
-      NULL, 0, 0, 0 },
-    { "scores", 0, OPT_STRING, AT(run.scores), "FILE.h5", "its score of each test image", NULL, NULL, 0, 0, 0 },
-    { "ci", 0, OPT_FLAG, AT(run.ci), NULL, "half the width of its 95 % intervals", NULL, NULL, 0, 0, 0 },
-    { "bootstrap", 0, OPT_INT, AT(run.bootstrap), "N", "intervals from N resamplings", "0", NULL, 0, BOOTSTRAP_MAX, 0 },
-    { "seed", 0, OPT_INT, AT(run.seed), "S", "of the resampling", "0", NULL, 0, 2147483647, 0 },
-    { "stored-logits", 0, OPT_FLAG, AT(run.stored_logits), NULL, "use the logits in the files", NULL, NULL, 0, 0, 0 },
-    { "device", 'd', OPT_STRING, AT(run.device), "DEVICE", "cpu, cuda or cuda:N", "cpu", NULL, 0, 0, 0 },
-    { "memory", 0, OPT_SIZE, AT(run.memory), "SIZE",
-      "working memory, and as much for scores: a larger\ngrid runs in rounds", "1G", NULL, 0, 0, 0 },
-    { "threads", 'j', OPT_INT, AT(run.threads), "N", "0: all cores", "0", NULL, 0, 4096, 0 },
-    { "color", 0, OPT_STRING, AT(run.color), "WHEN", "auto, always or never", "auto", colors, 0, 0, 0 },
-    { "force", 'f', OPT_FLAG, AT(run.force), NULL, "combine files of different models or lists anyway", NULL, NULL, 0, 0, 0 },
-    { NULL, 0, OPT_FLAG, 0, NULL, NULL, NULL, NULL, 0, 0, 0 },
+    {"method", 'm', OPT_STRING, AT(name), "METHOD",
+     "what is tuned, with options that stay: gen:m=10", NULL, NULL, 0, 0, 1},
+    {"grid", 'g', OPT_REPEAT, AT(grids), "KEY=VALUES",
+     "values of an option: V1,V2,... or A:B:STEP; the\nfirst --grid varies fastest", NULL, NULL, 0,
+     0, 0},
+    {"preset", 0, OPT_STRING, AT(preset), "NAME", "a published grid: openood", NULL, NULL, 0, 0, 0},
+    {"val-id", 0, OPT_STRING, AT(run.val_id), "FILE", "held-out ID features, to choose on", NULL,
+     NULL, 0, 0, 0},
+    {"val-labels", 0, OPT_STRING, AT(run.val_labels), "FILE", "their labels", NULL, NULL, 0, 0, 0},
+    {"val-ood", 0, OPT_MANY, AT(run.val_ood), "[NAME=]FILE",
+     "held-out OOD features; of several the mean counts", NULL, NULL, 0, 0, 0},
+    {"id", 'i', OPT_STRING, AT(run.id), "FILE",
+     "the test sets, reported beside and never chosen on", NULL, NULL, 0, 0, 0},
+    {"ood", 'o', OPT_MANY, AT(run.ood), "[NAME=]FILE", "as in `score run`", NULL, NULL, 0, 0, 0},
+    {"csid", 0, OPT_MANY, AT(run.csid), "[NAME=]FILE", "as in `score run`", NULL, NULL, 0, 0, 0},
+    {"bench", 0, OPT_STRING, AT(run.bench), "FILE.yaml", "all of these sets from a benchmark", NULL,
+     NULL, 0, 0, 0},
+    {"features", 0, OPT_STRING, AT(run.features), "DIR", "the files of its sets", NULL, NULL, 0, 0,
+     0},
+    {"train", 't', OPT_STRING, AT(run.train), "FILE",
+     "features of train images, for methods that fit", NULL, NULL, 0, 0, 0},
+    {"head", 0, OPT_STRING, AT(run.head), "FILE",
+     "the classifier, when it is not with the features", NULL, NULL, 0, 0, 0},
+    {"labels", 'l', OPT_STRING, AT(run.labels), "FILE", "labels of the train images", NULL, NULL, 0,
+     0, 0},
+    {"id-labels", 0, OPT_STRING, AT(run.id_labels), "FILE", "labels of the test images", NULL, NULL,
+     0, 0, 0},
+    {"set", 's', OPT_REPEAT, AT(run.sets), "METHOD.KEY=VALUE", "an option that stays", NULL, NULL,
+     0, 0, 0},
+    {"near", 0, OPT_STRING, AT(run.near), "NAMES", "OOD sets that count as near", NULL, NULL, 0, 0,
+     0},
+    {"far", 0, OPT_STRING, AT(run.far), "NAMES", "OOD sets that count as far", NULL, NULL, 0, 0, 0},
+    {"conventions", 0, OPT_STRING, AT(run.conventions), "LIST",
+     "FPR95 columns: vim mos react openood\n[that of the benchmark, else vim]", NULL, NULL, 0, 0,
+     0},
+    {"top", 0, OPT_INT, AT(top), "N", "how many of the best are printed; 0: all", "10", NULL, 0,
+     SWEEP_POINTS_MAX, 0},
+    {"csv", 0, OPT_STRING, AT(grid_csv), "FILE", "the whole grid, validation and test side by side",
+     NULL, NULL, 0, 0, 0},
+    {"json", 0, OPT_STRING, AT(run.json), "FILE",
+     "the chosen setting on the test sets, as `score run`", NULL, NULL, 0, 0, 0},
+    {"scores", 0, OPT_STRING, AT(run.scores), "FILE.h5", "its score of each test image", NULL, NULL,
+     0, 0, 0},
+    {"ci", 0, OPT_FLAG, AT(run.ci), NULL, "half the width of its 95 % intervals", NULL, NULL, 0, 0,
+     0},
+    {"bootstrap", 0, OPT_INT, AT(run.bootstrap), "N", "intervals from N resamplings", "0", NULL, 0,
+     BOOTSTRAP_MAX, 0},
+    {"seed", 0, OPT_INT, AT(run.seed), "S", "of the resampling", "0", NULL, 0, 2147483647, 0},
+    {"stored-logits", 0, OPT_FLAG, AT(run.stored_logits), NULL, "use the logits in the files", NULL,
+     NULL, 0, 0, 0},
+    {"device", 'd', OPT_STRING, AT(run.device), "DEVICE", "cpu, cuda or cuda:N", "cpu", NULL, 0, 0,
+     0},
+    {"memory", 0, OPT_SIZE, AT(run.memory), "SIZE",
+     "working memory, and as much for scores: a larger\ngrid runs in rounds", "1G", NULL, 0, 0, 0},
+    {"threads", 'j', OPT_INT, AT(run.threads), "N", "0: all cores", "0", NULL, 0, 4096, 0},
+    {"color", 0, OPT_STRING, AT(run.color), "WHEN", "auto, always or never", "auto", colors, 0, 0,
+     0},
+    {"force", 'f', OPT_FLAG, AT(run.force), NULL,
+     "combine files of different models or lists anyway", NULL, NULL, 0, 0, 0},
+    {NULL, 0, OPT_FLAG, 0, NULL, NULL, NULL, NULL, 0, 0, 0},
 };
 
 const command cmd_sweep = {
     .name = "sweep",
     .summary = "Searches the options of a method on validation sets, reports on test sets.",
-    .synopsis = "--method METHOD --grid KEY=VALUES... --val-id FILE --val-ood FILE... [--id FILE --ood FILE...]",
+    .synopsis = "--method METHOD --grid KEY=VALUES... --val-id FILE --val-ood FILE... [--id FILE "
+                "--ood FILE...]",
     .about =
         "example: score sweep -m gen -g gamma=0.1,0.5,1 -g m=10:100:10 --val-id val.h5 \\\n"
         "             --val-ood val_ood.h5 --id test.h5 --ood outputs/ood_*.h5 --csv grid.csv\n"
         "\n"
-        "All settings are scored in one pass over the files. The one with the largest AUROC on the\n"
+        "All settings are scored in one pass over the files. The one with the largest AUROC on "
+        "the\n"
         "validation sets is chosen, of equal ones the first.",
     .opts = opts,
     .config_size = sizeof(config),

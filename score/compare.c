@@ -18,10 +18,15 @@ static int add(comparison *c, const comparison_line *line)
     return 0;
 }
 
-static comparison_line line_of(const char *name, const char *set, const char *metric, double a, double b)
+static comparison_line line_of(const char *name, const char *set, const char *metric, double a,
+                               double b)
 {
-    return (comparison_line){ .method = name, .set = set, .metric = metric, .a = a, .b = b,
-                              .test = { .p = NAN, .difference = { NAN, NAN } } };
+    return (comparison_line){.method = name,
+                             .set = set,
+                             .metric = metric,
+                             .a = a,
+                             .b = b,
+                             .test = {.p = NAN, .difference = {NAN, NAN}}};
 }
 
 void comparison_clear(comparison *c)
@@ -70,7 +75,7 @@ int compare_results(comparison *c, const result_values *a, const result_values *
                     const char *metrics_wanted)
 {
     int rc = 0;
-    args_list l = { 0 };
+    args_list l = {0};
     if (metrics_wanted != NULL) TRY(args_split(&l, metrics_wanted, ','));
     TRY(check_metrics(&l));
     for (size_t i = 0; i < a->n; i++) {
@@ -86,7 +91,8 @@ int compare_results(comparison *c, const result_values *a, const result_values *
     }
     for (size_t i = 0; i < b->n; i++)
         c->missing += wanted(&l, b->v[i].metric) && find(a, &b->v[i]) == NULL;
-    CHECK(c->n > 0, ERR_USAGE, "%s and %s have no method, set and metric in common", a->path, b->path);
+    CHECK(c->n > 0, ERR_USAGE, "%s and %s have no method, set and metric in common", a->path,
+          b->path);
 done:
     args_list_clear(&l);
     return rc;
@@ -110,10 +116,10 @@ static int no_model(const result_values *p, const char *model)
         while (k < i && strcmp(p->v[k].model, p->v[i].model) != 0)
             k++;
         if (k == i)
-            at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", at > 0 ? ", " : "", p->v[i].model);
+            at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", at > 0 ? ", " : "",
+                                   p->v[i].model);
     }
-    if (model == NULL)
-        return err_set(ERR_USAGE, "%s has %s; say which by --model", p->path, all);
+    if (model == NULL) return err_set(ERR_USAGE, "%s has %s; say which by --model", p->path, all);
     return err_set(ERR_USAGE, "%s has no model '%s'; it has %s", p->path, model, all);
 }
 
@@ -130,7 +136,8 @@ static const result_value *ours_of(const result_values *ours, const result_value
 }
 
 /* A published mean is of the sets of its table: ours must have them all. */
-static int mean_is_ours(const result_values *ours, const result_values *published, const result_value *p)
+static int mean_is_ours(const result_values *ours, const result_values *published,
+                        const result_value *p)
 {
     if (strstr(p->set, "mean") == NULL) return 1;
     for (size_t i = 0; i < published->n; i++) {
@@ -166,7 +173,8 @@ int compare_published(comparison *c, const result_values *ours, const result_val
         line.table = p->table;
         TRY(add(c, &line));
     }
-    CHECK(c->n > 0, ERR_USAGE, "%s has no number that %s has for '%s'", ours->path, published->path, model);
+    CHECK(c->n > 0, ERR_USAGE, "%s has no number that %s has for '%s'", ours->path, published->path,
+          model);
 done:
     return rc;
 }
@@ -179,8 +187,8 @@ static int method_at(const scores *s, const char *name, size_t *at)
     for (*at = 0; *at < s->n_methods; ++*at)
         if (strcmp(s->method[*at], name) == 0) return 0;
     near = args_nearest(name, (const char *const *)s->method, s->n_methods);
-    return err_set(ERR_USAGE, "%s has no method '%s'%s%s%s", s->path, name, near ? "; did you mean '" : "",
-                   near ? near : "", near ? "'?" : "");
+    return err_set(ERR_USAGE, "%s has no method '%s'%s%s%s", s->path, name,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static int test_set(paired_test *t, const scores *a, const float *x, const float *y, size_t set)
@@ -190,8 +198,8 @@ static int test_set(paired_test *t, const scores *a, const float *x, const float
                              ood->n);
 }
 
-static int add_test(comparison *c, const scores *s, const char *name, const float *x, const float *y,
-                    size_t set)
+static int add_test(comparison *c, const scores *s, const char *name, const float *x,
+                    const float *y, size_t set)
 {
     int rc = 0;
     comparison_line line = line_of(name, s->set[set].name, "auroc", 0, 0);
@@ -219,17 +227,18 @@ static int same_images(const scores *a, const scores *b)
 {
     int rc = 0;
     CHECK(a->n == b->n && a->n_sets == b->n_sets, ERR_INPUT,
-          "%s has %zu rows in %zu sets, %s has %zu in %zu: a paired test needs the same images", a->path,
-          a->n, a->n_sets, b->path, b->n, b->n_sets);
+          "%s has %zu rows in %zu sets, %s has %zu in %zu: a paired test needs the same images",
+          a->path, a->n, a->n_sets, b->path, b->n, b->n_sets);
     for (size_t i = 0; i < a->n_sets; i++)
         CHECK(strcmp(a->set[i].name, b->set[i].name) == 0 && a->set[i].n == b->set[i].n, ERR_INPUT,
-              "%s has %zu rows of '%s' where %s has %zu of '%s'", a->path, a->set[i].n, a->set[i].name,
-              b->path, b->set[i].n, b->set[i].name);
+              "%s has %zu rows of '%s' where %s has %zu of '%s'", a->path, a->set[i].n,
+              a->set[i].name, b->path, b->set[i].n, b->set[i].name);
     for (size_t i = 0; i < a->n; i++) {
         const char *x = a->image + i * a->image_width, *y = b->image + i * b->image_width;
         size_t n = strnlen(x, a->image_width), m = strnlen(y, b->image_width);
         CHECK(n == 0 || m == 0 || (n == m && memcmp(x, y, n) == 0), ERR_INPUT,
-              "row %zu is '%.*s' in %s and '%.*s' in %s", i, (int)n, x, a->path, (int)m, y, b->path);
+              "row %zu is '%.*s' in %s and '%.*s' in %s", i, (int)n, x, a->path, (int)m, y,
+              b->path);
     }
 done:
     return rc;
@@ -258,13 +267,14 @@ done:
 int compare_add_tests(comparison *c, const scores *a, const scores *b)
 {
     int rc = 0;
-    comparison t = { 0 };
+    comparison t = {0};
     TRY(compare_scores(&t, a, b));
     for (size_t i = 0; i < c->n; i++) {
         comparison_line *line = &c->v[i];
         if (strcmp(line->metric, "auroc") != 0) continue;
         for (size_t k = 0; k < t.n; k++) {
-            if (strcmp(line->method, t.v[k].method) != 0 || strcmp(line->set, t.v[k].set) != 0) continue;
+            if (strcmp(line->method, t.v[k].method) != 0 || strcmp(line->set, t.v[k].set) != 0)
+                continue;
             CHECK(fabs(line->a - t.v[k].a) < 1e-9 && fabs(line->b - t.v[k].b) < 1e-9, ERR_INPUT,
                   "%s of '%s' on '%s' is not that of %s and %s: scores of other runs", line->metric,
                   line->method, line->set, a->path, b->path);
@@ -306,16 +316,17 @@ static void cells(const comparison *c, size_t i, char cell[COLUMNS][ROOM])
     if (!isnan(l->test.difference.lo))
         snprintf(cell[7], ROOM, "%+.2f to %+.2f", 100 * l->test.difference.lo,
                  100 * l->test.difference.hi);
-    if (!isnan(l->test.p)) snprintf(cell[8], ROOM, l->test.p < 0.0001 ? "<0.0001" : "%.4f", l->test.p);
+    if (!isnan(l->test.p))
+        snprintf(cell[8], ROOM, l->test.p < 0.0001 ? "<0.0001" : "%.4f", l->test.p);
 }
 
 int comparison_print(FILE *f, const comparison *c)
 {
-    const char *title[COLUMNS] = { "table", "method", "set", "metric", c->a, c->b, "difference",
-                                   "95 % interval", "p" };
+    const char *title[COLUMNS] = {"table", "method",     "set",           "metric", c->a,
+                                  c->b,    "difference", "95 % interval", "p"};
     char cell[COLUMNS][ROOM];
     size_t width[COLUMNS], worst = 0;
-    int used[COLUMNS] = { 0 };
+    int used[COLUMNS] = {0};
     for (size_t k = 0; k < COLUMNS; k++)
         width[k] = strlen(title[k]);
     for (size_t i = 0; i < c->n; i++) {
@@ -338,8 +349,8 @@ int comparison_print(FILE *f, const comparison *c)
     }
     if (c->n == 0) return 0;
     cells(c, worst, cell);
-    fprintf(f, "\n%zu numbers, the largest difference %s (%s, %s, %s)", c->n, cell[6], cell[1], cell[2],
-            cell[3]);
+    fprintf(f, "\n%zu numbers, the largest difference %s (%s, %s, %s)", c->n, cell[6], cell[1],
+            cell[2], cell[3]);
     if (c->missing > 0) fprintf(f, "; %zu only on one side", c->missing);
     fputc('\n', f);
     return ferror(f) ? err_set(ERR_ENV, "cannot write the comparison") : 0;

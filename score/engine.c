@@ -75,16 +75,16 @@ static void check_needs(const engine_options *o, method_use *u)
     unsigned needs = needs_of(u);
     const char *why = NULL;
     u->skipped = NULL;
-    if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head)";
-    else if ((needs & NEEDS_TRAIN) && o->train == NULL) why = "needs train features (--train)";
+    if ((needs & NEEDS_HEAD) && o->head == NULL) why = "needs the classifier head (--head, or features of extract, which have it)";
+    else if ((needs & NEEDS_TRAIN) && o->train == NULL) why = "needs train features (--train; extract run over a list of train images)";
     else if ((needs & NEEDS_TRAIN_LABELS) && (o->train == NULL || o->train->labels == NULL))
-        why = "needs the true labels of the train set (--labels)";
+        why = "needs the true labels of the train set (--labels, or a list with labels for extract)";
     else if ((needs & (NEEDS_VAL | NEEDS_VAL_LABELS)) && o->val_id == NULL)
-        why = "needs held-out in-distribution features (--val-id)";
+        why = "needs held-out ID features (--val-id; extract run over images apart from test)";
     else if ((needs & NEEDS_VAL_LABELS) && o->val_id->labels == NULL)
-        why = "needs the true labels of the validation set (--val-labels)";
+        why = "needs the true labels of the validation set (--val-labels, or a list with labels for extract)";
     else if ((needs & NEEDS_VAL_OOD) && o->n_val_ood == 0)
-        why = "needs held-out OOD features (--val-ood)";
+        why = "needs held-out OOD features (--val-ood; extract run over OOD images apart from test)";
     if (why != NULL) {
         snprintf(u->why, sizeof u->why, "%s", why);
         u->skipped = u->why;
@@ -178,8 +178,8 @@ static int open_blocks(run *r)
     size_t d = r->fit.d, c = r->fit.c, per_row, rows, most;
     for (size_t i = 0; i < r->n; i++)
         if (r->uses[i].skipped == NULL) r->needs |= r->uses[i].m->needs;
-    /* features, centred, projected; logits, softmax, clipped twice, products */
-    per_row = sizeof(float) * (3 * d + 6 * c + 64) + 4 * sizeof(row_sums);
+    /* features, shaped, centred, projected; logits, softmax, clipped twice, products */
+    per_row = sizeof(float) * (4 * d + 7 * c + 64) + 4 * sizeof(row_sums);
     rows = budget_left(&r->mem) / 2 / (per_row > 0 ? per_row : 1);
     most = (size_t)omp_get_max_threads() * ROWS_PER_THREAD;
     most = r->fit.la->ops->device ? BLOCK_DEVICE : most > BLOCK_MAX ? BLOCK_MAX : most;
@@ -237,6 +237,7 @@ static int load_block(run *r, const source *s, size_t begin, size_t n, int64_t *
     b->lse = r->lse;
     b->zmax = r->zmax;
     b->plogp = r->plogp;
+    b->sums = r->sums;
 done:
     return rc;
 }

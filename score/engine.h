@@ -40,9 +40,9 @@ typedef struct engine_result {
 } engine_result;
 
 /* Resolves "all", a group ("gen", "vim", "mos"), names ("msp,vim") or a mixture, in the order given,
- * each method once.  "gen" and "vim" are also methods: alone they mean the group, beside other names
- * the method; "gen:" with options is the method.  A name may carry options of its own, "gen:gamma=0.5:m=10", and then stands for a use
- * of its own.  `sets` are `--set METHOD.KEY=VALUE` overrides for every use of METHOD.  *uses is for
+ * each method once.  "gen", "vim" and "mos" are also methods: alone they mean the group, beside other
+ * names the method; "gen:" with options is the method.  A name may carry options of its own, "gen:gamma=0.5:m=10", and then stands for a use
+ * of its own; "knn:k=50+100" is two uses.  `sets` are `--set METHOD.KEY=VALUE` overrides for every use of METHOD.  *uses is for
  * the caller, engine_free_uses releases it.  ERR_USAGE with "did you mean". */
 int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *const *sets,
                    size_t n_sets);

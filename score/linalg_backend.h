@@ -1,6 +1,6 @@
 /* Where the heavy linear algebra of score is computed: one table, made twice.
  *   cpu   score/linalg_cpu.c: OpenBLAS and LAPACKE through score/linalg.h
- *   cuda  score/cuda/, in the plugin outpost-cuda.so: cuBLAS, cuSOLVER and three kernels
+ *   cuda  score/cuda/, in the plugin outpost-cuda.so: cuBLAS, cuSOLVER and a few kernels
  * Statistics and methods call la->ops and never know which one it is.
  *
  * Rows are f32 [n,k], row-major, on the host; results come back to the host.  The CPU computes as it
@@ -15,10 +15,11 @@
 #include <stdint.h>
 
 /* Raised whenever this header changes. */
-enum { LINALG_ABI = 1 };
+enum { LINALG_ABI = 2 };
 
 typedef struct linalg_ops linalg_ops;
 typedef struct linalg_matrix linalg_matrix; /* [n,k], kept where products are computed */
+typedef struct linalg_bank linalg_bank;     /* [n,k], kept to be searched */
 
 typedef struct linalg { /* the head of an open backend */
     const linalg_ops *ops;
@@ -57,6 +58,16 @@ struct linalg_ops {
     /* least [n] = min_j -sum_c x_ic m_jc over x_ic > 0 >= m_jc: the cross entropy of probabilities with
      * log-probabilities, infinite where x_ic > 0 meets m_jc = -infinity. */
     int (*cross_entropy)(linalg *la, const linalg_matrix *m, const float *x, size_t n, double *least);
+    /* A bank of n rows, copied in by any number of bank_add, then searched. */
+    int (*bank_new)(linalg *la, linalg_bank **b, size_t n, size_t k);
+    int (*bank_add)(linalg *la, linalg_bank *b, const float *x, size_t n);
+    void (*bank_drop)(linalg *la, linalg_bank **b); /* nothing to do on NULL */
+    /* Of each row x_i the neighbour of each rank (from 0, below the bank's rows): distance [n,ranks] is the
+     * squared Euclidean distance, exact to the rounding of an f64 sum of squared differences, index
+     * [n,ranks] (may be NULL) the row of the bank.  Equal distances go by index.  The more ranks, the more
+     * distances are measured again: one search serves several ranks, not all of a thousand. */
+    int (*neighbours)(linalg *la, const linalg_bank *b, const size_t *rank, size_t ranks, const float *x,
+                      size_t n, double *distance, int64_t *index);
     /* Second moments of a stream of rows about origins [origins,d], f64 throughout:
      *   second [d,d], lower triangle, = sum (x_i - o)(x_i - o)', o = origins[of[i]] (of NULL: the first;
      *   of[i] < 0: the row is left out).

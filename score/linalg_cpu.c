@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "score/linalg.h"
+#include "score/neighbours.h"
 #include "score/stats/budget.h"
 
 #include <math.h>
@@ -257,6 +258,32 @@ done:
     return rc;
 }
 
+/* ---- neighbours ------------------------------------------------------------------------------- */
+
+static int bank_new(linalg *la, linalg_bank **b, size_t n, size_t k)
+{
+    return near_bank_new(b, ((cpu *)la)->mem, n, k);
+}
+
+static int bank_add(linalg *la, linalg_bank *b, const float *x, size_t n)
+{
+    (void)la;
+    return near_bank_add(b, x, n);
+}
+
+static void bank_drop(linalg *la, linalg_bank **b)
+{
+    (void)la;
+    near_bank_drop(b);
+}
+
+static int neighbours(linalg *la, const linalg_bank *b, const size_t *rank, size_t ranks, const float *x,
+                      size_t n, double *distance, int64_t *index)
+{
+    (void)la;
+    return near_search(b, near_best(), rank, ranks, x, n, distance, index);
+}
+
 /* ---- second moments, eigenvectors ------------------------------------------------------------- */
 
 static int moments_begin(linalg *la, size_t d, const double *origins, size_t n_origins, double *second)
@@ -320,6 +347,10 @@ static const linalg_ops ops = {
     .norms = norms,
     .nearest = nearest,
     .cross_entropy = cross_entropy,
+    .bank_new = bank_new,
+    .bank_add = bank_add,
+    .bank_drop = bank_drop,
+    .neighbours = neighbours,
     .moments_begin = moments_begin,
     .moments_add = moments_add,
     .moments_end = moments_end,

@@ -20,19 +20,29 @@ enum {                     /* what the one shared pass over the train set collec
        STAT_QUANTILE = 1,  /* counts for exact quantiles of all features */
        STAT_SECOND = 2,    /* second moments */
        STAT_CLASSES = 4,   /* sums by true label */
-       STAT_LOGITS = 8,    /* mean of the largest logit */
-       STAT_TEMPLATES = 16 /* mean softmax by predicted class */
+       STAT_LOGITS = 8,    /* means of the largest logit, of logsumexp and of the largest probability */
+       STAT_TEMPLATES = 16, /* mean softmax by predicted class */
+       STAT_MEAN = 32,      /* mean feature */
+       STAT_CORRECT = 64,   /* sums of features by true label, over rows predicted as labelled */
+       STAT_PREDICTED = 128, /* sums of features by predicted class */
+       STAT_CORRECT_LOGITS = 256, /* sums of logits, as STAT_CORRECT */
+       STAT_TRUE = 512 /* sums of features by true label, plain: a feature that a class lacks is exactly 0 */
 };
 
 enum { METHOD_OPTS_MAX = 16 };
+enum {                 /* kinds of options */
+       METHOD_WHOLE = 1, /* whole numbers only */
+       METHOD_LIST = 2,  /* several values, joined by '+', stand for a use of the method each */
+};
 /* What fit returns (through fit_refuse) when the data cannot carry the method: it is skipped. */
 enum { FIT_REFUSED = 1 };
 
 typedef struct method_opt {
     const char *name, *def, *help;
     double min, max;   /* allowed numbers; min == max: a word */
-    const char *words; /* allowed words, joined by '|', besides numbers; may be NULL */
-    int whole;         /* whole numbers only */
+    const char *words; /* allowed words, joined by '|', besides numbers; NULL: none, and with
+                        * min == max any text (the name of a file) */
+    int kind;          /* METHOD_WHOLE, METHOD_LIST */
 } method_opt;
 
 typedef struct method_params {          /* resolved options of one use of a method */
@@ -45,6 +55,7 @@ double param_double(const method_params *p, const char *name);
 long long param_int(const method_params *p, const char *name);
 const char *param_text(const method_params *p, const char *name);
 
+struct row_sums; /* score/stats/rowmath.h */
 typedef struct block_cache block_cache; /* what methods derive and share: score/stats/shared.h */
 
 /* Shared quantities of a block of test rows, computed once for all methods (engine.c). */
@@ -58,6 +69,7 @@ typedef struct score_block {
     const float *lse;    /* [n]   logsumexp(z) */
     const float *zmax;   /* [n]   largest logit */
     const double *plogp; /* [n]  sum p log p, minus the Shannon entropy */
+    const struct row_sums *sums; /* [n] the three before rounding, and the predicted class */
     block_cache *cache;
 } score_block;
 

@@ -1,4 +1,5 @@
-/* The table of methods, in the order of GEN's benchmark script, and their options. */
+/* The table of methods: the rows of GEN's benchmark script in its order, then the others; and their
+ * options. */
 #include "score/method.h"
 
 #include <assert.h>
@@ -8,7 +9,11 @@
 #define METHODS(X)                                                                                 \
     X(msp) X(maxlogit) X(energy) X(energy_react) X(vim) X(residual) X(entropy) X(gen)              \
     X(gen_residual) X(local_react) X(gen_local_react) X(gen_react) X(gradnorm) X(mahalanobis)      \
-    X(kl_matching)
+    X(kl_matching)                                                                                 \
+    X(temp_scale) X(kl_matching_mos) X(klm) X(odin) X(openmax) X(mos) X(max_group) X(mcm)          \
+    X(weighted_energy) X(otod) X(react) X(vra) X(dice) X(dice_react) X(ash_p) X(ash_b) X(ash_s)    \
+    X(scale) X(lts) X(line) X(himplos) X(she) X(nnguide) X(fdbd) X(nci) X(caref) X(cadref) X(weiper) \
+    X(knn)
 
 #define DECLARE(name) extern const method method_##name;
 #define ADDRESS(name) &method_##name,

@@ -14,9 +14,9 @@ static const struct {
     {NEEDS_HEAD, "head"},
     {NEEDS_TRAIN, "train"},
     {NEEDS_TRAIN_LABELS, "train labels"},
-    {NEEDS_VAL, "validation"},
-    {NEEDS_VAL_LABELS, "validation labels"},
-    {NEEDS_VAL_OOD, "OOD validation"},
+    {NEEDS_VAL, "ID validation set"},
+    {NEEDS_VAL_LABELS, "its labels"},
+    {NEEDS_VAL_OOD, "OOD validation set"},
 };
 
 enum { N_NEEDS = sizeof needs / sizeof needs[0] };

@@ -21,7 +21,8 @@ enum { CSV_MOST = 16 << 20, COLUMNS = 7, NAMES = 200 };
 /* The i-th folder that may hold them, 0 when there are no more. */
 static int folder(int i, char *buf, size_t room)
 {
-    static const char *const beside[] = { "../docs/published", "../share/doc/outpost/docs/published" };
+    static const char *const beside[] = {"../docs/published",
+                                         "../share/doc/outpost/docs/published"};
     char exe[4096];
     const char *own = getenv("OUTPOST_PUBLISHED");
     ssize_t n;
@@ -72,8 +73,9 @@ static int unknown(const char *name)
     const char *near = args_nearest(name, (const char *const *)names, n);
     for (size_t i = 0; i < n && at < sizeof all; i++)
         at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i > 0 ? ", " : "", names[i]);
-    err_set(ERR_USAGE, "no published table '%s'%s%s%s; there %s %s", name, near ? "; did you mean '" : "",
-            near ? near : "", near ? "'?" : "", n == 0 ? "is" : "are", n == 0 ? "none" : all);
+    err_set(ERR_USAGE, "no published table '%s'%s%s%s; there %s %s", name,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "",
+            n == 0 ? "is" : "are", n == 0 ? "none" : all);
     for (size_t i = 0; i < n; i++)
         free(names[i]);
     return ERR_USAGE;
@@ -134,16 +136,20 @@ static int add_line(result_values *r, char *field[COLUMNS], size_t line)
     char *end;
     double v = strtod(field[5], &end);
     const metric_field *f = metric_field_find(field[4]);
-    CHECK(f != NULL || strcmp(field[4], "accuracy") == 0 || strcmp(field[4], "auroc_std") == 0, ERR_INPUT,
-          "%s: line %zu: no metric '%s'", r->path, line, field[4]);
+    CHECK(f != NULL || strcmp(field[4], "accuracy") == 0 || strcmp(field[4], "auroc_std") == 0,
+          ERR_INPUT, "%s: line %zu: no metric '%s'", r->path, line, field[4]);
     CHECK(end != field[5] && *end == '\0' && v >= 0 && v <= 100, ERR_INPUT,
           "%s: line %zu: '%s' is not a percentage", r->path, line, field[5]);
-    CHECK(*field[2] != '\0' && *field[3] != '\0', ERR_INPUT, "%s: line %zu: no method or no set", r->path,
-          line);
+    CHECK(*field[2] != '\0' && *field[3] != '\0', ERR_INPUT, "%s: line %zu: no method or no set",
+          r->path, line);
     TRY(mem_grow(&r->v, &r->room, r->n + 1, sizeof *r->v, "published"));
-    r->v[r->n++] = (result_value){ .table = field[0], .model = field[1], .method = field[2],
-                                   .set = field[3], .metric = field[4], .source = field[6],
-                                   .value = v / 100 };
+    r->v[r->n++] = (result_value){.table = field[0],
+                                  .model = field[1],
+                                  .method = field[2],
+                                  .set = field[3],
+                                  .metric = field[4],
+                                  .source = field[6],
+                                  .value = v / 100};
 done:
     return rc;
 }

@@ -30,8 +30,8 @@ static int unknown_method(const char *word)
     for (; methods[n] != NULL && n < NAMES_MAX - 3; n++)
         names[n] = methods[n]->name;
     names[n++] = "all";
-    names[n++] = "gen";
-    names[n++] = "vim";
+    names[n++] = "openood";
+    names[n++] = "seeds";
     near = args_nearest(word, names, n);
     if (near != NULL) return err_set(ERR_USAGE, "no method '%s'; did you mean '%s'?", word, near);
     return err_set(ERR_USAGE, "no method '%s'; `score methods` lists them", word);
@@ -51,27 +51,53 @@ static int unknown_option(const method *m, const char *key)
                    m->name);
 }
 
+static int check_value(const method *m, const method_opt *o, const char *value)
+{
+    int rc = 0;
+    char what[128];
+    double v;
+    int text = o->words == NULL && o->min == o->max;
+    if (!text && (o->words == NULL || !has_word(o->words, value, "|"))) {
+        CHECK(o->min < o->max, ERR_USAGE, "%s.%s is one of %s, not '%s'", m->name, o->name, o->words,
+              value);
+        snprintf(what, sizeof what, "%s.%s", m->name, o->name);
+        TRY(args_parse_double(&v, value, what));
+        CHECK(v >= o->min && v <= o->max, ERR_USAGE, "%s.%s is %s, allowed is %g to %g", m->name,
+              o->name, value, o->min, o->max);
+        CHECK(!(o->kind & METHOD_WHOLE) || v == floor(v), ERR_USAGE, "%s.%s is %s, not a whole number", m->name,
+              o->name, value);
+    }
+done:
+    return rc;
+}
+
+/* "50+100": each of them, no two alike. */
+static int check_list(const method *m, const method_opt *o, const char *value)
+{
+    int rc = 0;
+    args_list each = {0};
+    TRY(args_split(&each, value, '+'));
+    for (size_t i = 0; i < each.n; i++) {
+        TRY(check_value(m, o, each.v[i]));
+        for (size_t k = 0; k < i; k++)
+            CHECK(strcmp(each.v[i], each.v[k]) != 0, ERR_USAGE, "%s.%s names %s twice", m->name, o->name, each.v[i]);
+    }
+done:
+    args_list_clear(&each);
+    return rc;
+}
+
 /* Checks a value against the table and stores a copy. */
 static int set_option(method_use *u, const char *key, const char *value)
 {
     int rc = 0;
     const method *m = u->m;
     const method_opt *o = m->opts;
-    char *copy = NULL, what[128];
-    double v;
+    char *copy = NULL;
     while (o != NULL && o->name != NULL && strcmp(o->name, key) != 0)
         o++;
     if (o == NULL || o->name == NULL) return unknown_option(m, key);
-    if (o->words == NULL || !has_word(o->words, value, "|")) {
-        CHECK(o->min < o->max, ERR_USAGE, "%s.%s is one of %s, not '%s'", m->name, key, o->words,
-              value);
-        snprintf(what, sizeof what, "%s.%s", m->name, key);
-        TRY(args_parse_double(&v, value, what));
-        CHECK(v >= o->min && v <= o->max, ERR_USAGE, "%s.%s is %s, allowed is %g to %g", m->name,
-              key, value, o->min, o->max);
-        CHECK(!o->whole || v == floor(v), ERR_USAGE, "%s.%s is %s, not a whole number", m->name,
-              key, value);
-    }
+    TRY(((o->kind & METHOD_LIST) && strchr(value, '+') != NULL ? check_list : check_value)(m, o, value));
     TRY(mem_strdup(&copy, value));
     free((void *)(uintptr_t)u->params.value[o - m->opts]);
     u->params.value[o - m->opts] = copy;
@@ -113,8 +139,8 @@ static int add_word(use_list *l, const char *word)
     int rc = 0, found = 0;
     const method *m = method_find(word);
     method_use *u;
-    /* "gen" and "vim" are methods and groups; alone they mean the group, in a list of several names
-     * the method: see engine_resolve */
+    /* "gen", "vim" and "mos" are methods and groups; alone they mean the group, in a list of several
+     * names the method: see engine_resolve */
     if (m != NULL) return has_plain(l, m) ? 0 : add_use(l, m, &u);
     for (size_t i = 0; methods[i] != NULL; i++) {
         m = methods[i];
@@ -125,6 +151,13 @@ static int add_word(use_list *l, const char *word)
     if (!found) return unknown_method(word);
 done:
     return rc;
+}
+
+static int is_group(const char *word)
+{
+    for (size_t i = 0; methods[i] != NULL; i++)
+        if (has_word(methods[i]->groups, word, " ")) return 1;
+    return 0;
 }
 
 static int add_group(use_list *l, const char *word)
@@ -191,6 +224,60 @@ done:
     return rc;
 }
 
+/* ---- lists of values ------------------------------------------------------------------------- */
+
+static int copy_use(method_use *to, const method_use *from)
+{
+    int rc = 0;
+    memset(to, 0, sizeof *to);
+    to->m = from->m;
+    to->params.opts = from->params.opts;
+    for (int i = 0; i < METHOD_OPTS_MAX; i++) {
+        char *copy = NULL;
+        if (from->params.value[i] == NULL) continue;
+        TRY(mem_strdup(&copy, from->params.value[i]));
+        to->params.value[i] = copy;
+    }
+done:
+    return rc;
+}
+
+static int list_option(const method_use *u)
+{
+    for (int i = 0; u->params.opts[i].name != NULL; i++)
+        if ((u->params.opts[i].kind & METHOD_LIST) && u->params.value[i] != NULL && strchr(u->params.value[i], '+') != NULL)
+            return i;
+    return -1;
+}
+
+/* A use with "50+100" becomes two, in its place. */
+static int expand(use_list *l)
+{
+    int rc = 0;
+    args_list each = {0};
+    for (size_t i = 0; i < l->n; i++) {
+        int at = list_option(&l->v[i]);
+        if (at < 0) continue;
+        args_list_clear(&each);
+        TRY(args_split(&each, l->v[i].params.value[at], '+'));
+        TRY(mem_grow(&l->v, &l->room, l->n + each.n - 1, sizeof *l->v, "methods"));
+        memmove(l->v + i + each.n, l->v + i + 1, (l->n - i - 1) * sizeof *l->v);
+        memset(l->v + i + 1, 0, (each.n - 1) * sizeof *l->v);
+        l->n += each.n - 1;
+        for (size_t k = 1; k < each.n; k++)
+            TRY(copy_use(&l->v[i + k], &l->v[i]));
+        for (size_t k = 0; k < each.n; k++) {
+            char *copy = NULL;
+            TRY(mem_strdup(&copy, each.v[k]));
+            free((void *)(uintptr_t)l->v[i + k].params.value[at]);
+            l->v[i + k].params.value[at] = copy;
+        }
+    }
+done:
+    args_list_clear(&each);
+    return rc;
+}
+
 int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *const *sets,
                    size_t n_sets)
 {
@@ -198,7 +285,7 @@ int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *c
     use_list l = {0};
     args_list words = {0};
     TRY(args_split(&words, spec, ','));
-    if (words.n == 1 && (strcmp(spec, "gen") == 0 || strcmp(spec, "vim") == 0))
+    if (words.n == 1 && is_group(spec))
         TRY(add_group(&l, spec));
     else
         for (size_t i = 0; i < words.n; i++)
@@ -206,6 +293,7 @@ int engine_resolve(method_use **uses, size_t *n, const char *spec, const char *c
                                                 : add_word(&l, words.v[i]));
     for (size_t i = 0; i < n_sets; i++)
         TRY(apply_set(&l, sets[i]));
+    TRY(expand(&l));
     *uses = l.v;
     *n = l.n;
     l.v = NULL;

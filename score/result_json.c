@@ -29,7 +29,7 @@ static int add(result_values *r, const char *name, const char *params, const cha
     result_value *v;
     TRY(mem_grow(&r->v, &r->room, r->n + 1, sizeof *r->v, "results"));
     v = &r->v[r->n];
-    *v = (result_value){ .model = r->model, .metric = metric, .params = params, .value = value };
+    *v = (result_value){.model = r->model, .metric = metric, .params = params, .value = value};
     TRY(keep(r, &v->method, name));
     TRY(keep(r, &v->set, set));
     r->n++;
@@ -45,8 +45,8 @@ static int add_metrics(result_values *r, const json_t *o, const char *where, con
     for (const metric_field *f = metric_fields; f->name != NULL; f++) {
         const json_t *v = json_object_get(o, f->name);
         if (v == NULL || json_is_null(v)) continue;
-        CHECK(json_is_number(v) && json_number_value(v) >= 0 && json_number_value(v) <= 1, ERR_INPUT,
-              "%s: %s: '%s' is not a number from 0 to 1", r->path, where, f->name);
+        CHECK(json_is_number(v) && json_number_value(v) >= 0 && json_number_value(v) <= 1,
+              ERR_INPUT, "%s: %s: '%s' is not a number from 0 to 1", r->path, where, f->name);
         TRY(add(r, name, params, set, f->name, json_number_value(v)));
     }
 done:
@@ -93,8 +93,8 @@ static int add_means(result_values *r, const json_t *means, const char *prefix)
         const char *name = json_string_value(json_object_get(o, "method"));
         const char *group = json_string_value(json_object_get(o, "group"));
         snprintf(where, sizeof where, "mean[%zu]", i);
-        CHECK(name != NULL && (group == NULL || strlen(group) < 10), ERR_INPUT, "%s: %s has no 'method'",
-              r->path, where);
+        CHECK(name != NULL && (group == NULL || strlen(group) < 10), ERR_INPUT,
+              "%s: %s has no 'method'", r->path, where);
         snprintf(set, sizeof set, "%s%s%smean", prefix, group ? group : "", group ? " " : "");
         TRY(add_metrics(r, o, where, name, params_of(r, name), set));
     }
@@ -108,7 +108,11 @@ static int add_all(result_values *r, const json_t *o, const char *prefix)
     char set[20];
     const json_t *accuracy = json_object_get(o, "id_accuracy");
     snprintf(set, sizeof set, "%sid", prefix);
-    if (json_is_number(accuracy)) TRY(add(r, "", NULL, set, "accuracy", json_number_value(accuracy)));
+    CHECK(accuracy == NULL || json_is_null(accuracy) ||
+              (json_number_value(accuracy) >= 0 && json_number_value(accuracy) <= 1),
+          ERR_INPUT, "%s: 'id_accuracy' is not a number from 0 to 1", r->path);
+    if (json_is_number(accuracy))
+        TRY(add(r, "", NULL, set, "accuracy", json_number_value(accuracy)));
     TRY(add_rows(r, json_object_get(o, "rows"), prefix));
     TRY(add_means(r, json_object_get(o, "mean"), prefix));
 done:
@@ -130,7 +134,8 @@ int result_values_read_json(result_values *r, const char *path)
     format = json_string_value(json_object_get(o, "format"));
     CHECK(format != NULL && strcmp(format, "outpost-results") == 0 &&
               json_integer_value(json_object_get(o, "version")) == 1,
-          ERR_INPUT, "%s: not results of `score run --json` (format \"outpost-results\", version 1)", path);
+          ERR_INPUT,
+          "%s: not results of `score run --json` (format \"outpost-results\", version 1)", path);
     model = json_string_value(json_object_get(o, "model"));
     if (model != NULL) TRY(mem_strdup(&r->model, model));
     TRY(add_all(r, o, ""));

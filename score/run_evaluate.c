@@ -37,7 +37,8 @@ done:
 }
 
 /* Intervals of the mean AUROC over all, the near and the far sets. */
-static int mean_intervals(const results *r, result_method *m, const score_set *id, const score_set *ood)
+static int mean_intervals(const results *r, result_method *m, const score_set *id,
+                          const score_set *ood)
 {
     int rc = 0;
     score_set *group = NULL;
@@ -46,11 +47,13 @@ static int mean_intervals(const results *r, result_method *m, const score_set *i
         size_t n = 0;
         double variance;
         for (size_t s = 0; s < r->n_ood; s++)
-            if (g == 0 || (r->ood[s].group != NULL && strcmp(r->ood[s].group, result_groups[g]) == 0))
+            if (g == 0 ||
+                (r->ood[s].group != NULL && strcmp(r->ood[s].group, result_groups[g]) == 0))
                 group[n++] = ood[s];
         if (n == 0) continue;
         TRY(auroc_variance_of_mean(&variance, id, group, n));
-        m->mean_ci[g] = auroc_interval(results_mean(r, m, metric_fields, result_groups[g]), variance);
+        m->mean_ci[g] =
+            auroc_interval(results_mean(r, m, metric_fields, result_groups[g]), variance);
     }
 done:
     free(group);
@@ -63,7 +66,7 @@ static int evaluate(const results *r, result_method *m, const method_use *u, con
 {
     int rc = 0;
     char what[300];
-    score_set id = { 0 }, *ood = NULL;
+    score_set id = {0}, *ood = NULL;
     TRY(mem_new(&ood, r->n_ood, sizeof *ood, "metrics"));
     TRY(id_scores(&id, u, in, full));
     for (size_t s = 0; s < r->n_ood; s++) {

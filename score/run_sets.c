@@ -13,7 +13,7 @@
 
 static const char *take_group(const char **word)
 {
-    static const char *const groups[] = { "near", "far" };
+    static const char *const groups[] = {"near", "far"};
     for (int i = 0; i < 2; i++) {
         size_t n = strlen(groups[i]);
         if (strncmp(*word, groups[i], n) != 0 || (*word)[n] != ':') continue;
@@ -45,7 +45,7 @@ static int add_word(run_sets *l, const char *option, const char *word)
     CHECK(*path != '\0' && n > 0, ERR_USAGE, "--%s: '%s' names no file", option, word);
     TRY(mem_grow(&l->v, &l->room, l->n + 1, sizeof *l->v, "sets"));
     s = &l->v[l->n++];
-    *s = (run_set){ .group = group };
+    *s = (run_set){.group = group};
     TRY(mem_new(&s->name, n + 1, 1, "name of a set"));
     memcpy(s->name, base, n);
     TRY(mem_strdup(&s->path, path));
@@ -71,8 +71,8 @@ static run_set *named(const run_sets *l, const char *name)
 
 static int check_names(const run_inputs *in)
 {
-    const run_sets *const lists[] = { &in->ood, &in->csid };
-    static const char *const option[] = { "ood", "csid" };
+    const run_sets *const lists[] = {&in->ood, &in->csid};
+    static const char *const option[] = {"ood", "csid"};
     for (int l = 0; l < 2; l++)
         for (size_t i = 0; i < lists[l]->n; i++) {
             const run_set *s = &lists[l]->v[i];
@@ -94,7 +94,7 @@ static int check_names(const run_inputs *in)
 static int set_group(run_inputs *in, const char *names, const char *group)
 {
     int rc = 0;
-    args_list l = { 0 };
+    args_list l = {0};
     const char **known = NULL;
     if (names == NULL) goto done;
     TRY(args_split(&l, names, ','));
@@ -120,7 +120,7 @@ done:
 /* DIR/NAME.h5, .npz, .pkl or .npy, whichever is there first; *path stays NULL when none is. */
 static int find_file(char **path, const char *dir, const char *name)
 {
-    static const char *const suffix[] = { ".h5", ".npz", ".pkl", ".npy" };
+    static const char *const suffix[] = {".h5", ".npz", ".pkl", ".npy"};
     int rc = 0;
     size_t room = strlen(dir) + strlen(name) + 8;
     char *at = NULL;
@@ -143,13 +143,15 @@ static int add_bench_set(run_sets *l, const bench_set *s, const run_config *c)
     char *path = NULL;
     TRY(find_file(&path, c->features, s->name));
     if (path == NULL) {
-        CHECK(c->force, ERR_INPUT, "%s: no %s.h5 (or .npz, .pkl, .npy) for the %s set of line %zu of %s; "
-              "--force leaves it out", c->features, s->name, bench_role_name(s->role), s->line, c->bench);
+        CHECK(c->force, ERR_INPUT,
+              "%s: no %s.h5 (or .npz, .pkl, .npy) for the %s set of line %zu of %s; "
+              "--force leaves it out",
+              c->features, s->name, bench_role_name(s->role), s->line, c->bench);
         log_warn("%s: no file of '%s', left out", c->features, s->name);
         goto done;
     }
     TRY(mem_grow(&l->v, &l->room, l->n + 1, sizeof *l->v, "sets"));
-    l->v[l->n] = (run_set){ .path = path, .group = s->group };
+    l->v[l->n] = (run_set){.path = path, .group = s->group};
     path = NULL;
     TRY(mem_strdup(&l->v[l->n++].name, s->name));
 done:
@@ -158,7 +160,8 @@ done:
 }
 
 /* The one set of a role, when no option named its file. */
-static int single(char **path, const run_inputs *in, const run_config *c, bench_role role, int needed)
+static int single(char **path, const run_inputs *in, const run_config *c, bench_role role,
+                  int needed)
 {
     int rc = 0;
     const bench_set *s = bench_find(in->bench, role, NULL);
@@ -167,7 +170,8 @@ static int single(char **path, const run_inputs *in, const run_config *c, bench_
     CHECK(*path != NULL || !needed, ERR_INPUT,
           "%s: no %s.h5 (or .npz, .pkl, .npy) for the %s set of %s", c->features, s->name,
           bench_role_name(role), c->bench);
-    if (*path == NULL) log_info("%s: no file of '%s': no %s set", c->features, s->name, bench_role_name(role));
+    if (*path == NULL)
+        log_info("%s: no file of '%s': no %s set", c->features, s->name, bench_role_name(role));
 done:
     return rc;
 }
@@ -187,11 +191,13 @@ static int from_bench(run_inputs *in, const run_config *c)
     for (size_t i = 0; i < in->bench->n; i++) {
         const bench_set *s = &in->bench->set[i];
         char *path = NULL;
-        if (s->role == BENCH_OOD && named(&in->ood, s->name) == NULL) TRY(add_bench_set(&in->ood, s, c));
+        if (s->role == BENCH_OOD && named(&in->ood, s->name) == NULL)
+            TRY(add_bench_set(&in->ood, s, c));
         /* a full spectrum and a tuning set are there or not, as the folder says */
         if (s->role != BENCH_CSID && s->role != BENCH_VAL_OOD) continue;
         TRY(find_file(&path, c->features, s->name));
-        if (path != NULL && named(s->role == BENCH_CSID ? &in->csid : &in->val_ood, s->name) == NULL)
+        if (path != NULL &&
+            named(s->role == BENCH_CSID ? &in->csid : &in->val_ood, s->name) == NULL)
             rc = add_bench_set(s->role == BENCH_CSID ? &in->csid : &in->val_ood, s, c);
         free(path);
         TRY(rc);
@@ -231,7 +237,8 @@ done:
 
 /* ---- is it the published set? ----------------------------------------------------------------- */
 
-static int differs(const run_inputs *in, const source *s, const bench_set *b, char *why, size_t room)
+static int differs(const run_inputs *in, const source *s, const bench_set *b, char *why,
+                   size_t room)
 {
     char list[65];
     size_t rows = source_rows_of_file(s);
@@ -242,8 +249,8 @@ static int differs(const run_inputs *in, const source *s, const bench_set *b, ch
     }
     if (b->sha256 != NULL && source_list_sha256(s, list) &&
         strncmp(list, b->sha256, strlen(b->sha256)) != 0) {
-        snprintf(why, room, "%s was made from a list of SHA-256 %.16s..., '%s' of %s is %.16s...", s->path,
-                 list, b->name, in->bench->name, b->sha256);
+        snprintf(why, room, "%s was made from a list of SHA-256 %.16s..., '%s' of %s is %.16s...",
+                 s->path, list, b->name, in->bench->name, b->sha256);
         return 1;
     }
     return 0;

@@ -14,7 +14,7 @@
 
 int result_file_is_hdf5(const char *path)
 {
-    static const unsigned char magic[8] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n' };
+    static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     unsigned char head[8];
     int rc = 0;
     size_t n;
@@ -33,7 +33,8 @@ static int read_item(const h5_item *item, int fd, const char *path, void *out)
     char *to = out;
     size_t left = (size_t)item->bytes;
     off_t at = (off_t)item->offset;
-    CHECK(item->direct, ERR_INPUT, "%s: '%s' is not stored as `score run` stores it", path, item->name);
+    CHECK(item->direct, ERR_INPUT, "%s: '%s' is not stored as `score run` stores it", path,
+          item->name);
     while (left > 0) {
         ssize_t k = pread(fd, to, left, at);
         if (k < 0 && errno == EINTR) continue;
@@ -72,7 +73,7 @@ static int add_set(scores *s, const char *name, size_t width, size_t row)
     more = realloc(s->set, (s->n_sets + 1) * sizeof *more);
     CHECK(more != NULL, ERR_ENV, "%s: no memory", s->path);
     s->set = more;
-    s->set[s->n_sets] = (scores_set){ NULL, row, 1 };
+    s->set[s->n_sets] = (scores_set){NULL, row, 1};
     TRY(mem_new(&s->set[s->n_sets].name, n + 1, 1, s->path));
     memcpy(s->set[s->n_sets++].name, name, n);
 done:
@@ -83,7 +84,8 @@ static int read_sets(scores *s, const h5_listing *l, int fd)
 {
     int rc = 0;
     char *names = NULL;
-    const h5_item *set = item_of(l, "set", H5_TYPE_STRING), *path = item_of(l, "path", H5_TYPE_STRING);
+    const h5_item *set = item_of(l, "set", H5_TYPE_STRING),
+                  *path = item_of(l, "path", H5_TYPE_STRING);
     CHECK(set != NULL && path != NULL && set->dim[0] == path->dim[0], ERR_INPUT,
           "%s: no 'set' and 'path' of equal length", s->path);
     s->n = set->dim[0];
@@ -110,8 +112,8 @@ static int read_methods(scores *s, const h5_listing *l, int fd)
         const h5_item *item = &l->item[i];
         size_t k = s->n_methods;
         if (strncmp(item->name, "scores/", 7) != 0 || item->type != H5_TYPE_F32) continue;
-        CHECK(item->rank == 1 && item->dim[0] == s->n, ERR_INPUT, "%s: '%s' has not %zu rows", s->path,
-              item->name, s->n);
+        CHECK(item->rank == 1 && item->dim[0] == s->n, ERR_INPUT, "%s: '%s' has not %zu rows",
+              s->path, item->name, s->n);
         s->n_methods++;
         TRY(mem_strdup(&s->method[k], item->name + 7));
         TRY(mem_new_aligned(&s->score[k], s->n, sizeof **s->score, s->path));

@@ -11,7 +11,7 @@
 
 /* The sets of the engine: validation ID, validation OOD, then test ID, OOD, csID when they are there. */
 typedef struct plan {
-    const source **set; /* [1 + n], the first is the engine's ID set */
+    const source **set;  /* [1 + n], the first is the engine's ID set */
     size_t n, val, test; /* behind the first: val sets, then `test` of the test sets */
     size_t rows;         /* of all */
 } plan;
@@ -40,7 +40,7 @@ done:
 static int measure(sweep_point *p, const method_use *u, const plan *sets, const run_inputs *in)
 {
     int rc = 0;
-    score_set id = { 0 }, ood = { 0 };
+    score_set id = {0}, ood = {0};
     double *sum = NULL;
     metrics m;
     size_t test = 1 + sets->val;
@@ -72,7 +72,8 @@ done:
     return rc;
 }
 
-static int measure_point(sweep_point *p, const method_use *u, const plan *sets, const run_inputs *in)
+static int measure_point(sweep_point *p, const method_use *u, const plan *sets,
+                         const run_inputs *in)
 {
     int rc = 0;
     p->seconds = u->fit_seconds + u->score_seconds;
@@ -110,7 +111,8 @@ static int choose(sweep *s, size_t first, method_use *uses, size_t n, const plan
     int rc = 0, better = 0;
     for (size_t i = 0; i < n; i++) {
         const sweep_point *p = &s->point[first + i];
-        if (p->failed != NULL || !(p->val.auroc > *best)) continue; /* the first of equal ones stays */
+        if (p->failed != NULL || !(p->val.auroc > *best))
+            continue; /* the first of equal ones stays */
         *best = p->val.auroc;
         s->best = first + i;
         better = 1;
@@ -132,7 +134,8 @@ static int choose(sweep *s, size_t first, method_use *uses, size_t n, const plan
         }
         for (size_t i = 0; i < sets->val; i++)
             skip += sets->set[1 + i]->n;
-        TRY(mem_new(&kept->predictions, sets->rows - skip, sizeof *kept->predictions, "predictions"));
+        TRY(mem_new(&kept->predictions, sets->rows - skip, sizeof *kept->predictions,
+                    "predictions"));
         memcpy(kept->predictions, er->predictions + skip,
                (sets->rows - skip) * sizeof *kept->predictions);
     }
@@ -140,12 +143,13 @@ done:
     return rc;
 }
 
-int sweep_run(sweep *s, const char *name, const run_config *c, struct linalg *la, engine_result *kept)
+int sweep_run(sweep *s, const char *name, const run_config *c, struct linalg *la,
+              engine_result *kept)
 {
     int rc = 0;
-    plan sets = { 0 };
+    plan sets = {0};
     engine_options o = run_engine_options(s->in, c, la);
-    engine_result er = { 0 };
+    engine_result er = {0};
     method_use *uses = NULL;
     size_t n = 0, most;
     double best = -1;
@@ -157,8 +161,7 @@ int sweep_run(sweep *s, const char *name, const run_config *c, struct linalg *la
     /* scores of as many points as fit into the memory once more */
     most = c->memory / (sets.rows * sizeof(float));
     most = most < 1 ? 1 : most > s->g.points ? s->g.points : most;
-    if (most < s->g.points)
-        log_info("%zu points in rounds of %zu, by --memory", s->g.points, most);
+    if (most < s->g.points) log_info("%zu points in rounds of %zu, by --memory", s->g.points, most);
     for (size_t first = 0; first < s->g.points; first += n) {
         n = s->g.points - first < most ? s->g.points - first : most;
         TRY(grid_uses(&s->g, name, first, n, c->sets.v, c->sets.n, &uses));

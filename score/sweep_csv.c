@@ -48,9 +48,9 @@ static void mean_values(FILE *f, const run_inputs *in, const sweep_point *p, con
 
 int sweep_write_csv(FILE *f, const sweep *s)
 {
-    static const struct { const char *name, *group; } means[] = {
-        { "near", "near" }, { "far", "far" }, { "mean", NULL }
-    };
+    static const struct {
+        const char *name, *group;
+    } means[] = {{"near", "near"}, {"far", "far"}, {"mean", NULL}};
     const run_inputs *in = s->in;
     for (size_t k = 0; k < s->g.n; k++)
         fprintf(f, "%s,", s->g.key[k].name);

@@ -11,24 +11,24 @@
 /* OpenOOD's `postprocessor_sweep`, one grid for all of its benchmarks (methods-openood section 2); its KNN
  * search goes by the first key.  A method that OpenOOD does not tune has no line. */
 const preset presets[] = {
-    { "openood", "energy", "temperature", "1" },
-    { "openood", "odin", "temperature", "1,10,100,1000" },
-    { "openood", "react", "percentile", "85,90,95,99" },
-    { "openood", "energy-react", "quantile", "0.85,0.9,0.95,0.99" },
-    { "openood", "vra", "high", "85,90,95,99" },
-    { "openood", "vra", "low", "1,5,10,15" },
-    { "openood", "ash-p", "percentile", "65,70,75,80,85,90,95" },
-    { "openood", "ash-b", "percentile", "65,70,75,80,85,90,95" },
-    { "openood", "ash-s", "percentile", "65,70,75,80,85,90,95" },
-    { "openood", "scale", "percentile", "65,70,75,80,85,90,95" },
-    { "openood", "gen", "gamma", "0.01,0.1,0.5,1,2,5,10" },
-    { "openood", "gen", "m", "10,50,100,200,500,1000" },
-    { "openood", "knn", "k", "50,100,200,500,1000" },
-    { "openood", "vim", "dim", "256,1000" },
-    { "openood", "relation", "pow", "1,2,4,6,8" },
-    { "openood", "fdbd", "by", "mean,norm" },
-    { "openood", "nci", "alpha", "0.0001,0.001,0.01,0.1" },
-    { NULL, NULL, NULL, NULL },
+    {"openood", "energy", "temperature", "1"},
+    {"openood", "odin", "temperature", "1,10,100,1000"},
+    {"openood", "react", "percentile", "85,90,95,99"},
+    {"openood", "energy-react", "quantile", "0.85,0.9,0.95,0.99"},
+    {"openood", "vra", "high", "85,90,95,99"},
+    {"openood", "vra", "low", "1,5,10,15"},
+    {"openood", "ash-p", "percentile", "65,70,75,80,85,90,95"},
+    {"openood", "ash-b", "percentile", "65,70,75,80,85,90,95"},
+    {"openood", "ash-s", "percentile", "65,70,75,80,85,90,95"},
+    {"openood", "scale", "percentile", "65,70,75,80,85,90,95"},
+    {"openood", "gen", "gamma", "0.01,0.1,0.5,1,2,5,10"},
+    {"openood", "gen", "m", "10,50,100,200,500,1000"},
+    {"openood", "knn", "k", "50,100,200,500,1000"},
+    {"openood", "vim", "dim", "256,1000"},
+    {"openood", "relation", "pow", "1,2,4,6,8"},
+    {"openood", "fdbd", "by", "mean,norm"},
+    {"openood", "nci", "alpha", "0.0001,0.001,0.01,0.1"},
+    {NULL, NULL, NULL, NULL},
 };
 
 static int add_value(grid_key *k, const char *text)
@@ -50,7 +50,7 @@ done:
 static int add_range(grid_key *k, const char *text)
 {
     int rc = 0;
-    args_list part = { 0 };
+    args_list part = {0};
     double a, b, step, count;
     char value[40];
     TRY(args_split(&part, text, ':'));
@@ -60,8 +60,8 @@ static int add_range(grid_key *k, const char *text)
     TRY(args_parse_double(&step, part.v[2], "--grid"));
     count = floor((b - a) / step + 1e-6);
     CHECK(step != 0 && count >= 0, ERR_USAGE, "--grid %s: '%s' has no value", k->name, text);
-    CHECK(count < SWEEP_POINTS_MAX, ERR_USAGE, "--grid %s: '%s' has more than %d values", k->name, text,
-          SWEEP_POINTS_MAX);
+    CHECK(count < SWEEP_POINTS_MAX, ERR_USAGE, "--grid %s: '%s' has more than %d values", k->name,
+          text, SWEEP_POINTS_MAX);
     for (size_t i = 0; i <= (size_t)count; i++) {
         snprintf(value, sizeof value, "%.12g", a + (double)i * step);
         TRY(add_value(k, value));
@@ -74,7 +74,7 @@ done:
 static int add_values(grid_key *k, const char *text)
 {
     int rc = 0;
-    args_list words = { 0 };
+    args_list words = {0};
     if (strchr(text, ':') != NULL) return add_range(k, text);
     TRY(args_split(&words, text, ','));
     for (size_t i = 0; i < words.n; i++)
@@ -93,7 +93,7 @@ static int add_key(grid *g, const char *name, size_t n, const char *values)
               "--grid %s twice", g->key[i].name);
     TRY(mem_grow(&g->key, &g->room, g->n + 1, sizeof *g->key, "grid"));
     k = &g->key[g->n++];
-    *k = (grid_key){ 0 };
+    *k = (grid_key){0};
     TRY(mem_new(&k->name, n + 1, 1, "grid"));
     memcpy(k->name, name, n);
     TRY(add_values(k, values));

@@ -20,7 +20,8 @@ enum lane_buffer {
     PROJECTED,  /* [CHUNK,r] f64 */
     PRODUCTS,   /* [CHUNK,m] f64, or f32 logits */
     SQUARES,    /* [CHUNK] f64 */
-    RESULT,     /* [CHUNK] f64 */
+    RESULT,     /* [CHUNK] f64; of a search its items */
+    CANDIDATES, /* of a search: kernels/nearest.h */
     BUFFERS
 };
 
@@ -80,6 +81,13 @@ int moments_add(linalg *la, const float *x, const int32_t *of, size_t n);
 int moments_end(linalg *la);
 void moments_drop(linalg_device *la);
 int eigen_solve(linalg *la, size_t n, double *a, double *w, size_t first, size_t take);
+
+/* neighbours.c */
+int bank_new(linalg *la, linalg_bank **b, size_t n, size_t k);
+int bank_add(linalg *la, linalg_bank *b, const float *x, size_t n);
+void bank_drop(linalg *la, linalg_bank **b);
+int bank_search(linalg *la, const linalg_bank *b, const size_t *rank, size_t ranks, const float *x, size_t n,
+                double *distance, int64_t *index);
 
 #define SOLVER(call, doing) TRY(cuda_status(LIB_CUSOLVER, (call), (doing)))
 

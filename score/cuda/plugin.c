@@ -36,6 +36,22 @@ static int cross_entropy(linalg *la, const linalg_matrix *m, const float *x, siz
     ENTRY(rows_cross_entropy(la, m, x, n, least));
 }
 
+static int new_bank(linalg *la, linalg_bank **b, size_t n, size_t k)
+{
+    ENTRY(bank_new(la, b, n, k));
+}
+
+static int add_to_bank(linalg *la, linalg_bank *b, const float *x, size_t n)
+{
+    ENTRY(bank_add(la, b, x, n));
+}
+
+static int neighbours(linalg *la, const linalg_bank *b, const size_t *rank, size_t ranks, const float *x,
+                      size_t n, double *distance, int64_t *index)
+{
+    ENTRY(bank_search(la, b, rank, ranks, x, n, distance, index));
+}
+
 static int begin(linalg *la, size_t d, const double *origins, size_t n_origins, double *second)
 {
     ENTRY(moments_begin(la, d, origins, n_origins, second));
@@ -91,6 +107,10 @@ static const linalg_ops ops = {
     .norms = norms,
     .nearest = nearest,
     .cross_entropy = cross_entropy,
+    .bank_new = new_bank,
+    .bank_add = add_to_bank,
+    .bank_drop = bank_drop,
+    .neighbours = neighbours,
     .moments_begin = begin,
     .moments_add = add,
     .moments_end = end,

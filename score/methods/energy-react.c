@@ -9,7 +9,7 @@ const method method_energy_react = {
     .paper = "Sun, Guo and Li, ReAct: Out-of-distribution Detection With Rectified Activations, "
              "NeurIPS 2021, arXiv:2111.12797",
     .quirks = "one clip for all features, from train (the ReAct repository uses the constant 1.0)",
-    .groups = "gen vim",
+    .groups = "gen vim seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_QUANTILE,
     .waives = react_waives,

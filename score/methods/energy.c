@@ -33,7 +33,7 @@ const method method_energy = {
     .formula = "T log sum_c exp(z_c / T)",
     .paper =
         "Liu et al., Energy-based Out-of-distribution Detection, NeurIPS 2020, arXiv:2010.03759",
-    .groups = "gen vim mos openood",
+    .groups = "gen vim mos openood seeds",
     .needs = NEEDS_LOGITS,
     .opts = (const method_opt[]){{"temperature", "1", "softmax temperature T", 1e-6, 1e9, NULL, 0},
                                  {0}},

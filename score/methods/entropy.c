@@ -18,7 +18,7 @@ const method method_entropy = {
     .formula = "sum_c p_c log p_c",
     .paper = "Liu, Lochman and Zach, GEN, CVPR 2023 (as its baseline)",
     .quirks = "published: a probability that underflows gives NaN; here 0 log 0 = 0",
-    .groups = "gen",
+    .groups = "gen seeds",
     .needs = NEEDS_LOGITS,
     .score = score,
 };

@@ -8,7 +8,7 @@ const method method_gen_react = {
     .title = "GEN + React",
     .formula = "GEN(softmax(W min(h, c) + b)), c = quantile of all train features",
     .paper = "Liu, Lochman and Zach, GEN, CVPR 2023; Sun, Guo and Li, ReAct, NeurIPS 2021",
-    .groups = "gen",
+    .groups = "gen seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_QUANTILE,
     .waives = react_waives,

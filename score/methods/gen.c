@@ -41,7 +41,7 @@ const method method_gen = {
     .paper = "Liu, Lochman and Zach, GEN: Pushing the Limits of Softmax-Based Out-of-Distribution "
              "Detection, CVPR 2023",
     .quirks = "the kept probabilities are not normalised again; OpenOOD tunes gamma and m",
-    .groups = "gen openood",
+    .groups = "gen openood seeds",
     .needs = NEEDS_LOGITS,
     .opts = (const method_opt[]){GEN_OPTS, {0}},
     .score = score,

@@ -50,7 +50,7 @@ const method method_gradnorm = {
         "in the Wild, NeurIPS 2021, arXiv:2110.00218",
     .quirks =
         "closed form of the per-sample gradient of the last weight; targets are ones, not 1/C",
-    .groups = "gen vim mos openood",
+    .groups = "gen vim mos openood seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS,
     .opts = (const method_opt[]){{"temperature", "1", "softmax temperature T", 1e-6, 1e9, NULL, 0},
                                  {0}},

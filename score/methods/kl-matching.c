@@ -80,7 +80,7 @@ const method method_kl_matching = {
         "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, ICML "
         "2022, arXiv:1911.11132",
     .quirks = "GEN's script scores ID rows with ReAct-clipped probabilities: faithful=1 repeats it",
-    .groups = "gen vim",
+    .groups = "gen vim seeds",
     .needs = NEEDS_LOGITS | NEEDS_TRAIN,
     .stats = STAT_TEMPLATES,
     .opts =

@@ -9,7 +9,7 @@ const method method_local_react = {
     .formula = "logsumexp(W min(h, c) + b), c = quantile of all features of the same test set",
     .paper = "Liu, Lochman and Zach, GEN, CVPR 2023",
     .quirks = "transductive: the score of an image depends on which test set it is in",
-    .groups = "gen",
+    .groups = "gen seeds",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD,
     .opts =
         (const method_opt[]){

@@ -64,7 +64,7 @@ const method method_mahalanobis = {
     .quirks =
         "penultimate feature only, true labels, divided by N; the published f32 scores on GPUs "
         "may have used TF32 (1e-3 relative)",
-    .groups = "gen vim",
+    .groups = "gen vim seeds",
     .needs = NEEDS_FEATURES | NEEDS_TRAIN | NEEDS_TRAIN_LABELS,
     .stats = STAT_SECOND | STAT_CLASSES,
     .fit = fit,

@@ -19,7 +19,7 @@ const method method_maxlogit = {
     .paper =
         "Hendrycks et al., Scaling Out-of-Distribution Detection for Real-World Settings, ICML "
         "2022, arXiv:1911.11132",
-    .groups = "gen vim openood",
+    .groups = "gen vim openood seeds",
     .needs = NEEDS_LOGITS,
     .score = score,
 };

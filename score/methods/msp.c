@@ -23,7 +23,7 @@ const method method_msp = {
     .paper = "Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution "
              "Examples, ICLR 2017, arXiv:1610.02136",
     .quirks = "f32: confident rows saturate at exactly 1 and tie",
-    .groups = "gen vim mos openood",
+    .groups = "gen vim mos openood seeds",
     .needs = NEEDS_LOGITS,
     .score = score,
 };

@@ -24,12 +24,12 @@ unsigned react_waives(const method_params *p)
 
 int react_plan_train(fit_context *f, const method_params *p)
 {
-    return react_waives(p) ? 0 : fit_want_quantile(f, 1, param_double(p, "quantile"));
+    return react_waives(p) ? 0 : fit_want_quantile(f, QUANTILE_OF_TRAIN, param_double(p, "quantile"));
 }
 
 int react_plan_later(fit_context *f, const method_params *p)
 {
-    return fit_want_quantile(f, 0, param_double(p, "quantile"));
+    return fit_want_quantile(f, QUANTILE_OF_TEST, param_double(p, "quantile"));
 }
 
 int react_fit_train(fit_context *f, const method_params *p, void **state)

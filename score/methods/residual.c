@@ -22,7 +22,7 @@ const method method_residual = {
              "arXiv:2203.10807",
     .quirks =
         "second moment about u, not about the mean; f64 symmetric solver instead of f32 general",
-    .groups = "gen vim",
+    .groups = "gen vim seeds",
     .needs = NEEDS_FEATURES | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND,
     .opts = (const method_opt[]){DIM_OPT, {0}},

@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "score/linalg.h"
 #include "score/stats/logits.h"
+#include "score/stats/nearest.h"
 #include "score/stats/residual.h"
 #include "score/stats/rows.h"
 
@@ -30,7 +31,8 @@ typedef struct pass {
     float *z;       /* [TRAIN_ROWS,c] */
     float *p;       /* [TRAIN_ROWS,c] */
     row_sums *sums; /* [TRAIN_ROWS] */
-    double max_sum;
+    int32_t *of;    /* [TRAIN_ROWS] */
+    double max_sum, lse_sum, msp_sum;
 } pass;
 
 /* Classes do not share rows of template_sum, columns do not share cache lines. */
@@ -60,6 +62,24 @@ static size_t first_max(const float *p, size_t c)
     return k;
 }
 
+enum { STATS_OF_LOGITS = STAT_LOGITS | STAT_TEMPLATES | STAT_CORRECT | STAT_PREDICTED |
+                         STAT_CORRECT_LOGITS };
+
+/* Sums by predicted class, and over the rows that are predicted as labelled. */
+static void add_predicted(pass *a, size_t begin, size_t n, const float *h, const float *z)
+{
+    fit_context *f = a->f;
+    const int64_t *labels = f->o->train->labels;
+    for (size_t i = 0; i < n; i++)
+        a->of[i] = (int32_t)a->sums[i].argmax;
+    if (a->stats & STAT_PREDICTED) class_sums_add(&f->predicted, h, a->of, n);
+    if (!(a->stats & (STAT_CORRECT | STAT_CORRECT_LOGITS))) return;
+    for (size_t i = 0; i < n; i++)
+        if (labels[begin + i] != a->of[i]) a->of[i] = -1;
+    if (a->stats & STAT_CORRECT) class_sums_add(&f->correct, h, a->of, n);
+    if (a->stats & STAT_CORRECT_LOGITS) class_sums_add(&f->correct_logits, z, a->of, n);
+}
+
 static int pass_logits(pass *a, size_t begin, size_t n, const float *h)
 {
     int rc = 0;
@@ -68,8 +88,12 @@ static int pass_logits(pass *a, size_t begin, size_t n, const float *h)
     const float *z = NULL;
     TRY(logits_of_rows(f, s, begin, n, h, a->z, &z));
     TRY(logits_softmax(rowmath_best(), s, begin, z, n, f->c, a->p, a->sums));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         a->max_sum += (double)a->sums[i].max;
+        a->lse_sum += a->sums[i].lse;
+        a->msp_sum += exp((double)a->sums[i].max - a->sums[i].lse);
+    }
+    add_predicted(a, begin, n, h, z);
     if (!(a->stats & STAT_TEMPLATES)) goto done;
     for (size_t i = 0; i < n; i++)
         a->sums[i].argmax = first_max(a->p + i * f->c, f->c);
@@ -86,14 +110,21 @@ static int pass_block(void *arg, size_t begin, size_t n, size_t d, const float *
     linalg *la = f->la;
     TRY(rows_check_finite(f->o->train, begin, n, d, h, "features"));
     if (a->stats & STAT_QUANTILE) quantile_count(f->counts, h, n * d);
-    if (a->stats & (STAT_SECOND | STAT_CLASSES))
+    if (a->stats & (STAT_SECOND | STAT_CLASSES | STAT_MEAN))
         scatter_add(&f->moments, h, n,
                     f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
+    if (a->stats & STAT_TRUE) {
+        for (size_t i = 0; i < n; i++) {
+            int64_t y = f->o->train->labels[begin + i];
+            a->of[i] = y >= 0 && y < (int64_t)f->c ? (int32_t)y : -1;
+        }
+        class_sums_add(&f->labelled, h, a->of, n);
+    }
     if (f->moments.second_elsewhere) {
         if (begin == 0) TRY(la->ops->moments_begin(la, d, f->moments.shift, 1, f->moments.second));
         TRY(la->ops->moments_add(la, h, NULL, n));
     }
-    if (a->stats & (STAT_LOGITS | STAT_TEMPLATES)) TRY(pass_logits(a, begin, n, h));
+    if (a->stats & STATS_OF_LOGITS) TRY(pass_logits(a, begin, n, h));
 done:
     return rc;
 }
@@ -113,14 +144,19 @@ static int run_pass(fit_context *f, unsigned stats)
 {
     int rc = 0;
     const source *train = f->o->train;
-    pass a = {f, stats, NULL, NULL, NULL, 0};
+    pass a = {.f = f, .stats = stats};
     if (stats & STAT_QUANTILE)
         TRY(budget_zeroed(f->mem, &f->counts, 1, sizeof *f->counts, "quantile counts"));
     if (stats & STAT_CLASSES) TRY(class_index_new(&f->classes, train->labels, train->n, f->mem));
-    if (stats & (STAT_SECOND | STAT_CLASSES))
+    if (stats & (STAT_SECOND | STAT_CLASSES | STAT_MEAN))
         TRY(scatter_init(&f->moments, f->d, f->classes.k, (stats & STAT_SECOND) != 0, f->mem));
     f->moments.second_elsewhere = f->la->ops->device && f->moments.second != NULL;
-    if (stats & (STAT_LOGITS | STAT_TEMPLATES)) {
+    if (stats & STAT_TRUE) TRY(class_sums_new(&f->labelled, f->c, f->d, f->mem));
+    if (stats & STAT_CORRECT) TRY(class_sums_new(&f->correct, f->c, f->d, f->mem));
+    if (stats & STAT_PREDICTED) TRY(class_sums_new(&f->predicted, f->c, f->d, f->mem));
+    if (stats & STAT_CORRECT_LOGITS) TRY(class_sums_new(&f->correct_logits, f->c, f->c, f->mem));
+    TRY(budget_new(f->mem, &a.of, TRAIN_ROWS, sizeof *a.of, "classes of a block"));
+    if (stats & STATS_OF_LOGITS) {
         TRY(budget_new(f->mem, &a.z, TRAIN_ROWS * f->c, sizeof *a.z, "logits of a block"));
         TRY(budget_new(f->mem, &a.p, TRAIN_ROWS * f->c, sizeof *a.p, "softmax of a block"));
         TRY(budget_new(f->mem, &a.sums, TRAIN_ROWS, sizeof *a.sums, "softmax of a block"));
@@ -135,10 +171,13 @@ static int run_pass(fit_context *f, unsigned stats)
     else TRY(pass_stored(&a));
     if (f->moments.second_elsewhere) TRY(f->la->ops->moments_end(f->la));
     f->mean_max_logit = a.max_sum / (double)train->n;
+    f->mean_lse = a.lse_sum / (double)train->n;
+    f->mean_msp = a.msp_sum / (double)train->n;
 done:
     budget_free(f->mem, &a.z);
     budget_free(f->mem, &a.p);
     budget_free(f->mem, &a.sums);
+    budget_free(f->mem, &a.of);
     return rc;
 }
 
@@ -166,6 +205,10 @@ void fit_done(fit_context *f)
     budget *m = f->mem;
     scatter_clear(&f->moments);
     class_index_clear(&f->classes, m);
+    class_sums_clear(&f->labelled, m);
+    class_sums_clear(&f->correct, m);
+    class_sums_clear(&f->predicted, m);
+    class_sums_clear(&f->correct_logits, m);
     budget_free(m, &f->counts);
     budget_free(m, &f->template_sum);
     budget_free(m, &f->template_count);
@@ -178,6 +221,7 @@ void fit_close(fit_context *f)
     if (m == NULL) return;
     fit_done(f);
     if (f->la != NULL) {
+        nearest_close(f);
         f->la->ops->drop(f->la, &f->kept_head);
         f->la->ops->drop(f->la, &f->kept_u);
         f->la->ops->drop(f->la, &f->kept_vectors);
@@ -205,13 +249,13 @@ static int known(const fit_context *f, const source *set, double q)
     return 0;
 }
 
-int fit_want_quantile(fit_context *f, int train, double q)
+int fit_want_quantile(fit_context *f, int of, double q)
 {
     int rc = 0;
     for (size_t i = 0; i < f->n_wanted; i++)
-        if (f->wanted[i].train == train && f->wanted[i].q == q) return 0;
+        if (f->wanted[i].of == of && f->wanted[i].q == q) return 0;
     TRY(mem_grow(&f->wanted, &f->wanted_room, f->n_wanted + 1, sizeof *f->wanted, "quantiles"));
-    f->wanted[f->n_wanted++] = (quantile_wanted){ train, q };
+    f->wanted[f->n_wanted++] = (quantile_wanted){ of, q };
 done:
     return rc;
 }
@@ -219,16 +263,18 @@ done:
 /* q and whatever was announced for this set, from one pass. */
 static int find_quantiles(fit_context *f, const source *set, double q)
 {
-    int rc = 0, train = set == f->o->train;
+    int rc = 0, of = set == f->o->train    ? QUANTILE_OF_TRAIN
+                     : set == f->o->val_id ? QUANTILE_OF_VAL
+                                           : QUANTILE_OF_TEST;
     size_t n = 0;
     double *all = NULL, *value = NULL;
     TRY(mem_new(&all, f->n_wanted + 1, sizeof *all, "quantiles"));
     TRY(mem_new(&value, f->n_wanted + 1, sizeof *value, "quantiles"));
     all[n++] = q;
     for (size_t i = 0; i < f->n_wanted; i++)
-        if (f->wanted[i].train == train && f->wanted[i].q != q && !known(f, set, f->wanted[i].q))
+        if (f->wanted[i].of == of && f->wanted[i].q != q && !known(f, set, f->wanted[i].q))
             all[n++] = f->wanted[i].q;
-    TRY(quantile_features_many(set, all, n, train ? f->counts : NULL, f->mem, value));
+    TRY(quantile_features_many(set, all, n, of == QUANTILE_OF_TRAIN ? f->counts : NULL, f->mem, value));
     TRY(mem_grow(&f->quantile, &f->quantiles_room, f->quantiles + n, sizeof *f->quantile,
                  "quantiles"));
     for (size_t i = 0; i < n; i++)

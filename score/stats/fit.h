@@ -6,6 +6,7 @@
 #include "score/engine.h"
 #include "score/linalg_backend.h"
 #include "score/stats/budget.h"
+#include "score/stats/class_sums.h"
 #include "score/stats/quantile.h"
 #include "score/stats/scatter.h"
 
@@ -35,8 +36,10 @@ typedef struct quantile_known {
     double q, value;
 } quantile_known;
 
+enum quantile_of { QUANTILE_OF_TEST, QUANTILE_OF_TRAIN, QUANTILE_OF_VAL }; /* each test set; the other two */
+
 typedef struct quantile_wanted {
-    int train; /* of the train set; else of each test set */
+    int of;
     double q;
 } quantile_wanted;
 
@@ -51,7 +54,8 @@ struct fit_context {
     scatter moments;
     class_index classes;
     quantile_counts *counts;
-    double mean_max_logit;
+    double mean_max_logit, mean_lse, mean_msp;
+    class_sums labelled, correct, predicted, correct_logits;
     double *template_sum;   /* [c,c] */
     size_t *template_count; /* [c] */
     /* what follows */
@@ -64,6 +68,7 @@ struct fit_context {
     double alpha[SPACES_MAX]; /* 0: not yet */
     size_t spaces;
     templates q;
+    struct nearest_bank *nearest[2]; /* train rows to search: as they are, normalised */
     quantile_known *quantile;
     size_t quantiles, quantiles_room;
     quantile_wanted *wanted;
@@ -79,10 +84,10 @@ void fit_done(fit_context *f);
 
 /* Says why the data cannot carry a method; returns FIT_REFUSED. */
 int fit_refuse(fit_context *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The q quantile of all features of a set (train, or a test set), exact. */
+/* The q quantile of all features of a set (train, validation, or a test set), exact. */
 int fit_quantile(fit_context *f, const source *set, double q, double *value);
 /* Announced by `plan`: then the first to ask gets all of them from one pass. */
-int fit_want_quantile(fit_context *f, int train, double q);
+int fit_want_quantile(fit_context *f, int of, double q);
 void fit_want_residual(fit_context *f, size_t dim);
 /* The space that drops the `dim` leading directions, 0 < dim < d. */
 int fit_residual(fit_context *f, size_t dim, const residual_space **out);
@@ -90,9 +95,17 @@ int fit_residual(fit_context *f, size_t dim, const residual_space **out);
 int fit_alpha(fit_context *f, const residual_space *r, double *alpha);
 /* NULL never: at least one class was predicted. */
 int fit_templates(fit_context *f, const templates **out);
-/* Every block of rows of a set (o->val_id, o->val_ood[i], o->train, ...) in row order, as `score` would see it: features,
- * logits, softmax and what comes with them; h is NULL when the set has no features, z and p when it
- * has no logits, cache always.  Blocks of TRAIN_ROWS rows; stops at the first error. */
+/* mean [d] of the train features (STAT_MEAN) */
+void fit_mean(const fit_context *f, double *mean);
+/* mean [c,d] of the train features of a class: by true label (STAT_TRUE), of the rows predicted as
+ * labelled (STAT_CORRECT), by predicted class (STAT_PREDICTED).  A class without rows has the zero vector;
+ * *absent: how many.  FIT_REFUSED when that are all. */
+typedef enum class_kind { CLASS_TRUE, CLASS_CORRECT, CLASS_PREDICTED } class_kind;
+const class_sums *fit_class_sums(const fit_context *f, class_kind kind);
+int fit_class_means(fit_context *f, class_kind kind, double *mean, size_t *absent);
+/* Every block of rows of a set (o->val_id, o->id, o->train) in row order, as `score` would see it:
+ * features, logits, softmax and what comes with them; h is NULL when the set has no features, z and p when
+ * it has no logits.  Blocks of TRAIN_ROWS rows; stops at the first error. */
 typedef int (*fit_block_fn)(void *arg, const score_block *b);
 int fit_each_block(fit_context *f, const source *set, fit_block_fn fn, void *arg);
 /* W' for block_clipped. */

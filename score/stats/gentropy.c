@@ -2,6 +2,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "score/stats/rowmath.h"
+#include "score/stats/topk.h"
 
 #include <math.h>
 #include <omp.h>
@@ -9,38 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGITS = 2048 };
-
 static inline uint32_t bits_of(float p)
 {
     uint32_t u;
     memcpy(&u, &p, sizeof u);
     return u;
-}
-
-/* The m-th largest of p [c], 1 <= m <= c, and how many are larger.  Floats that are not negative are
- * ordered as their bits are: three digits are counted, from the top, within the prefix found so far. */
-static float mth_largest(const float *p, size_t c, size_t m, size_t *larger)
-{
-    static const struct {
-        int shift, bits;
-    } digit[3] = {{20, 11}, {10, 10}, {0, 10}};
-    uint32_t prefix = 0;
-    float v;
-    *larger = 0;
-    for (int i = 0; i < 3; i++) {
-        uint32_t count[DIGITS] = {0}, at = (1u << digit[i].bits) - 1;
-        int above = digit[i].shift + digit[i].bits;
-        for (size_t j = 0; j < c; j++) {
-            uint32_t u = bits_of(p[j]);
-            if (i == 0 || u >> above == prefix) count[(u >> digit[i].shift) & at]++;
-        }
-        while (*larger + count[at] < m)
-            *larger += count[at--];
-        prefix = prefix << digit[i].bits | at;
-    }
-    memcpy(&v, &prefix, sizeof v);
-    return v;
 }
 
 /* ---- one row, many settings ------------------------------------------------------------------- */
@@ -99,7 +73,7 @@ static void sort_down(float *v, float *other, size_t n)
 static void take_top(const float *p, size_t c, size_t m, row_room *w)
 {
     size_t larger, n = 0;
-    float least = mth_largest(p, c, m, &larger);
+    float least = topk_least(p, c, m, &larger);
     for (size_t j = 0; j < c; j++)
         if (p[j] > least) w->top[n++] = p[j];
     for (; n < m; n++)

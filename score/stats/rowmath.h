@@ -24,6 +24,12 @@ typedef struct rowmath {
     void (*axpy)(size_t n, float a, const float *x, float *y);
     /* What the upper clip takes, sum (h - min(h, clip)), and what it leaves, sum |min(h, clip)|. */
     void (*clip_sums)(const float *h, size_t n, float clip, double *lost, double *kept);
+    /* sum exp(scale (z - shift)), f64 throughout, relative error below 1e-14; terms below exp(-708)
+     * count 0, the exponents must stay below 709. */
+    double (*sum_exp)(const float *z, size_t n, double shift, double scale);
+    /* out[k] = sum_j w[k stride + j] h[j] over w[k stride + j] > least[j], for four rows k of w. */
+    void (*dots_above)(size_t n, const float *w, size_t stride, const float *h, const float *least,
+                       float out[4]);
 } rowmath;
 
 extern const rowmath rowmath_plain, rowmath_avx2, rowmath_avx512;

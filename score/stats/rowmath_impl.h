@@ -144,4 +144,73 @@ static void clip_sums_row(const float *h, size_t n, float clip, double *lost, do
     }
 }
 
-const rowmath ROWMATH = {ROWMATH_NAME, softmax_row, exp_row, axpy_row, clip_sums_row};
+/* As exp_one in f64: Taylor of degree 13, remainder below 5e-18. */
+static inline double exp_exact(double x)
+{
+    double t, n, r, y;
+    int64_t bits;
+    double power;
+    int zero = x < -708.0;
+    x = zero ? -708.0 : x;
+    t = x * 1.4426950408889634 + 6755399441055744.0; /* 1.5 * 2^52 */
+    n = t - 6755399441055744.0;
+    r = (x - n * 0.69314718036912382) - n * 1.9082149292705877e-10;
+    y = 1.6059043836821613e-10;
+    y = y * r + 2.0876756987868099e-9;
+    y = y * r + 2.5052108385441720e-8;
+    y = y * r + 2.7557319223985893e-7;
+    y = y * r + 2.7557319223985888e-6;
+    y = y * r + 2.4801587301587302e-5;
+    y = y * r + 1.9841269841269841e-4;
+    y = y * r + 1.3888888888888889e-3;
+    y = y * r + 8.3333333333333332e-3;
+    y = y * r + 4.1666666666666664e-2;
+    y = y * r + 1.6666666666666666e-1;
+    y = y * r + 0.5;
+    y = (y * (r * r) + r) + 1.0;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (int64_t)(((uint64_t)bits + 1023) << 52); /* the low bits of t hold n */
+    memcpy(&power, &bits, sizeof power);
+    return zero ? 0.0 : y * power;
+}
+
+static double sum_exp_row(const float *z, size_t n, double shift, double scale)
+{
+    double lane[LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+#pragma omp simd
+        for (int l = 0; l < LANES; l++)
+            lane[l] += exp_exact(((double)z[i + (size_t)l] - shift) * scale);
+    }
+    for (size_t l = 0; i < n; i++, l++)
+        lane[l] += exp_exact(((double)z[i] - shift) * scale);
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
+static void dots_above_rows(size_t n, const float *restrict w, size_t stride,
+                            const float *restrict h, const float *restrict least, float out[4])
+{
+    float lane[4][LANES] = {{0}};
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        for (size_t k = 0; k < 4; k++) {
+            const float *row = w + k * stride + j;
+#pragma omp simd
+            for (int l = 0; l < LANES; l++)
+                lane[k][l] += row[l] > least[j + (size_t)l] ? row[l] * h[j + (size_t)l] : 0.0f;
+        }
+    for (size_t k = 0; k < 4; k++) {
+        const float *row = w + k * stride;
+        out[k] = 0;
+        for (size_t i = j, l = 0; i < n; i++, l++)
+            if (row[i] > least[i]) lane[k][l] += row[i] * h[i];
+        for (int l = 0; l < LANES; l++)
+            out[k] += lane[k][l];
+    }
+}
+
+const rowmath ROWMATH = {ROWMATH_NAME, softmax_row,   exp_row,     axpy_row,
+                         clip_sums_row, sum_exp_row, dots_above_rows};

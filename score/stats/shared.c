@@ -1,6 +1,7 @@
 #include "score/stats/shared.h"
 #include "common/err.h"
 #include "score/stats/gentropy.h"
+#include "score/stats/nearest.h"
 #include "score/stats/residual.h"
 
 #include <math.h>
@@ -23,6 +24,7 @@ void block_cache_close(block_cache *b)
     for (int i = 0; i < RESIDUALS_MAX; i++)
         budget_free(b->f->mem, &b->norm[i]);
     budget_free(b->f->mem, &b->gen);
+    nearest_release(b);
     for (int i = 0; i < 3; i++) {
         budget_free(b->f->mem, &b->work[i]);
         b->work_room[i] = 0;
@@ -34,6 +36,7 @@ void block_cache_next(block_cache *b)
     b->clipped = b->next_clip = 0;
     b->residuals = b->next_residual = 0;
     b->gen_filled = 0;
+    nearest_next(b);
 }
 
 int block_work(const score_block *b, int which, size_t count, float **out)

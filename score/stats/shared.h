@@ -27,6 +27,8 @@ struct block_cache {
     int gen_filled;
     double gen_gamma;
     long long gen_m;
+    double *nearest[2]; /* distances of the ranks asked for: nearest.h */
+    int nearest_filled[2];
     float *work[3]; /* grown on demand: see block_work */
     size_t work_room[3];
 };

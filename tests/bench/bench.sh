@@ -3,7 +3,7 @@
 # outputs/bench.txt.  It reports and never judges: exit 0 whatever the goals (docs/performance.md).
 #
 #   bench.sh [BUILD] [SECTION...]     sections: decode entropy net-f32 ort net-bf16 nets nets-bf16 gradients score
-#                                     startup
+#                                     knn startup
 #
 # OUTPOST_PEERS  environment made by setup_peers.sh   OUTPOST_DATA   images and checkpoints
 # ROUNDS         runs of each command [3]             CORE           first core to pin to [0]
@@ -15,7 +15,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_NUM_THREADS
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:-build}
 [ $# -gt 0 ] && shift
-sections=${*:-decode entropy net-f32 ort net-bf16 nets nets-bf16 gradients score startup}
+sections=${*:-decode entropy net-f32 ort net-bf16 nets nets-bf16 gradients score knn startup}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 peers=${OUTPOST_PEERS:-$cache/outpost-peers}
 data=${OUTPOST_DATA:-$cache/outpost-data}
@@ -105,7 +105,7 @@ decode() {
 # entropy: the JPEG decoder alone beside libjpeg-turbo, one program, by turns.
 entropy() {
     say ""
-    say "JPEG, one thread, CPU time; ratios to libjpeg-turbo, goals: coefficients 1.5x, pixels of the crop 2x"
+    say "JPEG, one thread, CPU time; ratios to libjpeg-turbo, goals: coefficients 1.5x, pixels and records of the crop 2x"
     need entropy "$list" "$build/tools/entropy_bench" || return
     awk -v root="$root" '/^[^#]/ { sub(/[ \t].*/, ""); print root "/" $0 }' "$list" >"$work/jpegs.txt"
     [ -n "$two" ] && pin="taskset -c $core" || pin=
@@ -225,6 +225,18 @@ score_rows() {
     [ -s "$work/ours.json" ] && "$py" "$here/peers/agree.py" "$work/ours.json" "$work/numpy.json"
 }
 
+# The K-th nearest of 20000 kept rows for 1000, one thread.
+knn() {
+    header "nearest neighbours, 20k kept rows, 1k rows"
+    need knn "$build/tools/knn_bench" && have knn faiss || return
+    for d in 512 1024 2048; do
+        for k in 50 1000; do
+            compare "knn, D $d, K $k" cpu,wall ours,faiss faiss:cpu:1.1 -- "-p $core" -- \
+                "$build/tools/knn_bench 20000 1000 $d $k" "$py $here/peers/faiss_knn.py 20000 1000 $d $k"
+        done
+    done
+}
+
 startup() {
     header "start"
     for command in "$extract --version" "$score --version"; do
@@ -265,6 +277,7 @@ print("peers: " + ", ".join(n + " " + v(n) for n in
         nets-bf16) nets bf16 ;;
         gradients) gradients ;;
         score) score_rows ;;
+        knn) knn ;;
         startup) startup ;;
         *) say "no section '$section'" ;;
         esac

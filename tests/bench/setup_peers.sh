@@ -3,8 +3,8 @@
 # ~/.cache/outpost-peers.  About 6 GB, from the package index pip is configured for.
 set -eu
 at=${OUTPOST_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/outpost-peers}
-packages="torch torchvision timm onnxruntime onnx numpy scipy h5py scikit-learn pillow"
-check='import torch, torchvision, timm, onnxruntime, onnx, numpy, scipy, h5py, sklearn, PIL'
+packages="torch torchvision timm onnxruntime onnx numpy scipy h5py scikit-learn pillow faiss-cpu"
+check='import torch, torchvision, timm, onnxruntime, onnx, numpy, scipy, h5py, sklearn, PIL, faiss'
 if [ -x "$at/bin/python" ] && "$at/bin/python" -c "$check" 2>/dev/null; then
     echo "peers are ready in $at"
     exit 0

@@ -84,7 +84,7 @@ refuse 2 "did you mean 'methods'" "a wrong command" method
 refuse 2 "did you mean --methods" "a wrong option" run --method gen
 refuse 2 "id is needed" "no ID set" run --ood far.npy
 refuse 2 "ood is needed" "no OOD set" run --id id.npy
-refuse 2 "did you mean 'msp'" "a wrong method" run --id id.h5 --ood far.h5 -m mps
+refuse 2 "did you mean 'msp'" "a wrong method" run --id id.h5 --ood far.h5 -m mspp
 refuse 2 "gama.*did you mean 'gamma'" "a wrong option of a method" \
     run --id id.h5 --ood far.h5 --set gen.gama=1
 refuse 2 "'reakt' is none of.*did you mean 'react'" "a wrong convention" \

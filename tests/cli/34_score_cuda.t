@@ -72,12 +72,18 @@ for x, y in zip(a["rows"], b["rows"]):
     assert (x["method"], x["ood"]) == (y["method"], y["ood"])
     for k in x:
         if k[:5] in ("auroc", "fpr95", "aupr_", "ap_in", "ap_ou") and x[k] is not None:
-            off = abs(x[k] - y[k])
+            off = max(abs(u - v) for u, v in zip(x[k], y[k])) if k.endswith("_ci") else abs(x[k] - y[k])
             worst[k[:5]] = max(worst.get(k[:5], 0), off)
             assert k != "auroc" or off <= 1e-6 + 1 / (x["n_id"] * x["n_ood"]), (x["method"], x["ood"], off)
 print(len(a["rows"]), "rows, differences", worst)
 assert worst["fpr95"] <= 1e-6 and max(worst.values()) <= 1e-5
 PY
+}
+same_names() {
+    /usr/bin/python3 -c 'import json, sys
+names = sorted({r["method"] for r in json.load(open(sys.argv[1]))["rows"]})
+print(names)
+assert names == sys.argv[2:]' "$@" > "$tmp/err" 2>&1
 }
 if /usr/bin/python3 -c '' 2> /dev/null; then
     run cpu; check 'cpu: exit status 0' [ $status -eq 0 ]
@@ -87,6 +93,11 @@ if /usr/bin/python3 -c '' 2> /dev/null; then
     check 'small inputs: the table of the CPU' same_table "$tmp/cpu.json" "$tmp/cuda.json"
     run cuda:0 --memory 64M -j 2
     check 'again, less memory, more threads: the same bytes' cmp -s "$tmp/made/s.h5" "$tmp/cuda.h5"
+    run cpu -m knn:k=1+10+50,knn:normalise=none; cp "$tmp/made/r.json" "$tmp/cpu-knn.json"
+    run cuda -m knn:k=1+10+50,knn:normalise=none
+    check 'knn: exit status 0' [ $status -eq 0 ]
+    check 'knn: the table of the CPU' same_table "$tmp/cpu-knn.json" "$tmp/made/r.json"
+    check 'knn: a row for each k, of default k without it' same_names "$tmp/made/r.json" knn knn:k=1 knn:k=10 knn:normalise=none
     if [ -x "$build/extract" ] && [ -x "$build/demo-images" ]; then
         "$build/demo-images" "$tmp/demo" > /dev/null
         for set in train id near texture glyphs noise; do
@@ -115,7 +126,7 @@ unset OUTPOST_MOCK_MEMORY
 wrong= fives=0 ones=0 fine=0
 fail() { # fail CALL NTH STATUS[:lost] WANT
     OUTPOST_MOCK_FAIL=$1:$2:$3; export OUTPOST_MOCK_FAIL
-    run cuda -m vim,mahalanobis,kl-matching
+    run cuda -m vim,mahalanobis,kl-matching,knn:k=5
     unset OUTPOST_MOCK_FAIL
     case $status in
     0) fine=$((fine + 1)); all_made || wrong="$wrong $1:$2:$3(no-output)" ;;

@@ -77,6 +77,23 @@ refuse 4 "texture.npz has 50 rows, .texture. of small has 51 images; --force" "a
     run --bench "$tmp/c.yaml" --features "$tmp/f"
 run run --bench "$tmp/c.yaml" --features "$tmp/f" -m msp --force
 [ $rc -eq 0 ] && has "$tmp/err" "warning: .*51 images"; ok $? "--force takes it and says so"
+if /usr/bin/python3 -c 'import h5py' 2>/dev/null; then
+    /usr/bin/python3 - id.h5 "$tmp/f/val.h5" <<'EOF'
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1]) as a, h5py.File(sys.argv[2], "w") as b:
+    for k in ("features", "labels", "head/weight", "head/bias"):
+        b.create_dataset(k, data=a[k][:])
+    b.create_dataset("provenance", data=np.bytes_('{"model": "m", "list": {"sha256": "%s"}}' % ("0123456789abcdef" * 4)))
+EOF
+    sed 's/role: id, name: val,/role: id, name: val, sha256: 0123456789abcdef01,/' "$tmp/b.yaml" >"$tmp/c.yaml"
+    run run -q --bench "$tmp/c.yaml" --features "$tmp/f" -m msp
+    [ $rc -eq 0 ]; ok $? "features of the list that the benchmark knows"
+    sed 's/role: id, name: val,/role: id, name: val, sha256: 0123456789abcdef02,/' "$tmp/b.yaml" >"$tmp/c.yaml"
+    refuse 4 "val.h5 was made from a list of SHA-256 0123456789abcdef..., 'val' of small is" "features of another list" \
+        run --bench "$tmp/c.yaml" --features "$tmp/f" -m msp
+else
+    count=$((count + 2)); echo "ok $((count - 1)) - # SKIP no h5py"; echo "ok $count - # SKIP no h5py"
+fi
 rm "$tmp/f/texture.npz"
 refuse 4 "no texture.h5 .or .npz, .pkl, .npy. for the ood set of line 6 of .*b.yaml" "a set without a file" \
     run --bench "$tmp/b.yaml" --features "$tmp/f"

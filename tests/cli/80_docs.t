@@ -127,9 +127,10 @@ fi
 sed -n '/^<!-- models -->$/,/^$/p' README.md | grep '^| `' > "$T/said"
 diff "$T/said" "$T/is" > "$T/log"
 check $? "README.md: the networks are those of extract models" "$T/log"
-"$build/score" methods | awk '{ printf "%s%s", (NR > 1 ? " " : ""), $1 } END { print "" }' > "$T/is"
-[ -s "$T/is" ] && grep -qF "\`$(cat "$T/is")\`" README.md
-check $? "README.md: the methods are those of score methods" "$T/is"
+"$build/score" methods | awk '{ print $1 }' > "$T/is"
+sed -n '/^## Methods$/,/^## /p' README.md | grep -oE '`[a-z-]+( [a-z-]+){4,}`' | tr -d '`' | tr ' ' '\n' > "$T/said"
+diff "$T/said" "$T/is" > "$T/log"
+check $? "README.md: the methods are those of score methods, in their order" "$T/log"
 
 # ---- paths -----------------------------------------------------------------------------------------
 # Words in backticks that begin with a folder of the tree; patterns may match anything.

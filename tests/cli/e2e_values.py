@@ -152,7 +152,7 @@ def progress(lines, total):
     need(seen, "no line at all")
     for o in seen:
         need(o["total"] == total and last <= o["done"] <= total and o["bad"] == 0, o)
-        need(o["images_per_s"] >= 0 and o["elapsed_s"] >= 0 and o["bottleneck"] in ("-", "decode", "network"), o)
+        need(o["images_per_s"] >= 0 and o["elapsed_s"] >= 0 and o["bottleneck"] in ("-", "decode", "network", "writer"), o)
         last = o["done"]
     need(last == total, "ends at", last)
 

@@ -215,6 +215,15 @@ static inline double __shfl_xor_sync(unsigned mask, double v, int lanes)
     return v;
 }
 
+static inline int __shfl_xor_sync(unsigned mask, int v, int lanes)
+{
+    float f;
+    memcpy(&f, &v, sizeof f);
+    f = __shfl_xor_sync(mask, f, lanes);
+    memcpy(&v, &f, sizeof v);
+    return v;
+}
+
 /* What kernels/launch.h has for a GPU. */
 enum { BLOCKS_MAX = 5 };
 

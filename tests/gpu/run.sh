@@ -5,9 +5,12 @@
 #   sh build/gpu/run.sh SECTION...      beside bundle.tar.xz, which it unpacks
 #   sh tests/gpu/run.sh [-b BUILD] SECTION...
 #
-# sections: facts twins plugin network nets repeat run score memcheck racecheck bench peers
+# sections: facts twins plugin network nets repeat run several score memcheck racecheck bench peers files
 # NETS="..."        networks of nets, repeat, bench, peers     PRECISIONS="..."  [fp32 tf32 bf16 fp16]
 # BATCH             images per batch of bench and peers [128]  SECONDS_EACH      of one rate [3]
+# FILES             rows of files, which goes from JPEG files to features, ours and PyTorch's [32768]
+# WORKERS           decode threads, and worker processes of PyTorch's DataLoader [16]
+# FILES_PRECISIONS  precisions of files [bf16]                 DEVICES           of ours in files [cuda]
 # SCORE_ROWS        train rows of score; 200000 is the size of GEN's benchmark [20000]
 # REPEATS           batches of each process of repeat [100]
 # OUT               folder for logs and results.json [outputs/gpu]
@@ -25,13 +28,17 @@ else
 fi
 if [ "${1:-}" = -b ]; then build=$2; shift 2; fi
 case $build in /*) ;; *) build=$PWD/$build ;; esac
-sections=${*:-facts twins plugin network nets repeat run score}
+sections=${*:-facts twins plugin network nets repeat run several score}
 OUT=${OUT:-$PWD/outputs/gpu}
 NETS=${NETS:-resnet50 vit_base_patch16_224 swin_t repvgg_b1 bit_s_r101x1 densenet121 t2t_vit_14 convnext_tiny efficientnet_b0}
 PRECISIONS=${PRECISIONS:-fp32 tf32 bf16 fp16}
 BATCH=${BATCH:-128}
 SECONDS_EACH=${SECONDS_EACH:-3}
 REPEATS=${REPEATS:-100}
+FILES=${FILES:-32768}
+WORKERS=${WORKERS:-16}
+FILES_PRECISIONS=${FILES_PRECISIONS:-bf16}
+DEVICES=${DEVICES:-cuda}
 mkdir -p "$OUT"
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -82,13 +89,16 @@ repeat_one() {
     echo "3 processes: $first"
 }
 
-# End to end on drawn images, CPU and GPU: the feature files agree.
+# End to end on drawn images, CPU and GPU: the feature files agree; on the GPU, that of images decoded by the
+# CPU is the same to the byte.
 run_both() {
     images || return 1
     for d in cpu cuda; do
         "$build/extract" run -m demo -w weights/demo.safetensors -r "$work/images" -o "$work/$d.h5" -d $d \
             --limit 640 --force --progress none || return 1
     done
+    "$build/extract" run -m demo -w weights/demo.safetensors -r "$work/images" -o "$work/pixels.h5" -d cuda \
+        --decode cpu --limit 640 --force --progress none && cmp "$work/pixels.h5" "$work/cuda.h5" || return 1
     py=python3
     $py -c 'import h5py' 2> /dev/null || py=/usr/bin/python3
     $py - "$work/cpu.h5" "$work/cuda.h5" <<'PY'
@@ -121,6 +131,46 @@ bench_one() { # a quick run tells how many images fill SECONDS_EACH
     echo "outpost-gpu $1 graph $2 $final" | tee -a "$OUT/rates.txt"
 }
 
+# The first two GPUs of the machine give the file of one.
+several() {
+    images || return 1
+    for d in cuda:0 cuda:0,1; do
+        "$build/extract" run -m demo -w weights/demo.safetensors -r "$work/images" -o "$work/$d.h5" -d "$d" \
+            --limit 160 -b 16 --force --progress none || return 1
+    done
+    cmp "$work/cuda:0.h5" "$work/cuda:0,1.h5"
+}
+
+# Photographs where they are, else drawn ones; $photos/list.txt repeats them to FILES rows.
+photographs() {
+    [ -n "${photos:-}" ] && return 0
+    real=${OUTPOST_DATA:-$HOME/.cache/outpost-data}
+    if [ -s "$real/lists/imagenet-sample.txt" ]; then
+        photos=$real/images
+        awk -v rows="$FILES" '{ line[NR] = $0 } END { for (i = 0; i < rows; i++) print line[i % NR + 1] }' \
+            "$real/lists/imagenet-sample.txt" > "$work/files.txt"
+    else
+        python3 tests/bench/make_images.py "$work/photos" 512 "$FILES" || return 1
+        photos=$work/photos
+        mv "$photos/list.txt" "$work/files.txt"
+    fi
+}
+
+# From files to features, through the whole program.  The rate is that of its last progress line: network
+# opened before, workers started within, as in the peer's.  Both resize to 8/7 of the side and crop.
+files_one() { # NET PRECISION
+    weights_of "$1" || return 1
+    side=$("$build/extract" models "$1" | sed -n 's/^input .*,\([0-9]*\)\]$/\1/p')
+    "$build/extract" run -m "$1" -w "$work/$1.safetensors" -r "$photos" -l "$work/files.txt" -o "$work/files.h5" \
+        -d "$DEVICES" -p "$2" -b "$BATCH" -j "$WORKERS" --force --progress json \
+        --prep "torchvision:resize=$((side * 8 / 7)),crop=$side,filter=bilinear" > "$work/log" 2> "$work/err" ||
+        { cat "$work/err"; return 1; }
+    rm -f "$work/files.h5"
+    last=$(grep '^{' "$work/err" | tail -1)
+    echo "$last" | sed -n 's/.*"bottleneck":"\([a-z]*\)".*/       | '"$1 $2"', from files: \1 is the slower side/p'
+    echo "outpost-files $1 run $2 $(echo "$last" | sed 's/.*"images_per_s":\([0-9.]*\).*/\1/')" | tee -a "$OUT/rates.txt"
+}
+
 # Tests that skip without a device would pass here.
 if ! "$build/extract" --version 2>&1 | grep -q '^ *cuda:0 '; then
     echo 'run.sh: no CUDA device:' >&2
@@ -147,6 +197,9 @@ for section in $sections; do
             for p in fp32 bf16; do check "$n $p: 3 x $REPEATS batches, one digest" repeat_one "$n" "$p"; done
         done ;;
     run) check 'extract run, cpu against cuda' run_both ;;
+    several)
+        if "$build/extract" --version 2>&1 | grep -q '^ *cuda:1 '; then check 'extract run, two GPUs against one' several
+        else echo 'one     GPU only: several is left out'; fi ;;
     score) check 'score run, cpu against cuda' score_both; grep -h "^outpost-score" "$OUT"/score_run*.log ;;
     memcheck | racecheck) check "compute-sanitizer $section on the kernels" sanitize "$section" ;;
     bench)
@@ -161,6 +214,18 @@ for section in $sections; do
             # shellcheck disable=SC2086
             python3 tests/bench/peers/torch_gpu.py "$n" --batch "$BATCH" --seconds "$SECONDS_EACH" \
                 --precision "$(echo $PRECISIONS | tr ' ' ,)" 2> "$OUT/peers.log" | tee -a "$OUT/rates.txt"
+        done ;;
+    files)
+        photographs || { failed="$failed
+  files: no images"; continue; }
+        for n in $NETS; do
+            for p in $FILES_PRECISIONS; do files_one "$n" "$p" || failed="$failed
+  files $n $p"; done
+            rm -f "$work/$n.safetensors"
+            # shellcheck disable=SC2086
+            python3 tests/bench/peers/torch_gpu.py "$n" --list "$work/files.txt" --root "$photos" --workers "$WORKERS" \
+                --batch "$BATCH" --modes amp --precision "$(echo $FILES_PRECISIONS | tr ' ' ,)" --device "${PEER_DEVICE:-cuda}" \
+                2> "$OUT/files.log" | tee -a "$OUT/rates.txt"
         done ;;
     *) echo "run.sh: no section '$section'" >&2; exit 2 ;;
     esac

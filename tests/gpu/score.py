@@ -3,7 +3,7 @@
 
     python3 tests/gpu/score.py BUILD WORK [TRAIN ROWS [WIDTH [CLASSES]]]
 
-20000 rows of 2048 features and 1000 classes unless said otherwise: class means of low rank, ReLU, noise.  The tables must agree (FPR95 and AUROC to
+20000 rows of 2048 features and 1000 classes unless said otherwise: class means of low rank, ReLU, noise.  GEN's methods, then KNN.  The tables must agree (FPR95 and AUROC to
 1e-6 and two changes of order), the second run on the device must give the bytes of the first, and the time of each is printed.
 200000 rows is the size of the GEN benchmark (2 GB of files)."""
 import filecmp, json, os, subprocess, sys, time
@@ -40,29 +40,35 @@ draw("far", max(rows // 8, 1000), 0.2, False)
 np.savez(f"{work}/head.npz", **{"fc.weight": weight, "fc.bias": bias})
 
 
-def run(device, name):
+def run(device, name, methods):
     began = time.time()
-    subprocess.run([f"{build}/score", "run", "-d", device, "--memory", "4G", "--train", f"{work}/train.npz", "--head",
+    subprocess.run([f"{build}/score", "run", "-d", device, "--memory", "8G", "-m", methods, "--train", f"{work}/train.npz", "--head",
                     f"{work}/head.npz", "--id", f"{work}/id.npz", "--ood", f"{work}/near.npz", f"{work}/far.npz", "--json",
                     f"{work}/{name}.json", "--scores", f"{work}/{name}.h5"], check=True, stdout=subprocess.DEVNULL)
     seconds = time.time() - began
     result = json.load(open(f"{work}/{name}.json"))
-    print(f"outpost-score {result['device']}: {rows} train rows, {seconds:.2f} s with loading, {result['seconds']:.2f} s in all methods")
+    print(f"outpost-score {result['device']}: {methods}, {rows} train rows, {seconds:.2f} s with loading, {result['seconds']:.2f} s in all methods")
     return result
 
 
-a, b = run("cpu", "cpu"), run("cuda", "cuda")
-run("cuda", "again")
-worst, bad = 0, []
-for x, y in zip(a["rows"], b["rows"]):
-    for key in ("auroc", "fpr95_vim"):
-        off = abs(x[key] - y[key])
-        room = 1e-6 + 2 / (x["n_ood"] if key != "auroc" else x["n_id"] * x["n_ood"])
-        worst = max(worst, off)
-        if off > room:
-            bad.append((x["method"], x["ood"], key, x[key], y[key]))
-same = filecmp.cmp(f"{work}/cuda.h5", f"{work}/again.h5", shallow=False)
-print(f"{len(a['rows'])} rows, largest difference {worst:.1e}; a second run gives {'the same' if same else 'OTHER'} bytes")
-for row in bad:
-    print("differs:", *row)
-sys.exit(bool(bad) or not same or len(a["rows"]) != len(b["rows"]) or not a["rows"])
+def both(methods):
+    """Whether the devices agree, and the second run with the first."""
+    a, b = run("cpu", "cpu", methods), run("cuda", "cuda", methods)
+    run("cuda", "again", methods)
+    worst, bad = 0, []
+    for x, y in zip(a["rows"], b["rows"]):
+        for key in ("auroc", "fpr95_vim"):
+            off = abs(x[key] - y[key])
+            room = 1e-6 + 2 / (x["n_ood"] if key != "auroc" else x["n_id"] * x["n_ood"])
+            worst = max(worst, off)
+            if off > room:
+                bad.append((x["method"], x["ood"], key, x[key], y[key]))
+    same = filecmp.cmp(f"{work}/cuda.h5", f"{work}/again.h5", shallow=False)
+    print(f"{len(a['rows'])} rows, largest difference {worst:.1e}; a second run gives {'the same' if same else 'OTHER'} bytes")
+    for row in bad:
+        print("differs:", *row)
+    return not bad and same and len(a["rows"]) == len(b["rows"]) > 0
+
+
+fine = [both("gen"), both("knn:k=50+1000")]
+sys.exit(not all(fine))

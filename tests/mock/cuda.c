@@ -12,12 +12,12 @@
 #define MOCK_TWINS kernels_cpu /* build/emu: kernels_cuda, compiled for the CPU */
 #endif
 
-enum { DRIVER_13 = 13000, NOTHING = -1, FILLED = 4 << 20 };
+enum { DRIVER_13 = 13000, NOTHING = -1, FILLED = 4 << 20, OTHER_DEVICE = 400 };
 
 #define SOUND                                                                                      \
     {                                                                                              \
         .devices = 1, .driver = DRIVER_13, .major = 9, .minor = 0, .memory = (size_t)1 << 30,      \
-        .wrong_kernel = NOTHING, .fail_call = NOTHING                                              \
+        .wrong_kernel = NOTHING, .fail_call = NOTHING, .fail_device = NOTHING                      \
     }
 
 mock_settings mock = SOUND;
@@ -36,9 +36,11 @@ const cuda_library mock_libraries[MOCK_CALLS] = {
 };
 
 static unsigned counts[MOCK_CALLS];
-static int pending, lost; /* what cudaGetLastError would give */
+static unsigned there; /* calls of the failing one on its device */
+static int pending, lost[MOCK_DEVICES]; /* what cudaGetLastError would give */
 static int live;
-static size_t bytes_held;
+static size_t bytes_held[MOCK_DEVICES];
+static _Thread_local int current; /* device */
 
 void mock_made(int difference)
 {
@@ -65,23 +67,28 @@ typedef struct mock_stream {
     size_t next;                /* what runs next */
     work_list *capture;         /* where work goes instead, NULL: nowhere else */
     struct mock_stream *others; /* all streams */
+    int device;
 } mock_stream;
 
 typedef struct mock_event {
     mock_stream *stream;
     size_t recorded, done;
+    int device;
 } mock_event;
 
 typedef struct mock_block { /* before each piece of device memory */
     size_t bytes;
-    char fill[248];
+    int device;
+    char fill[244];
 } mock_block;
 
 void mock_reset(void)
 {
     mock = (mock_settings)SOUND;
     memset(counts, 0, sizeof counts);
-    pending = lost = 0;
+    pending = current = 0;
+    there = 0;
+    memset(lost, 0, sizeof lost);
 }
 
 unsigned mock_count(int call)
@@ -96,7 +103,10 @@ int mock_live(void)
 
 size_t mock_bytes(void)
 {
-    return bytes_held;
+    size_t sum = 0;
+    for (int i = 0; i < MOCK_DEVICES; i++)
+        sum += bytes_held[i];
+    return sum;
 }
 
 /* Counts a call; the status it must fail with, or 0. */
@@ -104,10 +114,13 @@ static int enter(int call)
 {
     int status = 0;
     counts[call]++;
-    if (lost != 0 && mock_libraries[call] == LIB_CUDA) status = lost;
-    if (call == mock.fail_call && counts[call] == mock.fail_at) {
+    if (lost[current] != 0 && mock_libraries[call] == LIB_CUDA && call != MOCK_set_device)
+        status = lost[current];
+    if (call == mock.fail_call && mock.fail_device == current) there++;
+    if (call == mock.fail_call && (mock.fail_device < 0 ? counts[call] : there) == mock.fail_at &&
+        (mock.fail_device < 0 || mock.fail_device == current)) {
         status = mock.fail_status;
-        if (mock.lost && mock_libraries[call] == LIB_CUDA) lost = status;
+        if (mock.lost && mock_libraries[call] == LIB_CUDA) lost[current] = status;
     }
     if (status != 0 && mock_libraries[call] == LIB_CUDA) pending = status;
     return status;
@@ -152,19 +165,28 @@ static int host_device_facts(device_facts *out, int device)
 {
     *out = (device_facts){ .name = "mock device in host memory", .major = mock.major,
                            .minor = mock.minor, .processors = 1, .memory = mock.memory };
+    if (device >= 0 && device < MOCK_DEVICES && mock.model[device][0] != '\0')
+        snprintf(out->name, sizeof out->name, "mock device %s", mock.model[device]);
     snprintf(out->pci, sizeof out->pci, "0000:%02x:00.0", (unsigned)device & 0xff);
     return 0;
 }
 
 static int host_set_device(int device)
 {
-    return device < 0 || device >= mock.devices ? 101 : 0;
+    if (device < 0 || device >= mock.devices || device >= MOCK_DEVICES) return 101;
+    current = device;
+    return lost[device];
+}
+
+static size_t memory_here(void)
+{
+    return mock.memory_of[current] > 0 ? mock.memory_of[current] : mock.memory;
 }
 
 static int host_memory_info(size_t *unused, size_t *total)
 {
-    *total = mock.memory;
-    *unused = mock.memory - bytes_held;
+    *total = memory_here();
+    *unused = *total - bytes_held[current];
     return 0;
 }
 
@@ -191,6 +213,7 @@ static int host_stream_create(void **stream)
     mock_stream *s = *stream;
     if (status != 0) return status;
     s->others = streams;
+    s->device = current;
     streams = s;
     return 0;
 }
@@ -199,7 +222,7 @@ static int host_stream_create(void **stream)
 static void drop_queues(void)
 {
     for (mock_stream *s = streams; s != NULL; s = s->others)
-        s->queue.n = s->next = 0;
+        if (s->device == current) s->queue.n = s->next = 0;
 }
 
 static int host_stream_destroy(void *stream)
@@ -276,6 +299,7 @@ static int append(work_list *l, const work *w)
 static int push(void *stream, work w)
 {
     mock_stream *s = stream;
+    if (s->device != current) return OTHER_DEVICE;
     return append(s->capture != NULL ? s->capture : &s->queue, &w);
 }
 
@@ -288,8 +312,10 @@ int mock_push(void *stream, const mock_library *l)
 
 static int host_event_create(void **event, int timed)
 {
+    int status = new_thing(event, sizeof(mock_event));
     (void)timed;
-    return new_thing(event, sizeof(mock_event));
+    if (status == 0) ((mock_event *)*event)->device = current;
+    return status;
 }
 
 static int host_event_destroy(void *event)
@@ -300,6 +326,7 @@ static int host_event_destroy(void *event)
 static int host_event_record(void *event, void *stream)
 {
     mock_event *e = event;
+    if (e->device != current) return OTHER_DEVICE;
     e->stream = stream;
     return push(stream, (work){ .what = RECORD, .dst = e, .bytes = ++e->recorded });
 }
@@ -368,13 +395,14 @@ static int host_device_alloc(void **mem, size_t bytes)
     mock_block *b;
     size_t whole = sizeof *b + (bytes + 255) / 256 * 256;
     *mem = NULL;
-    if (bytes > mock.memory - bytes_held) return pending = 2;
+    if (bytes > memory_here() - bytes_held[current]) return pending = 2;
     b = aligned_alloc(256, whole);
     if (b == NULL) return pending = 2;
     /* NaN, as no real device promises anything better; of large workspaces the beginning, for speed. */
     memset(b, 0xff, whole < FILLED ? whole : FILLED);
     b->bytes = bytes;
-    bytes_held += bytes;
+    b->device = current;
+    bytes_held[current] += bytes;
     live++;
     *mem = b + 1;
     return 0;
@@ -383,7 +411,7 @@ static int host_device_alloc(void **mem, size_t bytes)
 static int host_device_free(void *mem)
 {
     mock_block *b = (mock_block *)mem - 1;
-    bytes_held -= b->bytes;
+    bytes_held[b->device] -= b->bytes;
     live--;
     free(b);
     return 0;
@@ -420,7 +448,7 @@ static int host_fill(void *dst, int byte, size_t bytes, void *stream)
 static int host_last_error(void)
 {
     int status = pending;
-    pending = lost;
+    pending = lost[current];
     return status;
 }
 
@@ -494,19 +522,53 @@ const cuda_calls cuda = {
     .kernels = queue,
 };
 
+/* Memory of each device, the last one for all that follow. */
+static void read_memory(const char *text)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < MOCK_DEVICES; i++) {
+        char *end;
+        if (*text != '\0') {
+            bytes = (size_t)strtoull(text, &end, 10);
+            text = *end == ',' ? end + 1 : end;
+        }
+        mock.memory_of[i] = bytes;
+    }
+}
+
+static void read_models(const char *text)
+{
+    for (int i = 0; i < MOCK_DEVICES && *text != '\0'; i++) {
+        size_t n = strcspn(text, ",");
+        snprintf(mock.model[i], sizeof mock.model[i], "%.*s", (int)n, text);
+        text += n + (text[n] == ',');
+    }
+}
+
+/* CALL[@DEVICE]:NTH:STATUS[:lost] */
+static void read_failure(const char *text)
+{
+    char call[40], how[8] = "", *at;
+    if (sscanf(text, "%39[^:]:%u:%d:%7s", call, &mock.fail_at, &mock.fail_status, how) < 3) return;
+    at = strchr(call, '@');
+    if (at != NULL) {
+        *at = '\0';
+        mock.fail_device = atoi(at + 1);
+    }
+    mock.lost = strcmp(how, "lost") == 0;
+    for (int i = 0; i < MOCK_CALLS; i++)
+        if (strcmp(call, mock_names[i]) == 0) mock.fail_call = i;
+}
+
 __attribute__((constructor)) static void read_environment(void)
 {
     const char *devices = getenv("OUTPOST_MOCK_DEVICES"), *memory = getenv("OUTPOST_MOCK_MEMORY");
     const char *failing = getenv("OUTPOST_MOCK_FAIL"), *wrong = getenv("OUTPOST_MOCK_WRONG");
-    char call[32], how[8] = "";
+    const char *models = getenv("OUTPOST_MOCK_MODELS");
     if (devices != NULL) mock.devices = atoi(devices);
-    if (memory != NULL) mock.memory = (size_t)strtoull(memory, NULL, 10);
+    if (memory != NULL) read_memory(memory);
+    if (models != NULL) read_models(models);
     for (int k = 0; wrong != NULL && k < KERNEL_COUNT; k++)
         if (strcmp(wrong, kernel_names[k]) == 0) mock.wrong_kernel = k;
-    if (failing == NULL ||
-        sscanf(failing, "%31[^:]:%u:%d:%7s", call, &mock.fail_at, &mock.fail_status, how) < 3)
-        return;
-    mock.lost = strcmp(how, "lost") == 0;
-    for (int i = 0; i < MOCK_CALLS; i++)
-        if (strcmp(call, mock_names[i]) == 0) mock.fail_call = i;
+    if (failing != NULL) read_failure(failing);
 }

@@ -9,6 +9,7 @@ script counts it.  Both may differ by 1e-4, which GEN's rows use most of: the te
 the last bit of a p in f32, as it does in GEN's own script.  With --long all 4,000 train images, else 1,500.
 Then ResNet-20 of CIFAR-10 with MSP and energy against what plain PyTorch gave on the whole test set (data's README).
 """
+import csv
 import json
 import os
 import subprocess
@@ -19,7 +20,8 @@ import h5py
 import numpy as np
 import scipy.linalg
 from scipy.special import logsumexp, softmax
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import (auc, average_precision_score, precision_recall_curve, roc_auc_score,
+                             roc_curve)
 
 CHECKPOINT = "cifar100_densenet_bc100_k12.pth"
 SETS = ["cifar10-test", "textures", "tin32", "mnist", "notmnist", "scenes", "flowers"]
@@ -122,6 +124,60 @@ def fpr95_vim(a, b):
     return (b >= threshold).mean()
 
 
+def metrics_of_real_scores(result, ours, of):
+    """All nine metrics of the program, from its own scores, by scikit-learn and the rules of the papers."""
+    worst = {}
+    for r in result["rows"]:
+        a, b = (ours[r["method"]][of == s].astype(np.float32) for s in ("id", r["ood"]))
+        n, y, s = len(a), np.r_[np.ones(len(a)), np.zeros(len(b))], np.r_[a, b]
+        order = np.sort(a)
+        best = None
+        for t in np.unique(s)[::-1]:
+            recall = (a >= t).sum() / n
+            if best is None or abs(recall - 0.95) <= best[0]:
+                best = (abs(recall - 0.95), t)
+            if recall == 1:
+                break
+        fpr, tpr, _ = roc_curve(1 - y, -s, drop_intermediate=False)
+        p, q, _ = precision_recall_curve(y, s)
+        u, v, _ = precision_recall_curve(1 - y, np.float32(1) - s)
+        want = {"auroc": roc_auc_score(y, s), "fpr95_vim": fpr95_vim(a, b), "fpr95_mos": (b >= best[1]).mean(),
+                "fpr95_react": (b > order[round(0.05 * n)]).mean(), "fpr95_openood": fpr[np.argmax(tpr >= 0.95)],
+                "aupr_in": auc(q, p), "aupr_out": auc(v, u), "ap_in": average_precision_score(y, s),
+                "ap_out": average_precision_score(1 - y, -s)}
+        for k, v in want.items():
+            worst[k] = max(worst.get(k, 0), abs(r[k] - v))
+    check(max(worst.values()) <= 1e-12, f"nine metrics of {len(result['rows'])} pairs of real scores, scikit-learn: off by "
+          f"{max(worst.values()):.1e} of 1e-12")
+
+
+def thousand_settings(build, tmp, train, files, have):
+    """1,000 settings in one command; the chosen one and three others against score run."""
+    val, test = have[0], have[1:]
+    done = subprocess.run([build + "/score", "sweep", "-q", "-m", "gen-react", "-g", "quantile=0.81:0.99:0.02",
+                           "-g", "gamma=0.05:0.5:0.05", "-g", "m=10:100:10", "--train", train, "--val-id", train, "--val-ood",
+                           files[val], "--id", files["cifar100-test"], "--ood"] + [f"{s}={files[s]}" for s in test]
+                          + ["--csv", f"{tmp}/grid.csv"], capture_output=True, text=True)
+    check(done.returncode == 0, f"score sweep {done.stderr.strip()}".strip())
+    if done.returncode != 0:
+        return
+    with open(f"{tmp}/grid.csv", encoding="utf-8") as f:
+        grid = list(csv.DictReader(f))
+    chosen = [i for i, r in enumerate(grid) if r["chosen"] == "1"]
+    first = int(np.argmax([float(r["val_auroc"]) for r in grid]))
+    check(len(grid) == 1000 and chosen == [first], f"1,000 settings in one command, number {first} is chosen")
+    some = sorted({first, 0, 517, 999})
+    spec = ",".join("gen-react:quantile={quantile}:gamma={gamma}:m={m}".format(**grid[i]) for i in some)
+    subprocess.run([build + "/score", "run", "-q", "--train", train, "--id", files["cifar100-test"], "--ood"]
+                   + [f"{s}={files[s]}" for s in test] + ["-m", spec, "--json", f"{tmp}/some.json"], check=True,
+                   stdout=subprocess.DEVNULL)
+    with open(f"{tmp}/some.json", encoding="utf-8") as f:
+        rows = json.load(f)["rows"]
+    same = all(float(grid[i][f"{r['ood']}_{k}"]) == r[k] for n, i in enumerate(some)
+               for r in rows[n * len(test):(n + 1) * len(test)] for k in ("auroc", "fpr95_vim", "aupr_in", "ap_out"))
+    check(same, f"settings {some} have the digits of score run")
+
+
 def main():
     build, data, long = sys.argv[1], sys.argv[2], "--long" in sys.argv[3:]
     have = [s for s in SETS if os.path.exists(f"{data}/lists/{s}.txt")]
@@ -158,6 +214,9 @@ def main():
         unknown = {s: oracle.scores(read(files[s])[0]) for s in have}
         with h5py.File(f"{tmp}/s.h5", "r") as f:
             ours = {m: f["scores"][m][:].astype(np.float64) for m in NAMES}
+            of = f["set"].asstr()[:]
+        metrics_of_real_scores(result, ours, of)
+        thousand_settings(build, tmp, train, files, have)
     check(not result["skipped"] and len(result["rows"]) == len(NAMES) * len(have),
           f"fifteen methods on {len(have)} sets, none left out; {len(x)} train images")
     accuracy = float((oracle.logits(h).argmax(1) == labels).mean())

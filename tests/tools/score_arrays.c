@@ -2,7 +2,8 @@
  *
  *   score_arrays DIR METHODS [KEY=VALUE options of the engine]... [METHOD.KEY=VALUE]...
  *     DIR/shape.txt     "d c n_train n_id n_ood1 n_ood2 ...", DIR/train.f32 id.f32 ood0.f32 ... head_w.f32
- *     head_b.f32, train_labels.i64 (may be absent); writes DIR/out_<i>_<set>.f32, i = the method's place in METHODS
+ *     head_b.f32, train_labels.i64 (may be absent), id_labels.i64 (likewise), val_shape.txt with val.f32 and
+ *     val_labels.i64 (likewise); writes DIR/out_<i>_<set>.f32, i = the method's place in METHODS
  *   score_arrays bench N_TRAIN N_ID N_OOD SETS D C METHODS ...
  *     synthetic classes (seeded); prints seconds by method and peak RSS
  * Engine options: memory=BYTES threads=N stored=0|1 copied=0|1 */
@@ -21,9 +22,9 @@
 enum { SETS_MAX = 16 };
 
 typedef struct job {
-    size_t d, c, n_train, n_sets, n[SETS_MAX]; /* sets: ID first */
-    float *train, *rows[SETS_MAX], *w, *b;
-    int64_t *labels;
+    size_t d, c, n_train, n_val, n_sets, n[SETS_MAX]; /* sets: ID first */
+    float *train, *val, *rows[SETS_MAX], *w, *b;
+    int64_t *labels, *id_labels, *val_labels;
     int copied;
 } job;
 
@@ -61,6 +62,23 @@ static int write_array(const float *v, size_t n, const char *path)
     return ok ? 0 : err_set(ERR_ENV, "%s: cannot write", path);
 }
 
+/* The validation set, when there is one. */
+static int read_val(job *j, const char *dir)
+{
+    int rc = 0;
+    char path[1024];
+    FILE *f;
+    snprintf(path, sizeof path, "%s/val_shape.txt", dir);
+    f = fopen(path, "r");
+    if (f == NULL) return 0;
+    CHECK(fscanf(f, "%zu", &j->n_val) == 1, ERR_INPUT, "%s: no number", path);
+    TRY(read_array(&j->val, j->n_val * j->d, sizeof(float), dir, "val.f32"));
+    TRY(read_array(&j->val_labels, j->n_val, sizeof(int64_t), dir, "val_labels.i64"));
+done:
+    fclose(f);
+    return rc;
+}
+
 static int read_job(job *j, const char *dir)
 {
     int rc = 0;
@@ -83,6 +101,8 @@ static int read_job(job *j, const char *dir)
     }
     if (read_array(&j->labels, j->n_train, sizeof(int64_t), dir, "train_labels.i64") < 0)
         err_clear();
+    if (read_array(&j->id_labels, j->n[0], sizeof(int64_t), dir, "id_labels.i64") < 0) err_clear();
+    TRY(read_val(j, dir));
 done:
     if (f != NULL) fclose(f);
     return rc;
@@ -130,9 +150,16 @@ static int make_job(job *j)
     for (size_t i = 0; i < j->c; i++)
         j->b[i] = 0.1f * normal();
     make_rows(j->train, j->labels, j->n_train, j, 0.6f);
+    j->n_val = j->n_train < 5000 ? j->n_train : 5000; /* the first of train: enough for timing */
+    TRY(mem_new(&j->val, j->n_val * j->d, sizeof(float), "val"));
+    TRY(mem_new(&j->val_labels, j->n_val, sizeof(int64_t), "val"));
+    TRY(mem_new(&j->id_labels, j->n[0], sizeof(int64_t), "labels"));
+    memcpy(j->val, j->train, j->n_val * j->d * sizeof(float));
+    memcpy(j->val_labels, j->labels, j->n_val * sizeof(int64_t));
     for (size_t s = 0; s < j->n_sets; s++) {
         TRY(mem_new(&j->rows[s], j->n[s] * j->d, sizeof(float), "test"));
-        make_rows(j->rows[s], NULL, j->n[s], j, s == 0 ? 0.6f : 0.1f * (float)s);
+        make_rows(j->rows[s], s == 0 ? j->id_labels : NULL, j->n[s], j,
+                  s == 0 ? 0.6f : 0.1f * (float)s);
     }
 done:
     return rc;
@@ -144,8 +171,8 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
                    const char *dir)
 {
     int rc = 0;
-    memory_rows rows[SETS_MAX + 1];
-    source sources[SETS_MAX + 1];
+    memory_rows rows[SETS_MAX + 2];
+    source sources[SETS_MAX + 2];
     const source *ood[SETS_MAX];
     char names[SETS_MAX][16], path[1024];
     head h = {j->c, j->d, j->w, j->b};
@@ -157,11 +184,16 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
     for (size_t s = 0; s < j->n_sets; s++) {
         snprintf(names[s], sizeof names[s], s == 0 ? "id" : "ood%zu", s - 1);
         rows[s] = (memory_rows){j->rows[s], NULL, j->copied};
-        sources[s] = memory_source(names[s], &rows[s], j->n[s], j->d, j->c, NULL);
+        sources[s] = memory_source(names[s], &rows[s], j->n[s], j->d, j->c,
+                                   s == 0 ? j->id_labels : NULL);
         if (s > 0) ood[s - 1] = &sources[s];
     }
     rows[SETS_MAX] = (memory_rows){j->train, NULL, j->copied};
     sources[SETS_MAX] = memory_source("train", &rows[SETS_MAX], j->n_train, j->d, j->c, j->labels);
+    rows[SETS_MAX + 1] = (memory_rows){j->val, NULL, j->copied};
+    sources[SETS_MAX + 1] =
+        memory_source("val", &rows[SETS_MAX + 1], j->n_val, j->d, j->c, j->val_labels);
+    o.val_id = j->n_val > 0 ? &sources[SETS_MAX + 1] : NULL;
     o.head = &h;
     o.train = j->n_train > 0 ? &sources[SETS_MAX] : NULL;
     o.id = &sources[0];
@@ -229,6 +261,9 @@ done:
     free(j.w);
     free(j.b);
     free(j.labels);
+    free(j.id_labels);
+    free(j.val);
+    free(j.val_labels);
     for (size_t s = 0; s < j.n_sets && s < SETS_MAX; s++)
         free(j.rows[s]);
     return err_exit_status(rc);

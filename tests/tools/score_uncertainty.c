@@ -31,9 +31,9 @@ int main(void)
     size_t size = 0;
     while (getline(&line, &size, stdin) > 0) {
         char *p;
-        size_t n[4] = { 0 }, replicates = strtoull(line, &p, 10);
+        size_t n[4] = {0}, replicates = strtoull(line, &p, 10);
         uint64_t seed = strtoull(p, &p, 10);
-        score_set id = { 0 }, ood = { 0 };
+        score_set id = {0}, ood = {0};
         interval ci[METRIC_COUNT], delong;
         metrics m;
         double variance;
@@ -43,8 +43,8 @@ int main(void)
             n[i] = numbers(&p, v[i]);
         }
         err_clear();
-        if (score_set_init(&id, v[0], n[0], "id") < 0 || score_set_init(&ood, v[1], n[1], "ood") < 0 ||
-            metrics_compute(&m, &id, &ood) < 0 ||
+        if (score_set_init(&id, v[0], n[0], "id") < 0 ||
+            score_set_init(&ood, v[1], n[1], "ood") < 0 || metrics_compute(&m, &id, &ood) < 0 ||
             metrics_bootstrap(ci, &id, &ood, replicates, seed) < 0) {
             printf("error %s\n", err_text());
         } else {

@@ -8,6 +8,7 @@
 #include "extract/ref_parts.h"
 #include "tests/unit/adjoint_cases.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +271,7 @@ int main(void)
         printf("1..0 # SKIP tests/golden/adjoints.tsv is not here: run from the project's root\n");
         return 0;
     }
+    omp_set_num_threads(1); /* thousands of forward passes of a few hundred elements */
     for (size_t i = 0; i < ADJOINT_CASES; i++)
         test_case(&adjoint_cases[i]);
     printf("1..%d\n", test_number);

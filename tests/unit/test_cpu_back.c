@@ -3,6 +3,8 @@
  * pixel, sums before and behind masks. */
 #include "tests/unit/tiny_gradient.h"
 
+#include <omp.h>
+
 /* To the input of a norm and ReLU in front of it, as in a chain of layers: the mask, the norm behind and in front. */
 #define CHAIN(name, expression)                                                                    \
     static int name(graph *g, int input)                                                           \
@@ -257,5 +259,6 @@ int main(void)
         cmocka_unit_test(groups_agree),
         cmocka_unit_test(places_agree),
     };
+    omp_set_num_threads(1); /* of the reference: a few hundred elements */
     return cmocka_run_group_tests_name("cpu gradients", tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
  * test_cpu_back. */
 #include "tests/unit/tiny_gradient.h"
 
+#include <omp.h>
+
 /* ---- norms, tokens, attention -------------------------------------------------------------------- */
 
 BACK(layernorm, g_layernorm(g, x, 1e-6f, "n"))
@@ -198,5 +200,6 @@ int main(void)
         cmocka_unit_test(probes_agree),
         cmocka_unit_test(twins_share_weights),
     };
+    omp_set_num_threads(1); /* of the reference: a few hundred elements */
     return cmocka_run_group_tests_name("cpu gradients of tokens, probes", tests, NULL, NULL);
 }

@@ -467,6 +467,64 @@ static void batches_of_bytes_overlap(void **state)
     tear_down(&f);
 }
 
+/* Batches dealt to three devices come back in order, whole, with the bits of one device. */
+static void several_devices_take_turns(void **state)
+{
+    enum { BATCHES = 11, DEVICES = 3 };
+    static const int order[DEVICES] = {2, 0, 1};
+    const recipe *r = *state;
+    fixture f;
+    uint8_t *rgb;
+    float **one, **many;
+    backend_options o = {.threads = 2, .batch = BATCH};
+    plan *own = NULL, *shared = NULL;
+    void *single = NULL, *net = NULL;
+    size_t sent = 0;
+    set_up(&f, r);
+    o.prep = &f.prep;
+    must(mem_new(&rgb, BATCHES * BATCH, f.values, "bytes"));
+    for (size_t i = 0; i < BATCHES * BATCH * f.values; i++)
+        rgb[i] = (uint8_t)(i * 2654435761u >> 13);
+    one = new_outputs(&f);
+    many = new_outputs(&f);
+    must(plan_build(&own, f.g, f.w, f.requests, f.n_requests, 1));
+    must(backend_cuda.open(&single, own, &o));
+    o.devices = order;
+    o.n_devices = DEVICES;
+    must(plan_build(&shared, f.g, f.w, f.requests, f.n_requests, 1));
+    must(backend_several.open(&net, shared, &o));
+    assert_int_equal(backend_several.depth(net), 2 * DEVICES);
+    assert_int_equal(backend_several.memory(net), DEVICES * backend_cuda.memory(single));
+    assert_int_equal(backend_several.wait(net, many), ERR_INTERNAL); /* nothing is under way */
+    err_clear();
+    for (size_t b = 0; b < BATCHES; b++) {
+        size_t n = b % 4 == 3 ? 2 : BATCH; /* short ones too */
+        for (; sent < BATCHES && sent < b + 2 * DEVICES; sent++)
+            must(backend_several.submit(net, &(batch_input){.rgb = rgb + sent * BATCH * f.values},
+                                        sent % 4 == 3 ? 2 : BATCH));
+        if (sent == b + 2 * DEVICES) {
+            assert_int_equal(backend_several.submit(net, &(batch_input){.rgb = rgb}, 1), ERR_INTERNAL);
+            err_clear();
+        }
+        must(backend_several.wait(net, many));
+        must(backend_cuda.forward(single, &(batch_input){.rgb = rgb + b * BATCH * f.values}, n, one));
+        for (size_t i = 0; i < f.n_requests; i++)
+            assert_memory_equal(many[i], one[i], f.count[i] * n * sizeof(float));
+    }
+    must(backend_several.forward(net, &(batch_input){.rgb = rgb}, BATCH, many)); /* nothing is left over */
+    must(backend_cuda.forward(single, &(batch_input){.rgb = rgb}, BATCH, one));
+    for (size_t i = 0; i < f.n_requests; i++)
+        assert_memory_equal(many[i], one[i], f.count[i] * BATCH * sizeof(float));
+    backend_several.close(&net);
+    backend_cuda.close(&single);
+    plan_free(&own);
+    plan_free(&shared);
+    free(rgb);
+    free_outputs(one);
+    free_outputs(many);
+    tear_down(&f);
+}
+
 static size_t lines_of(const char *path)
 {
     FILE *f = fopen(path, "r");
@@ -512,6 +570,14 @@ static void chosen_engines_are_remembered(void **state)
     tear_down(&f);
 }
 
+static int devices(void)
+{
+    const cuda_plugin *plugin = NULL;
+    int n = 0;
+    if (plugin_load(&plugin) < 0 || plugin->count(&n) < 0) err_clear();
+    return n;
+}
+
 /* build/unit/test_cuda_network: the mock beside it, unless another plugin is asked for. */
 static int use_plugin(void)
 {
@@ -523,13 +589,14 @@ static int use_plugin(void)
     *strrchr(path, '/') = '\0';
     *strrchr(path, '/') = '\0';
     strcat(path, "/mock");
+    setenv("OUTPOST_MOCK_DEVICES", "3", 1);
     return setenv("OUTPOST_PLUGIN_DIR", path, 1);
 }
 
 int main(void)
 {
     enum { RECIPES = sizeof recipes / sizeof *recipes };
-    struct CMUnitTest tests[3 * RECIPES + 5];
+    struct CMUnitTest tests[3 * RECIPES + 6];
     static char names[RECIPES][64], both[RECIPES][64], back[RECIPES][64];
     size_t n = 0;
     if (use_plugin() != 0) return 1;
@@ -563,5 +630,9 @@ int main(void)
     tests[n++] = (struct CMUnitTest){.name = "chosen engines are remembered",
                                      .test_func = chosen_engines_are_remembered,
                                      .initial_state = (void *)(uintptr_t)&recipes[0]};
+    if (devices() >= 3)
+        tests[n++] = (struct CMUnitTest){.name = "several devices take turns",
+                                         .test_func = several_devices_take_turns,
+                                         .initial_state = (void *)(uintptr_t)&recipes[0]};
     return _cmocka_run_group_tests("cuda network", tests, n, NULL, NULL);
 }

@@ -14,7 +14,14 @@
 
 #include <cmocka.h>
 
-enum { D = 12, C = 5, N = 200, TEST = 40, ALL = 15 };
+enum { D = 12, C = 5, N = 200, TEST = 40, ALL = 15, VAL = 60 };
+
+/* Methods over logits, and over features with the head. */
+static const char others[] =
+    "temp-scale,temp-scale:fit=lbfgs,kl-matching-mos,klm,odin,openmax,openmax:alpha=9,mos:groups=4,"
+    "max-group:groups=2+3,mcm,otod,react,react:clip=train,react:clip=react,vra,dice,dice-react,"
+    "ash-p,ash-b,ash-s,scale,lts,line,himplos,himplos:part=mask,she,she:metric=euclidean,"
+    "she:metric=cosine,nnguide,fdbd,fdbd:by=norm,nci,caref,cadref,weiper:repeats=3";
 
 static uint64_t state;
 
@@ -30,8 +37,8 @@ static double uniform(void)
 typedef struct bench {
     float train[N * D], id[TEST * D], ood[TEST * D], w[C * D], b[C], id_logits[TEST * C];
     int64_t train_labels[N], id_labels[TEST];
-    memory_rows rows[3];
-    source sets[3]; /* train, id, ood */
+    memory_rows rows[4];
+    source sets[4]; /* train, id, ood, and val: the first train rows */
     const source *oods[1];
     head h;
     engine_options o;
@@ -66,6 +73,8 @@ static void make_bench(bench *x)
     x->sets[0] = memory_source("train", &x->rows[0], N, D, C, x->train_labels);
     x->sets[1] = memory_source("id", &x->rows[1], TEST, D, C, NULL);
     x->sets[2] = memory_source("texture", &x->rows[2], TEST, D, C, NULL);
+    x->rows[3] = (memory_rows){x->train, NULL, 0};
+    x->sets[3] = memory_source("val", &x->rows[3], VAL, D, C, x->train_labels);
     x->oods[0] = &x->sets[2];
     x->h = (head){C, D, x->w, x->b};
     x->o = (engine_options){
@@ -110,7 +119,8 @@ static int count_skipped(const bench *x)
             continue;
         }
         int far =
-            strcmp(u->m->name, "kl-matching") == 0 ||
+            strcmp(u->m->name, "kl-matching") == 0 || strcmp(u->m->name, "klm") == 0 ||
+            strcmp(u->m->name, "kl-matching-mos") == 0 ||
             (strcmp(u->m->name, "mahalanobis") == 0 && strcmp(x->what, "denormal features") == 0);
         for (int s = 0; s < 2; s++)
             for (int k = 0; k < TEST && (size_t)k < x->sets[1 + s].n; k++)
@@ -140,6 +150,43 @@ static void all_methods_run(void **unused)
         if (strcmp(u->m->name, "mahalanobis") == 0) assert_true(id > ood);
     }
     clear_bench(&x);
+}
+
+/* All needs of the other methods are met, and each missing one is said in words. */
+static void others_say_what_they_lack(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *spec, *says;
+        int without; /* 0 train, 1 its labels, 2 val, 3 its labels, 4 labels of id, 5 head */
+    } lack[] = {
+        {"dice", "--train", 0},      {"line", "true labels", 1},        {"himplos", "--train", 0},
+        {"himplos:part=mask", NULL, 0}, {"she", "true labels", 1},      {"openmax", "true labels", 1},
+        {"caref", NULL, 1},          {"temp-scale", "--val-id", 2},     {"temp-scale", "validation", 3},
+        {"klm", NULL, 3},            {"klm", "--val-id", 2},            {"react", "--val-id", 2},
+        {"react:clip=0.8", NULL, 2}, {"react:clip=train", NULL, 2},     {"react:clip=train", "--train", 0},
+        {"vra", "--val-id", 2},      {"kl-matching-mos", "--id-labels", 4}, {"ash-b", "--head", 5},
+        {"fdbd:by=norm", NULL, 0},   {"fdbd", "--train", 0},            {"max-group", "groups", 2},
+        {"weighted-energy", "weights", 2}, {"mos:groups=3+3", "8", 2},  {"temp-scale:temperature=2", NULL, 2},
+        {"ash-s:percentile=100", "keeps none", 2},
+    };
+    for (size_t i = 0; i < sizeof lack / sizeof lack[0]; i++) {
+        static bench x;
+        make_bench(&x);
+        x.o.val_id = lack[i].without == 2 ? NULL : &x.sets[3];
+        if (lack[i].without == 0) x.o.train = NULL;
+        if (lack[i].without == 1) x.sets[0].labels = NULL;
+        if (lack[i].without == 3) x.sets[3].labels = NULL;
+        if (lack[i].without != 4) x.sets[1].labels = x.train_labels;
+        if (lack[i].without == 5) x.o.head = NULL;
+        if (run_bench(&x, lack[i].spec) != 0) fail_msg("%s: %s", lack[i].spec, err_text());
+        if (lack[i].says == NULL ? x.uses[0].skipped != NULL
+                                 : x.uses[0].skipped == NULL ||
+                                       strstr(x.uses[0].skipped, lack[i].says) == NULL)
+            fail_msg("%s without %d: says '%s'", lack[i].spec, lack[i].without,
+                     x.uses[0].skipped != NULL ? x.uses[0].skipped : "nothing");
+        clear_bench(&x);
+    }
 }
 
 static void missing_inputs_are_said(void **unused)
@@ -501,6 +548,112 @@ static const struct {
     {"test features of 1e6", heavy_tail, ""},
 };
 
+static void no_label_right(bench *x) /* no train row is predicted as labelled */
+{
+    for (int i = 0; i < N; i++) {
+        int best = 0;
+        double z[C];
+        for (int c = 0; c < C; c++) {
+            z[c] = (double)x->b[c];
+            for (int j = 0; j < D; j++)
+                z[c] += (double)x->train[i * D + j] * (double)x->w[c * D + j];
+            best = z[c] > z[best] ? c : best;
+        }
+        x->train_labels[i] = (best + 1) % C;
+    }
+}
+
+static void zero_rows(bench *x) /* features of 0 in half of the test rows */
+{
+    memset(x->id, 0, sizeof x->id / 2);
+}
+
+static void tied_features(bench *x)
+{
+    for (int i = 0; i < TEST * D; i++)
+        x->id[i] = (float)(i % 2);
+}
+
+static void test_row_is_mean(bench *x)
+{
+    for (int j = 0; j < D; j++) {
+        double sum = 0;
+        for (int i = 0; i < N; i++)
+            sum += (double)x->train[i * D + j];
+        x->id[j] = (float)(sum / N);
+    }
+}
+
+static void negative(bench *x) /* signed features whose sum is below 0 */
+{
+    for (int i = 0; i < TEST * D; i++)
+        x->id[i] -= 1.5f;
+}
+
+/* The same data and more, for the other methods; what is skipped then. */
+static const struct {
+    const char *what;
+    void (*bend)(bench *);
+    const char *skipped;
+} degenerate_others[] = {
+    {"every train row the same", flat, ""},
+    {"covariance of rank one", rank_one, ""},
+    {"fewer rows than features", few_rows, ""},
+    {"one train row", one_row, ""},
+    {"a dead channel", dead_channel, ""},
+    {"all channels dead", all_dead, ""},
+    {"no variance within classes", collapsed_classes, ""},
+    {"one class", one_class, ""},
+    {"a class per row", class_per_row, ""},
+    {"no labels but -1", no_labels, "temp-scale kl-matching-mos openmax line himplos she"},
+    {"some labels unknown", some_unknown, ""},
+    {"labels beyond the head", sparse_labels, "temp-scale kl-matching-mos openmax line himplos she"},
+    {"no label right", no_label_right, "openmax she"},
+    {"features of 1e15", huge, ""},
+    {"features of 1e-15", tiny, ""},
+    {"denormal features", denormal, ""},
+    {"a head of zeros", zero_head, ""},
+    {"equal rows in the head", rows_of_head_equal, ""},
+    {"a head so sharp that softmax underflows", sharp_head, ""},
+    {"equal test rows", test_rows_equal, ""},
+    {"minus zeros", minus_zero, ""},
+    {"test features of 1e6", heavy_tail, ""},
+    {"test rows of zeros", zero_rows, ""},
+    {"ties in test rows", tied_features, ""},
+    {"a test row at the train mean", test_row_is_mean, ""},
+    {"signed test features", negative, ""},
+};
+
+static void degenerate_cases_of_others(void **unused)
+{
+    (void)unused;
+    static bench x;
+    int n = (int)(sizeof degenerate_others / sizeof degenerate_others[0]);
+    size_t uses = 0;
+    for (int i = 0; i < n; i++) {
+        char skipped[400] = "", last[40] = "";
+        make_bench(&x);
+        x.what = degenerate_others[i].what;
+        x.o.val_id = &x.sets[3];
+        x.sets[1].labels = x.train_labels;
+        degenerate_others[i].bend(&x);
+        if (x.sets[0].n < VAL) x.sets[3].n = x.sets[0].n;
+        if (run_bench(&x, others) != 0) fail_msg("%s: %s", x.what, err_text());
+        count_skipped(&x);
+        uses = x.n;
+        for (size_t m = 0; m < x.n; m++) {
+            if (x.uses[m].skipped == NULL || strcmp(last, x.uses[m].m->name) == 0) continue;
+            snprintf(last, sizeof last, "%s", x.uses[m].m->name);
+            strcat(skipped, skipped[0] != '\0' ? " " : "");
+            strcat(skipped, last);
+        }
+        if (strcmp(skipped, degenerate_others[i].skipped) != 0)
+            fail_msg("%s: skipped '%s', expected '%s'", x.what, skipped, degenerate_others[i].skipped);
+        clear_bench(&x);
+    }
+    print_message("# %d degenerate cases, %zu uses of other methods each\n", n, uses);
+}
+
 static void degenerate_cases(void **unused)
 {
     (void)unused;
@@ -700,12 +853,14 @@ int main(void)
         cmocka_unit_test(held_out_rows),
         cmocka_unit_test(all_methods_run),
         cmocka_unit_test(missing_inputs_are_said),
+        cmocka_unit_test(others_say_what_they_lack),
         cmocka_unit_test(stored_logits_serve),
         cmocka_unit_test(bad_rows_are_named),
         cmocka_unit_test(shapes_are_compared),
         cmocka_unit_test(accuracy_counts_known_labels),
         cmocka_unit_test(too_little_memory_is_said),
         cmocka_unit_test(degenerate_cases),
+        cmocka_unit_test(degenerate_cases_of_others),
         cmocka_unit_test(dims_that_leave_nothing),
         cmocka_unit_test(uses_do_not_disturb_each_other),
     };

@@ -1,5 +1,7 @@
 /* The CPU twins of kernels/ against PyTorch (tests/golden/kernels.h) and against closed forms. */
 #include "kernels/groupnorm.h"
+#include "kernels/nearest.h"
+#include "kernels/record.h"
 #include "kernels/table.h"
 
 #include "tests/golden/kernels.h"
@@ -500,7 +502,7 @@ static void one_element(void **state)
         { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
-    assert_int_equal(LENGTH(cases) + 3, KERNEL_COUNT); /* and those of one_element_in_double */
+    assert_int_equal(LENGTH(cases) + 5 + RECORD_STAGES, KERNEL_COUNT); /* and those of the next two */
     for (size_t i = 0; i < LENGTH(cases); i++) {
         op_args a = { .x = { one, one + 1, one + 2, one }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
@@ -512,11 +514,62 @@ static void one_element(void **state)
 }
 
 /* The kernels of rows in float64. */
+/* A grey picture of one pixel: a block of its DC coefficient alone, then halved by the vertical pass, in the
+ * middle of three pixels. */
+static void one_pixel_of_a_record(void **state)
+{
+    struct {
+        record_image image;
+        _Alignas(16) int16_t quant[64];
+        record_block block;
+        unsigned char values[16];
+        _Alignas(16) int32_t across[3];
+        _Alignas(16) int32_t down[3];
+    } m = { .image = { .kind = RECORD_JPEG, .planes = 1, .sx = 1, .sy = 1, .w = 1, .h = 1, .cw = 1, .ch = 1, .to_x = 1 },
+            .quant = { 16 }, .block = { .dc = 10, .wide = 1 },
+            .across = { 0, 1, 1 << RECORD_BITS }, .down = { 0, 1, 1 << (RECORD_BITS - 1) } };
+    unsigned char scratch[64 + 16 + 16] = { 0 }, y[9];
+    op_args a = { .x = { &m.image, NULL, scratch }, .u8 = (unsigned char *)&m, .y = scratch, .n = 1, .c = 3, .h = 1, .w = 3,
+                  .y_c = 1 };
+    (void)state;
+    m.image.plane[0] = (record_plane){ .quant = (uint32_t)((char *)m.quant - (char *)&m),
+                                       .blocks = (uint32_t)((char *)&m.block - (char *)&m), .wide = 1, .high = 1,
+                                       .width = 1, .height = 1 };
+    m.image.values = (uint32_t)((char *)m.values - (char *)&m);
+    m.image.across = (record_axis){ 1, 1, (uint32_t)((char *)m.across - (char *)&m) };
+    m.image.down = (record_axis){ 1, 1, (uint32_t)((char *)m.down - (char *)&m) };
+    record_layout(&m.image, 1, 1, 3, sizeof scratch, 0);
+    assert_true(m.image.group == 1 && m.image.group_scratch == sizeof scratch);
+    assert_int_equal(kernels_cpu[KERNEL_jpeg_samples_fwd](&a), 0);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(scratch[i], 148); /* 10 * 16 / 8 + 128 */
+    assert_int_equal(kernels_cpu[KERNEL_jpeg_rgb_fwd](&a), 0);
+    assert_memory_equal(scratch + 64, "\x94\x94\x94", 3);
+    assert_int_equal(kernels_cpu[KERNEL_resize_across_fwd](&a), 0);
+    assert_memory_equal(scratch + 80, "\x94\x94\x94", 3);
+    a.y = y;
+    assert_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    assert_int_equal(kernels_cpu[KERNEL_resize_down_fwd](&a), 0);
+    assert_memory_equal(y, "\0\0\0\x4a\x4a\x4a\0\0\0", 9);
+    m.image.kind = RECORD_EMPTY;
+    assert_int_equal(kernels_cpu[KERNEL_resize_down_fwd](&a), 0);
+    assert_memory_equal(y, "\0\0\0\0\0\0\0\0\0", 9);
+    a.x[2] = NULL;
+    assert_non_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    a.x[2] = scratch;
+    a.y_c = 0;
+    assert_non_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    a.y_c = 1;
+    a.u8 = NULL;
+    assert_non_null(kernel_problem(KERNEL_jpeg_samples_fwd, &a));
+}
+
 static void one_element_in_double(void **state)
 {
     const float x = 2.5f;
     const double row = 2.5, half = 0.5, add = 7.5;
     double y = 0;
+    nearest_item found[3], pair[2];
     op_args a = { .x = { &x, &half }, .y = &y, .n = 1, .c = 1, .h = 1, .w = 1, .groups = 1,
                   .scale = -2 };
     (void)state;
@@ -528,6 +581,72 @@ static void one_element_in_double(void **state)
     a.x[2] = &add;
     assert_int_equal(kernels_cpu[KERNEL_row_least_fwd](&a), 0);
     assert_true(y == 3.0); /* 0.5 - 2 2.5 + 7.5 */
+    a.y = found;
+    a.kernel = 1;
+    a.window = 2;
+    a.stride = a.pad = 1;
+    a.shift = 7;
+    assert_int_equal(kernels_cpu[KERNEL_row_nearest_fwd](&a), 0);
+    assert_true(found[0].value == INFINITY && found[0].at == 1);
+    assert_true(found[1].value == -4.5 && found[1].at == 7); /* 0.5 - 2 2.5 */
+    found[1].at = 0;
+    a.x[2] = found;
+    a.y = pair;
+    assert_int_equal(kernels_cpu[KERNEL_row_pairs_fwd](&a), 0);
+    assert_true(pair[0].at == 1 && pair[1].value == 4.0 && pair[1].at == 0); /* (2.5 - 0.5)^2 */
+}
+
+static int earlier(const void *a, const void *b)
+{
+    const nearest_item *x = a, *y = b;
+    if (x->value != y->value) return x->value < y->value ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const nearest_item *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Tiles of 1 to 9 columns, values with and without ties: those that a sort would choose, by index. */
+static void nearest_of_many_tiles(void **state)
+{
+    enum { ROWS = 3, COLUMNS = 200, ROOM = 42 };
+    static double v[ROWS][COLUMNS], tile[ROWS * 9];
+    static const double zeros[9] = { 0 };
+    uint64_t seed = 7;
+    (void)state;
+    for (int grid = 0; grid < 3; grid++)
+        for (int want = 1, width = 1; want <= 33; want += 8, width += 2) {
+            nearest_item found[ROWS][ROOM + 1], all[COLUMNS];
+            for (int r = 0; r < ROWS; r++)
+                for (int k = 0; k < COLUMNS; k++) {
+                    seed = seed * 6364136223846793005u + 1442695040888963407u;
+                    v[r][k] = grid == 0   ? (double)(int64_t)seed
+                              : grid == 1 ? (double)(seed >> 61) - 3
+                                          : 1.25; /* all alike */
+                }
+            for (int at = 0, c; at < COLUMNS; at += c) {
+                op_args a = { .x = { tile, zeros }, .y = found, .n = ROWS, .h = 1, .w = 1, .scale = 1, .kernel = want,
+                              .window = ROOM, .shift = at, .stride = at == 0 };
+                a.c = c = COLUMNS - at < width ? COLUMNS - at : width;
+                a.pad = at + c == COLUMNS;
+                for (int r = 0; r < ROWS; r++)
+                    memcpy(tile + r * c, v[r] + at, (size_t)c * sizeof *tile);
+                assert_null(kernel_problem(KERNEL_row_nearest_fwd, &a));
+                assert_int_equal(kernels_cpu[KERNEL_row_nearest_fwd](&a), 0);
+            }
+            for (int r = 0; r < ROWS; r++) {
+                for (int k = 0; k < COLUMNS; k++)
+                    all[k] = (nearest_item){ v[r][k], k };
+                qsort(all, COLUMNS, sizeof *all, earlier);
+                assert_int_equal(found[r][0].at, want);
+                assert_true(found[r][0].value == all[want - 1].value);
+                qsort(all, (size_t)want, sizeof *all, by_index);
+                assert_memory_equal(found[r] + 1, all, (size_t)want * sizeof *all);
+            }
+        }
 }
 
 /* A ramp x[r][q] = 10 r + q: what each window must give can be said without a loop over it. */
@@ -634,7 +753,8 @@ int main(void)
         cmocka_unit_test(normalise),           cmocka_unit_test(elementwise),
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
-        cmocka_unit_test(one_element),         cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(one_element),         cmocka_unit_test(one_pixel_of_a_record), cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(nearest_of_many_tiles),
         cmocka_unit_test(ramp_in_closed_form),
         cmocka_unit_test(norms),               cmocka_unit_test(moments_of_chunks),
         cmocka_unit_test(depthwise),

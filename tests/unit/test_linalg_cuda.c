@@ -57,7 +57,7 @@ static double uniform(void)
 }
 
 enum { MOST = 2500, D_MOST = 24 };
-enum { C = 7, R = 4 };
+enum { C = 7, R = 4, RANKS = 3, KEPT = 200, SEARCHED = 40, CROWD = 60, CROWDED = 70 };
 
 typedef struct data {
     size_t n, d;
@@ -105,7 +105,8 @@ static void make(data *t, size_t n, size_t d)
 
 typedef struct results {
     float logits[MOST * C], norm[MOST];
-    double nearest[MOST], entropy[MOST];
+    double nearest[MOST], entropy[MOST], distance[SEARCHED * RANKS], crowd[CROWDED];
+    int64_t index[SEARCHED * RANKS], crowd_index[CROWDED];
     double second[D_MOST * D_MOST], grouped[D_MOST * D_MOST], vectors[D_MOST * D_MOST], values[D_MOST];
 } results;
 
@@ -116,6 +117,9 @@ static int compute(linalg *la, const data *t, size_t block, results *r)
     const linalg_ops *o = la->ops;
     size_t d = t->d;
     linalg_matrix *w = NULL, *a = NULL, *origin = NULL, *mean = NULL, *square = NULL, *q = NULL;
+    linalg_bank *bank = NULL;
+    size_t kept = t->n < KEPT ? t->n : KEPT, searched = t->n < SEARCHED ? t->n : SEARCHED, one = 3;
+    const size_t rank[RANKS] = { 0, kept / 5, kept / 2 };
     memset(r, 0, sizeof *r);
     TRY(o->keep(la, &w, &(linalg_values){ .n = C, .k = d, .f32 = t->w, .f32_only = 1 }));
     TRY(o->keep(la, &a, &(linalg_values){ .n = R, .k = d, .f32 = t->a }));
@@ -127,6 +131,15 @@ static int compute(linalg *la, const data *t, size_t block, results *r)
     TRY(o->norms(la, a, R - 1, origin, t->x, t->n, r->norm));
     TRY(o->nearest(la, a, origin, mean, square, t->x, t->n, r->nearest));
     TRY(o->cross_entropy(la, q, t->p, t->n, r->entropy));
+    TRY(o->bank_new(la, &bank, kept, d));
+    TRY(o->bank_add(la, bank, t->x, kept / 3));
+    TRY(o->bank_add(la, bank, t->x + kept / 3 * d, kept - kept / 3));
+    TRY(o->neighbours(la, bank, rank, RANKS, t->x, searched, r->distance, r->index));
+    o->bank_drop(la, &bank);
+    TRY(o->bank_new(la, &bank, CROWD, d)); /* equal rows, more than the first search has room for */
+    for (int i = 0; i < CROWD; i++)
+        TRY(o->bank_add(la, bank, t->x, 1));
+    TRY(o->neighbours(la, bank, &one, 1, t->x, t->n < CROWDED ? t->n : CROWDED, r->crowd, r->crowd_index));
     TRY(o->moments_begin(la, d, t->origins, 1, r->second));
     for (size_t i = 0; i < t->n; i += block)
         TRY(o->moments_add(la, t->x + i * d, NULL, t->n - i < block ? t->n - i : block));
@@ -144,6 +157,7 @@ done:
     o->drop(la, &mean);
     o->drop(la, &square);
     o->drop(la, &q);
+    o->bank_drop(la, &bank);
     return rc;
 }
 
@@ -174,6 +188,15 @@ static void agree(const data *t, const results *a, const results *b)
         near((double)a->norm[i], (double)b->norm[i], 2e-6, "norm");
         near(a->nearest[i], b->nearest[i], 5e-6, "distance");
         near(a->entropy[i], b->entropy[i], 1e-12, "cross entropy");
+    }
+    for (size_t k = 0; k < SEARCHED * RANKS; k++) {
+        near(a->distance[k], b->distance[k], 1e-14 * b->distance[k], "distance of a rank");
+        assert_int_equal(a->index[k], b->index[k]);
+    }
+    for (size_t k = 0; k < CROWDED; k++) {
+        near(a->crowd[k], b->crowd[k], 1e-14 * b->crowd[k], "distance to a crowd");
+        assert_int_equal(a->crowd_index[k], k < t->n ? 3 : 0);
+        assert_int_equal(b->crowd_index[k], k < t->n ? 3 : 0);
     }
     for (size_t i = 0; i < d; i++) {
         for (size_t j = 0; j <= i; j++) {
@@ -228,6 +251,52 @@ static void both_backends_agree(void **state)
         assert_int_equal(mock_bytes(), 0);
     }
     print_message("# backends agree, %.0f%% of the tolerances used\n", 100 * worst);
+}
+
+/* What products cannot tell apart: values that tie, crowds of equal rows beyond the room of the first search, rows
+ * that almost coincide far from the origin; and more kept rows than a tile, more rows than a chunk. */
+static void searches_agree(void **state)
+{
+    static const struct {
+        size_t kept, n, d;
+        int kind; /* 0: any, 1: a grid, 2: all alike, 3: near each other at 1000 */
+    } cases[] = { { 9000, 1100, 4, 0 }, { 5000, 70, 3, 1 }, { 900, 130, 5, 2 }, { 700, 90, 24, 3 } };
+    const size_t rank[] = { 0, 9, 49, 499 };
+    (void)state;
+    for (size_t s = 0; s < sizeof cases / sizeof *cases; s++) {
+        size_t kept = cases[s].kept, n = cases[s].n, d = cases[s].d;
+        float *x = malloc((kept + n) * d * sizeof *x);
+        double *distance = malloc(2 * n * 4 * sizeof *distance);
+        int64_t *index = malloc(2 * n * 4 * sizeof *index);
+        budget mem = { 0 };
+        assert_true(x != NULL && distance != NULL && index != NULL);
+        for (size_t i = 0; i < (kept + n) * d; i++)
+            x[i] = cases[s].kind == 0   ? (float)uniform()
+                   : cases[s].kind == 1 ? (float)(int)(4 * uniform())
+                   : cases[s].kind == 2 ? (i < kept * d ? 0.25f : (float)uniform())
+                                        : 1000 + 1e-3f * (float)uniform();
+        for (int on_gpu = 0; on_gpu < 2; on_gpu++) {
+            linalg *la = NULL;
+            linalg_bank *bank = NULL;
+            if (on_gpu) ok(plugin->open(&la, 0, 0));
+            else ok(linalg_cpu_open(&la, &mem));
+            ok(la->ops->bank_new(la, &bank, kept, d));
+            ok(la->ops->bank_add(la, bank, x, kept));
+            ok(la->ops->neighbours(la, bank, rank, 4, x + kept * d, n, distance + (size_t)on_gpu * n * 4,
+                                   index + (size_t)on_gpu * n * 4));
+            la->ops->bank_drop(la, &bank);
+            la->ops->close(&la);
+        }
+        for (size_t i = 0; i < 4 * n; i++) {
+            near(distance[4 * n + i], distance[i], 1e-14 * distance[i], "distance of a rank");
+            assert_int_equal(index[4 * n + i], index[i]);
+        }
+        free(x);
+        free(distance);
+        free(index);
+        assert_int_equal(mock_live(), 0);
+        assert_int_equal(mock_bytes(), 0);
+    }
 }
 
 /* A row's bits depend neither on its place nor on its company. */
@@ -317,7 +386,7 @@ static int whole_run(results *r)
 {
     int rc = 0;
     linalg *la = NULL;
-    TRY(plugin->open(&la, 0, (size_t)8 << 20));
+    TRY(plugin->open(&la, 0, (size_t)64 << 20));
     TRY(compute(la, t, 1024, r));
 done:
     if (la != NULL) la->ops->close(&la);
@@ -385,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(both_backends_agree, setup),
+        cmocka_unit_test_setup(searches_agree, setup),
         cmocka_unit_test_setup(a_row_alone_has_the_same_bits, setup),
         cmocka_unit_test_setup(far_rows_and_impossible_classes_are_infinite, setup),
         cmocka_unit_test_setup(memory_is_bounded, setup),

@@ -20,15 +20,17 @@ static char self[PATH_MAX], build[PATH_MAX], scratch[PATH_MAX]; /* program, buil
 /* A device that was checked is handed over as it is, once; another one is opened. */
 static int taken(const char *device)
 {
+    device_list found;
     int rc = 0, n = 0;
     const cuda_plugin *plugin = NULL;
     cuda_backend *one = NULL, *two = NULL, *other = NULL;
-    TRY(plugin_check(device, &n));
+    TRY(plugin_check(device, &found));
+    n = found.id[0];
     TRY(plugin_open(&plugin, &other, 1 - n));
     TRY(plugin_open(&plugin, &one, n));
     CHECK(one != other, ERR_INTERNAL, "two devices are one");
-    TRY(plugin_check(device, &n));
-    TRY(plugin_check(device, &n));
+    TRY(plugin_check(device, &found));
+    TRY(plugin_check(device, &found));
     TRY(plugin_open(&plugin, &two, n));
     CHECK(one != two, ERR_INTERNAL, "one device twice");
 done:
@@ -46,12 +48,14 @@ static int probe(const char *device)
 {
     const cuda_plugin *plugin = NULL;
     cuda_backend *be = NULL;
+    device_list found;
     int rc = 0, n = 0;
     void *x = NULL;
     float v[3] = { -1, 0, 7 };
     op_args args = { .n = 1, .c = 3, .h = 1, .w = 1 };
     if (strncmp(device, "check:", 6) == 0) {
-        TRY(plugin_check(device + 6, &n));
+        TRY(plugin_check(device + 6, &found));
+        n = found.id[0];
         goto done;
     }
     if (strncmp(device, "taken:", 6) == 0) return taken(device + 6);
@@ -132,6 +136,40 @@ static void device_names(void **state)
         assert_int_equal(device, cases[i].rc < 0 ? -7 : cases[i].device);
         assert_true((err_text()[0] != '\0') == (cases[i].rc < 0));
     }
+    err_clear();
+}
+
+static void lists_of_devices(void **state)
+{
+    static const struct {
+        const char *text;
+        int rc;
+        size_t n;
+        int id[3];
+    } cases[] = {
+        { "cuda", 0, 1, { 0 } },         { "cuda:3", 0, 1, { 3 } },
+        { "cuda:0,1", 0, 2, { 0, 1 } },  { "cuda:7,0,2", 0, 3, { 7, 0, 2 } },
+        { "cuda:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", 0, 16, { 0, 1, 2 } },
+        { "cuda:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16", ERR_USAGE, 0, { 0 } },
+        { "cuda:0,0", ERR_USAGE, 0, { 0 } }, { "cuda:1,2,1", ERR_USAGE, 0, { 0 } },
+        { "cuda:0,", ERR_USAGE, 0, { 0 } },  { "cuda:,0", ERR_USAGE, 0, { 0 } },
+        { "cuda:0,,1", ERR_USAGE, 0, { 0 } }, { "cuda:0;1", ERR_USAGE, 0, { 0 } },
+        { "cuda,cuda:1", ERR_USAGE, 0, { 0 } }, { "cuda:0,-1", ERR_USAGE, 0, { 0 } },
+    };
+    int one = -7;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        device_list found = { .n = 99 };
+        err_clear();
+        assert_int_equal(plugin_parse_devices(cases[i].text, &found), cases[i].rc);
+        assert_true((err_text()[0] != '\0') == (cases[i].rc < 0));
+        assert_int_equal(found.n, cases[i].rc < 0 ? 99 : cases[i].n);
+        for (size_t k = 0; cases[i].rc == 0 && k < found.n && k < 3; k++)
+            assert_int_equal(found.id[k], cases[i].id[k]);
+    }
+    err_clear(); /* score takes one */
+    assert_int_equal(plugin_parse_device("cuda:0,1", &one), ERR_USAGE);
+    assert_int_equal(one, -7);
     err_clear();
 }
 
@@ -306,7 +344,7 @@ static int teardown(void **state)
 int main(int argc, char **argv)
 {
     struct CMUnitTest tests[] = {
-        cmocka_unit_test(device_names),
+        cmocka_unit_test(device_names), cmocka_unit_test(lists_of_devices),
         cmocka_unit_test(no_plugin),
         cmocka_unit_test(files_that_are_no_plugin),
         cmocka_unit_test(a_plugin_of_another_version),

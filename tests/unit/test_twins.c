@@ -9,6 +9,8 @@
 #include "common/err.h"
 #include "extract/plugin.h"
 #include "kernels/groupnorm.h"
+#include "kernels/nearest.h"
+#include "tests/lib/record_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -696,6 +698,68 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
     return used;
 }
 
+/* ---- records of images ------------------------------------------------------------------------- */
+
+static int is_decode(int kernel)
+{
+    return kernel >= KERNEL_jpeg_samples_fwd && kernel <= KERNEL_resize_down_fwd;
+}
+
+/* All four decode kernels on a batch drawn at random, after each the bytes of `kernel` and those before. */
+static void decode_twins(int kernel, uint64_t from, size_t n, int h, int w)
+{
+    static const int chain[RECORD_STAGES] = { KERNEL_jpeg_samples_fwd, KERNEL_jpeg_rgb_fwd,
+                                              KERNEL_resize_across_fwd, KERNEL_resize_down_fwd };
+    size_t bytes = 0, out = n * (size_t)h * (size_t)w * 3, scratch;
+    record_image *batch = random_batch(from, n, h, w, &bytes);
+    void *d_batch, *d_scratch, *d_y;
+    uint8_t *cpu, *gpu, *y, *got;
+    op_args a = { .u8 = (uint8_t *)batch, .n = (int)n, .c = 3, .h = h, .w = w }, d;
+    assert_non_null(batch);
+    record_layout(batch, n, (size_t)h, (size_t)w, SIZE_MAX, 0);
+    scratch = batch->group_scratch + 1; /* of none when no image is a JPEG */
+    cpu = calloc(1, scratch);
+    gpu = malloc(scratch);
+    y = malloc(out);
+    got = malloc(out);
+    assert_true(cpu != NULL && gpu != NULL && y != NULL && got != NULL);
+    memset(y, 0xa5, out);
+    d_batch = on_device(batch, bytes);
+    d_scratch = on_device(cpu, scratch);
+    d_y = on_device(y, out);
+    for (int s = 0; s < RECORD_STAGES; s++) {
+        const char *problem;
+        if (batch->tasks[s] == 0) continue;
+        a.x[0] = batch;
+        a.x[2] = cpu;
+        a.y_c = (int)batch->tasks[s];
+        a.y = s == STAGE_DOWN ? y : cpu;
+        d = a;
+        d.x[0] = d_batch;
+        d.u8 = d_batch;
+        d.x[2] = d_scratch;
+        d.y = s == STAGE_DOWN ? d_y : d_scratch;
+        problem = kernel_problem(chain[s], &a);
+        if (problem != NULL) fail_msg("%s: %s", kernel_names[chain[s]], problem);
+        assert_int_equal(kernels_cpu[chain[s]](&a), 0);
+        ok(plugin->run(be, chain[s], &d));
+        if (chain[s] == kernel) break;
+    }
+    ok(plugin->download(be, gpu, d_scratch, scratch));
+    ok(plugin->download(be, got, d_y, out));
+    ok(plugin->sync(be));
+    if (memcmp(gpu, cpu, scratch) != 0 || memcmp(got, y, out) != 0)
+        fail_msg("%s: batch %u of %zu images of %d x %d differs", kernel_names[kernel], (unsigned)from, n, w, h);
+    plugin->release(be, &d_batch);
+    plugin->release(be, &d_scratch);
+    plugin->release(be, &d_y);
+    free(batch);
+    free(cpu);
+    free(gpu);
+    free(y);
+    free(got);
+}
+
 /* ---- the runs ---------------------------------------------------------------------------------- */
 
 /* Emulated, each thread of these is a context. */
@@ -746,6 +810,11 @@ static void one_kernel(void **state)
     };
     static const types all[] = { { 0, 0 }, { 1, 1 }, { 2, 2 }, { 0, 1 }, { 0, 2 }, { 1, 0 }, { 2, 0 } };
     int kernel = *(int *)*state;
+    if (is_decode(kernel)) {
+        for (uint64_t i = 0; i < (emulated ? 12 : 60); i++)
+            decode_twins(kernel, i, i == 0 ? 1 : 1 + i % 9, 1 + (int)(i * 7 % 40), 1 + (int)(i * 11 % 50));
+        return;
+    }
     seed = (uint64_t)kernel + 1;
     runs = 0;
     used_most = 0;
@@ -762,6 +831,113 @@ static void one_kernel(void **state)
         }
     print_message("# %s: %d runs alike, %.0f%% of the tolerance used\n", kernel_names[kernel], runs,
                   100 * used_most);
+}
+
+/* ---- the search of rows: its output is its input, tile after tile ------------------------------- */
+
+typedef struct rows_search {
+    int rows, c, want, room, columns, grid; /* grid: values that tie */
+} rows_search;
+
+static double search_value(const rows_search *s)
+{
+    return s->grid ? (double)(draw() % 4) : (double)draw_float(0);
+}
+
+/* Both twins over all tiles, then the distances of what they found; all bytes alike. */
+static void search_twins(const rows_search *s)
+{
+    size_t items = (size_t)s->rows * ((size_t)s->room + 1), pairs = (size_t)s->rows * ((size_t)s->want + 1);
+    size_t values = (size_t)s->rows * (size_t)s->c, kept = (size_t)s->columns * (size_t)s->c;
+    nearest_item *cpu = calloc(items, sizeof *cpu), *gpu = calloc(items, sizeof *gpu);
+    double *tile = calloc(values, sizeof *tile), *bias = calloc((size_t)s->c, sizeof *bias);
+    double *bank = calloc(kept, sizeof *bank);
+    void *d_found, *d_tile, *d_bias, *d_bank;
+    op_args a = { .n = s->rows, .h = 1, .w = 1, .kernel = s->want, .window = s->room, .scale = -2 }, d;
+    assert_true(cpu != NULL && gpu != NULL && tile != NULL && bias != NULL && bank != NULL);
+    d_found = on_device(cpu, items * sizeof *cpu);
+    d_tile = on_device(tile, values * sizeof *tile);
+    d_bias = on_device(bias, (size_t)s->c * sizeof *bias);
+    for (int at = 0; at < s->columns; at += a.c) {
+        a.c = s->columns - at < s->c ? s->columns - at : s->c;
+        for (size_t i = 0; i < (size_t)s->rows * (size_t)a.c; i++)
+            tile[i] = search_value(s);
+        for (int i = 0; i < a.c; i++)
+            bias[i] = search_value(s);
+        a.shift = at;
+        a.stride = at == 0;
+        a.pad = at + a.c == s->columns;
+        d = a;
+        a.x[0] = tile;
+        a.x[1] = bias;
+        a.y = cpu;
+        d.x[0] = d_tile;
+        d.x[1] = d_bias;
+        d.y = d_found;
+        assert_null(kernel_problem(KERNEL_row_nearest_fwd, &a));
+        ok(plugin->upload(be, d_tile, tile, (size_t)s->rows * (size_t)a.c * sizeof *tile));
+        ok(plugin->upload(be, d_bias, bias, (size_t)a.c * sizeof *bias));
+        ok(plugin->run(be, KERNEL_row_nearest_fwd, &d));
+        ok(plugin->download(be, gpu, d_found, items * sizeof *gpu));
+        ok(plugin->sync(be));
+        assert_int_equal(kernels_cpu[KERNEL_row_nearest_fwd](&a), 0);
+        for (int r = 0; r < s->rows; r++) { /* behind the candidates the twins may have moved what they like */
+            size_t first = (size_t)r * ((size_t)s->room + 1);
+            assert_int_equal(cpu[first].at, gpu[first].at);
+            assert_memory_equal(cpu + first, gpu + first, ((size_t)cpu[first].at + 1) * sizeof *cpu);
+        }
+    }
+    for (size_t i = 0; i < kept; i++)
+        bank[i] = search_value(s);
+    for (size_t i = 0; i < values; i++)
+        tile[i] = search_value(s);
+    d_bank = on_device(bank, kept * sizeof *bank);
+    ok(plugin->upload(be, d_tile, tile, values * sizeof *tile));
+    a = d = (op_args){ .n = s->rows, .h = 1, .w = 1, .c = s->c, .kernel = s->want, .window = s->room };
+    a.x[0] = tile;
+    a.x[1] = bank;
+    a.x[2] = cpu;
+    a.y = malloc(pairs * sizeof *cpu);
+    d.x[0] = d_tile;
+    d.x[1] = d_bank;
+    d.x[2] = d_found;
+    d.y = on_device(gpu, pairs * sizeof *gpu);
+    assert_non_null(a.y);
+    assert_null(kernel_problem(KERNEL_row_pairs_fwd, &a));
+    assert_int_equal(kernels_cpu[KERNEL_row_pairs_fwd](&a), 0);
+    ok(plugin->run(be, KERNEL_row_pairs_fwd, &d));
+    ok(plugin->download(be, gpu, d.y, pairs * sizeof *gpu));
+    ok(plugin->sync(be));
+    assert_memory_equal(a.y, gpu, pairs * sizeof *gpu);
+    free(a.y);
+    plugin->release(be, &d.y);
+    plugin->release(be, &d_found);
+    plugin->release(be, &d_tile);
+    plugin->release(be, &d_bias);
+    plugin->release(be, &d_bank);
+    free(cpu);
+    free(gpu);
+    free(tile);
+    free(bias);
+    free(bank);
+    runs++;
+}
+
+static void searches(void **state)
+{
+    static const rows_search cases[] = {
+        { 1, 1, 1, 2, 1, 0 },     { 3, 5, 2, 9, 31, 0 },      { 3, 5, 2, 9, 31, 1 },
+        { 7, 300, 40, 700, 1000, 0 }, { 7, 300, 40, 700, 1000, 1 }, { 2, 256, 300, 600, 600, 0 },
+        { 3, 64, 100, 200, 50, 0 }, /* fewer than are wanted */
+        { 40, 250, 1, 251, 2500, 0 }, /* weeded whenever something came, by the one that came */
+        { 300, 1500, 1000, 3600, 9000, 0 }, { 70000, 8, 4, 20, 40, 1 }, /* not emulated */
+    };
+    (void)state;
+    seed = 5;
+    runs = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases - 2 * (size_t)emulated; i++)
+        search_twins(&cases[i]);
+    print_message("# row_nearest_fwd, row_pairs_fwd: %d searches alike\n", runs);
 }
 
 /* build/unit/test_twins: build/, then `below`. */
@@ -802,6 +978,7 @@ int main(int argc, char **argv)
         numbers[i] = i;
         tests[i] = (struct CMUnitTest){ .name = kernel_names[i], .test_func = one_kernel,
                                         .initial_state = &numbers[i] };
+        if (i == KERNEL_row_nearest_fwd || i == KERNEL_row_pairs_fwd) tests[i].test_func = searches;
     }
     failed = _cmocka_run_group_tests(emulated ? "twins, emulated" : "twins", tests, KERNEL_COUNT, NULL, NULL);
     plugin->close(&be);
