@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "extract/backend.h"
+#include "extract/plugin.h"
 #include "extract/ref_parts.h"
 #include "tests/unit/adjoint_cases.h"
 
@@ -28,7 +29,7 @@ typedef struct device_row { /* of the backends that have the ops, beside the ref
 } device_row;
 
 /* Some roundings of f32, of sums of some hundred terms. */
-static const device_row devices[] = { { "cpu", 3e-6 }, { "cuda", 3e-6 }, { NULL, 0 } };
+static const device_row rows[] = { { "cpu", 3e-6 }, { "cuda", 3e-6 }, { NULL, 0 } };
 
 static int test_number, failures;
 
@@ -74,7 +75,8 @@ done:
 
 static int open_case(subject *s, const adjoint_case *c, const char *device)
 {
-    int rc = 0, number;
+    int rc = 0;
+    device_list devices;
     const prep plain = { .std = { 1, 1, 1 }, .out_h = 1, .out_w = 1 };
     const backend_options o = { .precision = PRECISION_FP32, .threads = 1, .batch = 1, .prep = &plain };
     plan_request r = { "y", -1, REDUCE_NONE };
@@ -83,7 +85,7 @@ static int open_case(subject *s, const adjoint_case *c, const char *device)
     s->out = r.node = case_result(s->g, g_input(s->g, c->c, c->h, c->w), c);
     TRY(graph_check(s->g));
     TRY(open_weights(s));
-    TRY(backend_find(&s->b, &number, device));
+    TRY(backend_find(&s->b, &devices, device));
     TRY(plan_build(&s->p, s->g, s->w, &r, 1, s->b->wants_dense(PRECISION_FP32)));
     TRY(s->b->open(&s->net, s->p, &o));
     s->n = s->p->outputs[0].count;
@@ -242,7 +244,7 @@ static void test_case(const adjoint_case *c)
     check(golden_deviation(&g, ref_value(s.net, s.out), s.n), TOLERANCE_GOLDEN, c->name, "float64 PyTorch");
     if (c->kind == SMOOTH || c->kind == KINKED) TRY(check_differences(&s));
     TRY(forward(&s));
-    for (const device_row *d = devices; d->name != NULL; d++)
+    for (const device_row *d = rows; d->name != NULL; d++)
         TRY(check_device(&s, d));
 done:
     if (rc < 0) check(1, 0, c->name, err_text());
