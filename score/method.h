@@ -26,7 +26,8 @@ enum {                     /* what the one shared pass over the train set collec
        STAT_CORRECT = 64,   /* sums of features by true label, over rows predicted as labelled */
        STAT_PREDICTED = 128, /* sums of features by predicted class */
        STAT_CORRECT_LOGITS = 256, /* sums of logits, as STAT_CORRECT */
-       STAT_TRUE = 512 /* sums of features by true label, plain: a feature that a class lacks is exactly 0 */
+       STAT_TRUE = 512, /* sums of features by true label, plain: a feature that a class lacks is exactly 0 */
+    STAT_UNIT = 1024 /* second moments of the features of length 1, and with STAT_CLASSES their sums by label */
 };
 
 enum { METHOD_OPTS_MAX = 16 };

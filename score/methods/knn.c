@@ -61,7 +61,7 @@ const method method_knn = {
              "arXiv:2204.06507",
     .quirks = "squared distances, 1e-10 added after the division; a row of zeros, NaN there, has no direction "
               "here; the paper's ImageNet run has k = 1000 of all 1.28 million train images, OpenOOD k = 50",
-    .groups = "openood",
+    .groups = "openood seeds",
     .needs = NEEDS_FEATURES | NEEDS_TRAIN,
     .opts = (const method_opt[]){{"k", "50", "which neighbour; several: 50+100+1000", 1, 1e9, NULL, METHOD_WHOLE | METHOD_LIST},
                                  {"normalise", "l2", "l2: rows of length 1; none: as they are", 0, 0, "l2|none", 0},

@@ -10,8 +10,8 @@
         "dim", "auto",                                                                             \
             "leading directions to drop; auto: 1000 from 2048 features on, 512 from 768 on, else " \
             "half; "                                                                               \
-            "gen: 1000 from 2048 on, else 512",                                                    \
-            1, 1e9, "auto|gen", 1                                                                  \
+            "gen: 1000 from 2048 on, else 512; openood: 256",                                      \
+            1, 1e9, "auto|gen|openood", 1                                                                  \
     }
 
 typedef struct subspace_state {

@@ -34,7 +34,7 @@ const method method_vim = {
              "arXiv:2203.10807",
     .quirks =
         "second moment about u, not about the mean; f64 symmetric solver instead of f32 general",
-    .groups = "gen vim seeds",
+    .groups = "gen vim seeds openood",
     .needs = NEEDS_FEATURES | NEEDS_LOGITS | NEEDS_HEAD | NEEDS_TRAIN,
     .stats = STAT_SECOND | STAT_LOGITS,
     .opts = (const method_opt[]){DIM_OPT, {0}},

@@ -6,7 +6,9 @@
 #include "score/stats/logits.h"
 #include "score/stats/nearest.h"
 #include "score/stats/residual.h"
+#include "score/stats/gaussian.h"
 #include "score/stats/rows.h"
+#include "score/stats/unit.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -113,6 +115,7 @@ static int pass_block(void *arg, size_t begin, size_t n, size_t d, const float *
     if (a->stats & (STAT_SECOND | STAT_CLASSES | STAT_MEAN))
         scatter_add(&f->moments, h, n,
                     f->classes.of_row != NULL ? f->classes.of_row + begin : NULL);
+    if (f->unit.second != NULL) TRY(unit_add(f, h, begin, n));
     if (a->stats & STAT_TRUE) {
         for (size_t i = 0; i < n; i++) {
             int64_t y = f->o->train->labels[begin + i];
@@ -151,6 +154,8 @@ static int run_pass(fit_context *f, unsigned stats)
     if (stats & (STAT_SECOND | STAT_CLASSES | STAT_MEAN))
         TRY(scatter_init(&f->moments, f->d, f->classes.k, (stats & STAT_SECOND) != 0, f->mem));
     f->moments.second_elsewhere = f->la->ops->device && f->moments.second != NULL;
+    /* a device sums one stream at a time: then in a pass of its own, when asked for */
+    if ((stats & STAT_UNIT) && !f->la->ops->device) TRY(unit_open(f));
     if (stats & STAT_TRUE) TRY(class_sums_new(&f->labelled, f->c, f->d, f->mem));
     if (stats & STAT_CORRECT) TRY(class_sums_new(&f->correct, f->c, f->d, f->mem));
     if (stats & STAT_PREDICTED) TRY(class_sums_new(&f->predicted, f->c, f->d, f->mem));
@@ -204,6 +209,7 @@ void fit_done(fit_context *f)
 {
     budget *m = f->mem;
     scatter_clear(&f->moments);
+    unit_close(f);
     class_index_clear(&f->classes, m);
     class_sums_clear(&f->labelled, m);
     class_sums_clear(&f->correct, m);
@@ -222,6 +228,7 @@ void fit_close(fit_context *f)
     fit_done(f);
     if (f->la != NULL) {
         nearest_close(f);
+        gaussian_close(f);
         f->la->ops->drop(f->la, &f->kept_head);
         f->la->ops->drop(f->la, &f->kept_u);
         f->la->ops->drop(f->la, &f->kept_vectors);
@@ -299,7 +306,7 @@ done:
     return rc;
 }
 
-static int find_origin(fit_context *f)
+int fit_origin(fit_context *f)
 {
     int rc = 0;
     const head *w = f->o->head;
@@ -327,7 +334,7 @@ static int find_vectors(fit_context *f, size_t k)
     size_t d = f->d;
     double *a = NULL, *w = NULL;
     if (f->vectors_k >= k) goto done;
-    TRY(find_origin(f));
+    TRY(fit_origin(f));
     f->la->ops->drop(f->la, &f->kept_vectors);
     budget_free(f->mem, &f->vectors);
     f->vectors_k = 0;

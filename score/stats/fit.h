@@ -29,7 +29,7 @@ typedef struct templates { /* mean softmax by predicted class */
 
 #define TEMPLATE_LOG_ZERO (-1e4f)
 
-enum { SPACES_MAX = 256 };
+enum { SPACES_MAX = 256, GAUSSIANS = 4 };
 
 typedef struct quantile_known {
     const source *set;
@@ -52,6 +52,8 @@ struct fit_context {
     char refusal[200];
     /* the shared pass */
     scatter moments;
+    scatter unit; /* of rows of length 1 */
+    float *unit_rows; /* [TRAIN_ROWS,d] scratch */
     class_index classes;
     quantile_counts *counts;
     double mean_max_logit, mean_lse, mean_msp;
@@ -68,6 +70,8 @@ struct fit_context {
     double alpha[SPACES_MAX]; /* 0: not yet */
     size_t spaces;
     templates q;
+    struct whitening *gaussian[GAUSSIANS]; /* gaussian.h */
+    struct relation_bank *relations; /* score/methods/relation.c */
     struct nearest_bank *nearest[2]; /* train rows to search: as they are, normalised */
     quantile_known *quantile;
     size_t quantiles, quantiles_room;
@@ -93,6 +97,10 @@ void fit_want_residual(fit_context *f, size_t dim);
 int fit_residual(fit_context *f, size_t dim, const residual_space **out);
 /* ViM's scale: mean of the largest train logit over the mean train residual. */
 int fit_alpha(fit_context *f, const residual_space *r, double *alpha);
+/* u = -pinv(W) b in f->u and, until fit_done, f->u_exact */
+int fit_origin(fit_context *f);
+/* f->unit, from the shared pass (STAT_UNIT) or one of its own. */
+int fit_unit(fit_context *f);
 /* NULL never: at least one class was predicted. */
 int fit_templates(fit_context *f, const templates **out);
 /* mean [d] of the train features (STAT_MEAN) */

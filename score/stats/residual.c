@@ -13,6 +13,7 @@ int residual_dim(fit_context *f, const char *rule, size_t *dim)
     size_t d = f->d;
     if (strcmp(rule, "auto") == 0) *dim = d >= 2048 ? 1000 : d >= 768 ? 512 : d / 2;
     else if (strcmp(rule, "gen") == 0) *dim = d >= 2048 ? 1000 : 512;
+    else if (strcmp(rule, "openood") == 0) *dim = 256;
     else *dim = (size_t)strtoull(rule, NULL, 10);
     if (*dim >= d || *dim == 0)
         return fit_refuse(f, "dim=%s keeps %zu of %zu directions: nothing is left to measure", rule,

@@ -1,6 +1,7 @@
 #include "score/stats/shared.h"
 #include "common/err.h"
 #include "score/stats/gentropy.h"
+#include "score/stats/gaussian.h"
 #include "score/stats/nearest.h"
 #include "score/stats/residual.h"
 
@@ -25,6 +26,7 @@ void block_cache_close(block_cache *b)
         budget_free(b->f->mem, &b->norm[i]);
     budget_free(b->f->mem, &b->gen);
     nearest_release(b);
+    gaussian_release(b);
     for (int i = 0; i < 3; i++) {
         budget_free(b->f->mem, &b->work[i]);
         b->work_room[i] = 0;
@@ -37,6 +39,7 @@ void block_cache_next(block_cache *b)
     b->residuals = b->next_residual = 0;
     b->gen_filled = 0;
     nearest_next(b);
+    gaussian_next(b);
 }
 
 int block_work(const score_block *b, int which, size_t count, float **out)

@@ -29,6 +29,8 @@ struct block_cache {
     long long gen_m;
     double *nearest[2]; /* distances of the ranks asked for: nearest.h */
     int nearest_filled[2];
+    double *gaussian[GAUSSIANS]; /* distances: gaussian.h */
+    int gaussian_filled[GAUSSIANS];
     float *work[3]; /* grown on demand: see block_work */
     size_t work_room[3];
 };

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "score/linalg.h"
 #include "score/stats/rows.h"
+#include "score/stats/unit.h"
 
 #include <float.h>
 #include <math.h>
@@ -13,23 +14,52 @@
 /* Above this reciprocal condition nothing is near the cut-off and Cholesky is as good. */
 #define WELL_CONDITIONED 1e-9
 
-/* Class means relative to shift, f64, over the counted rows. */
-static double class_mean(const fit_context *f, size_t k, size_t j)
+/* The rows of a covariance and their classes. */
+typedef struct sample {
+    fit_context *f;
+    scatter m; /* borrowed sums; all rows together are one class */
+    size_t k, labelled;
+    const size_t *count;   /* [k] */
+    const int32_t *of_row; /* NULL: all of class 0 */
+    int unit;              /* rows of length 1 */
+    float *scratch;        /* [TRAIN_ROWS,d] for them */
+} sample;
+
+static void sample_of(fit_context *f, int which, sample *s)
 {
-    const scatter *m = &f->moments;
-    return m->class_sum[k * m->d + j] / (double)f->classes.count[k];
+    memset(s, 0, sizeof *s);
+    s->f = f;
+    s->unit = (which & GAUSSIAN_UNIT) != 0;
+    s->m = s->unit ? f->unit : f->moments;
+    if (which & GAUSSIAN_POOLED) {
+        s->m.k = s->k = 1;
+        s->m.class_sum = s->m.sum;
+        s->labelled = s->m.n;
+    } else {
+        s->k = f->classes.k;
+        s->count = f->classes.count;
+        s->labelled = f->classes.labelled;
+        s->of_row = f->classes.of_row;
+    }
+    if (s->count == NULL) s->count = &s->labelled;
+}
+
+/* Class means relative to shift, f64, over the counted rows. */
+static double class_mean(const sample *s, size_t k, size_t j)
+{
+    return s->m.class_sum[k * s->m.d + j] / (double)s->count[k];
 }
 
 /* ---- from the sums --------------------------------------------------------------------------- */
 
 /* Divides rows and columns by the square roots of the diagonal; ok = 0 when an element cancelled.
  * A feature that never varies has a zero row: its diagonal becomes one, its scale 0. */
-static int unit_diagonal(const fit_context *f, double *a, double *scale)
+static int unit_diagonal(const sample *s, double *a, double *scale)
 {
-    size_t d = f->d;
-    double n = (double)f->moments.n;
+    size_t d = s->m.d;
+    double n = (double)s->m.n;
     for (size_t i = 0; i < d; i++) {
-        double total = f->moments.second[i * d + i] / n, v = a[i * d + i];
+        double total = s->m.second[i * d + i] / n, v = a[i * d + i];
         if (total == 0) {
             scale[i] = 0;
             a[i * d + i] = 1;
@@ -57,16 +87,16 @@ static double variance_ratio(const double *scale, size_t d)
     return high == 0 ? 0 : (low / high) * (low / high);
 }
 
-static int by_cholesky(fit_context *f, whitening *w, double *a, double *scale, double *scratch,
+static int by_cholesky(const sample *s, whitening *w, double *a, double *scale, double *scratch,
                        int *ok)
 {
     int rc = 0;
-    size_t d = f->d;
+    size_t d = s->m.d;
     double rcond;
     *ok = 0;
-    if (f->classes.labelled != f->moments.n || f->moments.n <= d) goto done;
-    scatter_within(&f->moments, f->classes.count, a);
-    if (!unit_diagonal(f, a, scale)) goto done;
+    if (s->labelled != s->m.n || s->m.n <= d) goto done;
+    scatter_within(&s->m, s->count, a);
+    if (!unit_diagonal(s, a, scale)) goto done;
     TRY(linalg_cholesky(d, a, &rcond, scratch));
     w->rcond = rcond;
     if (rcond * variance_ratio(scale, d) < (double)d * DBL_EPSILON * 1e3 ||
@@ -86,9 +116,13 @@ done:
 
 static int add_centred(void *arg, size_t begin, size_t n, size_t d, const float *h)
 {
-    fit_context *f = arg;
-    (void)d;
-    return f->la->ops->moments_add(f->la, h, f->classes.of_row + begin, n);
+    const sample *s = arg;
+    linalg *la = s->f->la;
+    if (s->unit) {
+        rows_unit(h, n, d, s->scratch);
+        h = s->scratch;
+    }
+    return la->ops->moments_add(la, h, s->of_row != NULL ? s->of_row + begin : NULL, n);
 }
 
 /* Variance that rounding of the means can leave where there is none: f32 data that differ at all
@@ -119,28 +153,31 @@ static size_t keep_directions(double *a, const double *w, size_t d, double zero,
     return kept;
 }
 
-static int by_eigenvectors(fit_context *f, whitening *w, double *a)
+static int by_eigenvectors(sample *s, whitening *w, double *a)
 {
     int rc = 0;
-    size_t d = f->d, k = f->classes.k;
+    fit_context *f = s->f;
+    size_t d = f->d, k = s->k;
     budget *mem = f->mem;
     double *mean = NULL, *values = NULL;
     TRY(budget_new(mem, &mean, k * d, sizeof *mean, "class means"));
     for (size_t i = 0; i < k; i++)
         for (size_t j = 0; j < d; j++)
-            mean[i * d + j] = f->moments.shift[j] + class_mean(f, i, j);
+            mean[i * d + j] = s->m.shift[j] + class_mean(s, i, j);
+    if (s->unit) TRY(budget_new(mem, &s->scratch, TRAIN_ROWS * d, sizeof *s->scratch, "normalised rows"));
     TRY(f->la->ops->moments_begin(f->la, d, mean, k, a));
-    TRY(rows_each(f->o->train, mem, add_centred, f));
+    TRY(rows_each(f->o->train, mem, add_centred, s));
     TRY(f->la->ops->moments_end(f->la));
     budget_free(mem, &mean);
     for (size_t i = 0; i < d * d; i++)
-        a[i] /= (double)f->classes.labelled;
+        a[i] /= (double)s->labelled;
     TRY(budget_new(mem, &values, d, sizeof *values, "eigenvalues"));
     TRY(f->la->ops->eigh(f->la, d, a, values, 0, d));
-    w->r = keep_directions(a, values, d, rounding_variance(&f->moments), &w->rcond);
+    w->r = keep_directions(a, values, d, rounding_variance(&s->m), &w->rcond);
     w->rank = w->r;
-    if (w->r == 0) rc = fit_refuse(f, "the within-class covariance of the train features is zero");
+    if (w->r == 0) rc = fit_refuse(f, "the %s covariance of the train features is zero", w->what);
 done:
+    budget_free(mem, &s->scratch);
     budget_free(mem, &mean);
     budget_free(mem, &values);
     return rc;
@@ -149,9 +186,10 @@ done:
 /* ---- both ------------------------------------------------------------------------------------ */
 
 /* mean[k,r] = a (m_k - centre), norm[k], in f64. */
-static int whiten_means(fit_context *f, whitening *w, const double *a)
+static int whiten_means(const sample *s, whitening *w, const double *a)
 {
     int rc = 0;
+    fit_context *f = s->f;
     enum { BATCH = 256 };
     size_t d = w->d, r = w->r;
     double *x = NULL, *y = NULL;
@@ -162,7 +200,7 @@ static int whiten_means(fit_context *f, whitening *w, const double *a)
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
                 x[i * d + j] =
-                    f->moments.shift[j] + class_mean(f, begin + i, j) - (double)w->centre[j];
+                    s->m.shift[j] + class_mean(s, begin + i, j) - (double)w->centre[j];
         if (w->triangular) linalg_dgemm_lower(n, d, x, a, y);
         else linalg_dgemm_abt(n, r, d, x, d, a, d, 0, y, r);
         for (size_t i = 0; i < n; i++) {
@@ -210,11 +248,11 @@ static void report(const whitening *w)
 {
     if (w->rank < w->d)
         log_warn(
-            "mahalanobis: the within-class covariance has rank %zu of %zu (fewer rows than "
+            "mahalanobis: the %s covariance has rank %zu of %zu (fewer rows than "
             "features, "
             "or features that do not vary): pseudo-inverse, eigenvalues up to %.1e of the largest "
             "dropped",
-            w->rank, w->d, (double)w->d * DBL_EPSILON);
+            w->what, w->rank, w->d, (double)w->d * DBL_EPSILON);
     log_debug("mahalanobis: condition %.2e over %zu directions, %zu classes", 1 / w->rcond, w->rank,
               w->k);
 }
@@ -236,32 +274,36 @@ done:
     return rc;
 }
 
-int within_fit(fit_context *f, whitening *w)
+int within_fit(fit_context *f, int which, whitening *w)
 {
     int rc = 0, ok;
+    sample s;
     size_t d = f->d;
     budget *mem = f->mem;
     double *a = NULL, *scale = NULL, *scratch = NULL;
     memset(w, 0, sizeof *w);
-    if (f->classes.labelled == 0)
+    if (which & GAUSSIAN_UNIT) TRY(fit_unit(f));
+    sample_of(f, which, &s);
+    if (s.labelled == 0)
         return fit_refuse(f, "no train row has a label (all are negative)");
     w->d = d;
-    w->k = f->classes.k;
+    w->k = s.k;
+    w->what = which & GAUSSIAN_POOLED ? "total" : "within-class";
     TRY(budget_new(mem, &a, d * d, sizeof *a, "within-class covariance"));
     TRY(budget_new(mem, &scale, d, sizeof *scale, "within-class covariance"));
     TRY(budget_new(mem, &scratch, 4 * d, sizeof *scratch, "within-class covariance"));
-    TRY(by_cholesky(f, w, a, scale, scratch, &ok));
+    TRY(by_cholesky(&s, w, a, scale, scratch, &ok));
     if (ok) unscale(a, scale, d);
-    else TRY(by_eigenvectors(f, w, a));
+    else TRY(by_eigenvectors(&s, w, a));
     if (rc == FIT_REFUSED) goto done;
     report(w);
     TRY(budget_new(mem, &w->centre, d, sizeof *w->centre, "train mean"));
     TRY(budget_new(mem, &w->mean, w->k * w->r, sizeof *w->mean, "class means"));
     TRY(budget_new(mem, &w->norm, w->k, sizeof *w->norm, "class means"));
     for (size_t j = 0; j < d; j++)
-        w->centre[j] = (float)(f->moments.shift[j] + f->moments.sum[j] / (double)f->moments.n);
+        w->centre[j] = (float)(s.m.shift[j] + s.m.sum[j] / (double)s.m.n);
     w->unit = normalise(a, w->r * d);
-    TRY(whiten_means(f, w, a));
+    TRY(whiten_means(&s, w, a));
     if (w->rcond < WHITEN_F32) {
         w->exact = a;
         a = NULL;

@@ -13,7 +13,7 @@
 
 #include "score/stats/fit.h"
 
-typedef struct whitening {
+typedef struct whitening { /* struct: fit.h names it */
     size_t d, r, k;
     size_t rank;    /* of Sigma: r, less the features that never vary */
     int triangular; /* a is lower triangular, r == d */
@@ -26,14 +26,18 @@ typedef struct whitening {
     float *mean;    /* [k,r] */
     double *norm;   /* [k] */
     double unit;
+    const char *what; /* "within-class" or "total" */
     linalg *la; /* where these are kept */
     linalg_matrix *kept_a, *kept_centre, *kept_mean, *kept_norm;
 } whitening;
 
 #define WHITEN_F32 1e-7
 
+/* Which Gaussian: of classes with one covariance, or of all rows together (then one class); of rows as they
+ * are, or of length 1 (unit.h). */
+enum { GAUSSIAN_UNIT = 1, GAUSSIAN_POOLED = 2 };
 /* FIT_REFUSED when no row has a label or Sigma is zero. */
-int within_fit(fit_context *f, whitening *w);
+int within_fit(fit_context *f, int which, whitening *w);
 void within_clear(whitening *w, budget *mem);
 
 #endif

@@ -3,7 +3,7 @@
  *   score_arrays DIR METHODS [KEY=VALUE options of the engine]... [METHOD.KEY=VALUE]...
  *     DIR/shape.txt     "d c n_train n_id n_ood1 n_ood2 ...", DIR/train.f32 id.f32 ood0.f32 ... head_w.f32
  *     head_b.f32, train_labels.i64 (may be absent), id_labels.i64 (likewise), val_shape.txt with val.f32 and
- *     val_labels.i64 (likewise); writes DIR/out_<i>_<set>.f32, i = the method's place in METHODS
+ *     val_labels.i64 (likewise), val_ood_shape.txt with val_ood.f32 (likewise); writes DIR/out_<i>_<set>.f32, i = the method's place in METHODS
  *   score_arrays bench N_TRAIN N_ID N_OOD SETS D C METHODS ...
  *     synthetic classes (seeded); prints seconds by method and peak RSS
  * Engine options: memory=BYTES threads=N stored=0|1 copied=0|1 */
@@ -22,8 +22,8 @@
 enum { SETS_MAX = 16 };
 
 typedef struct job {
-    size_t d, c, n_train, n_val, n_sets, n[SETS_MAX]; /* sets: ID first */
-    float *train, *val, *rows[SETS_MAX], *w, *b;
+    size_t d, c, n_train, n_val, n_val_ood, n_sets, n[SETS_MAX]; /* sets: ID first */
+    float *train, *val, *val_ood, *rows[SETS_MAX], *w, *b;
     int64_t *labels, *id_labels, *val_labels;
     int copied;
 } job;
@@ -60,6 +60,22 @@ static int write_array(const float *v, size_t n, const char *path)
     int ok = f != NULL && fwrite(v, sizeof *v, n, f) == n;
     if (f != NULL && fclose(f) != 0) ok = 0;
     return ok ? 0 : err_set(ERR_ENV, "%s: cannot write", path);
+}
+
+/* The held-out OOD set, when there is one. */
+static int read_val_ood(job *j, const char *dir)
+{
+    int rc = 0;
+    char path[1024];
+    FILE *f;
+    snprintf(path, sizeof path, "%s/val_ood_shape.txt", dir);
+    f = fopen(path, "r");
+    if (f == NULL) return 0;
+    CHECK(fscanf(f, "%zu", &j->n_val_ood) == 1, ERR_INPUT, "%s: no number", path);
+    TRY(read_array(&j->val_ood, j->n_val_ood * j->d, sizeof(float), dir, "val_ood.f32"));
+done:
+    fclose(f);
+    return rc;
 }
 
 /* The validation set, when there is one. */
@@ -103,6 +119,7 @@ static int read_job(job *j, const char *dir)
         err_clear();
     if (read_array(&j->id_labels, j->n[0], sizeof(int64_t), dir, "id_labels.i64") < 0) err_clear();
     TRY(read_val(j, dir));
+    TRY(read_val_ood(j, dir));
 done:
     if (f != NULL) fclose(f);
     return rc;
@@ -171,9 +188,9 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
                    const char *dir)
 {
     int rc = 0;
-    memory_rows rows[SETS_MAX + 2];
-    source sources[SETS_MAX + 2];
-    const source *ood[SETS_MAX];
+    memory_rows rows[SETS_MAX + 3];
+    source sources[SETS_MAX + 3];
+    const source *ood[SETS_MAX], *val_ood = &sources[SETS_MAX + 2];
     char names[SETS_MAX][16], path[1024];
     head h = {j->c, j->d, j->w, j->b};
     method_use *uses = NULL;
@@ -194,6 +211,11 @@ static int run_job(job *j, engine_options o, const char *spec, const char **sets
     sources[SETS_MAX + 1] =
         memory_source("val", &rows[SETS_MAX + 1], j->n_val, j->d, j->c, j->val_labels);
     o.val_id = j->n_val > 0 ? &sources[SETS_MAX + 1] : NULL;
+    rows[SETS_MAX + 2] = (memory_rows){j->val_ood, NULL, j->copied};
+    sources[SETS_MAX + 2] =
+        memory_source("val-ood", &rows[SETS_MAX + 2], j->n_val_ood, j->d, j->c, NULL);
+    o.val_ood = &val_ood;
+    o.n_val_ood = j->n_val_ood > 0;
     o.head = &h;
     o.train = j->n_train > 0 ? &sources[SETS_MAX] : NULL;
     o.id = &sources[0];
@@ -264,6 +286,7 @@ done:
     free(j.id_labels);
     free(j.val);
     free(j.val_labels);
+    free(j.val_ood);
     for (size_t s = 0; s < j.n_sets && s < SETS_MAX; s++)
         free(j.rows[s]);
     return err_exit_status(rc);

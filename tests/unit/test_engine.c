@@ -23,6 +23,12 @@ static const char others[] =
     "ash-p,ash-b,ash-s,scale,lts,line,himplos,himplos:part=mask,she,she:metric=euclidean,"
     "she:metric=cosine,nnguide,fdbd,fdbd:by=norm,nci,caref,cadref,weiper:repeats=3";
 
+/* Methods over distances, covariances, subspaces and banks. */
+static const char distances[] =
+    "mds,mds++,rmds,rmds++,ssd,wdiscood,wdiscood:normalise=l2:weight=1,neco:dim=4,neco:scale=none,nusa,pnml,"
+    "relation,relation:part=0.3:pow=2,cfood:part=0.5,grood:rows=20,nac,nac:build=all,gmm:clusters=3:dim=5,"
+    "residual-openood:dim=6,knn:k=1";
+
 static uint64_t state;
 
 static double uniform(void)
@@ -121,7 +127,9 @@ static int count_skipped(const bench *x)
         int far =
             strcmp(u->m->name, "kl-matching") == 0 || strcmp(u->m->name, "klm") == 0 ||
             strcmp(u->m->name, "kl-matching-mos") == 0 ||
-            (strcmp(u->m->name, "mahalanobis") == 0 && strcmp(x->what, "denormal features") == 0);
+            ((strcmp(u->m->name, "mahalanobis") == 0 || strcmp(u->m->name, "mds") == 0 ||
+              strcmp(u->m->name, "rmds") == 0 || strcmp(u->m->name, "wdiscood") == 0) &&
+             strcmp(x->what, "denormal features") == 0);
         for (int s = 0; s < 2; s++)
             for (int k = 0; k < TEST && (size_t)k < x->sets[1 + s].n; k++)
                 if (!isfinite(u->scores[s][k]) && !(far && u->scores[s][k] < 0))
@@ -169,6 +177,12 @@ static void others_say_what_they_lack(void **unused)
         {"fdbd:by=norm", NULL, 0},   {"fdbd", "--train", 0},            {"max-group", "groups", 2},
         {"weighted-energy", "weights", 2}, {"mos:groups=3+3", "8", 2},  {"temp-scale:temperature=2", NULL, 2},
         {"ash-s:percentile=100", "keeps none", 2},
+        {"mds", "true labels", 1},   {"ssd", NULL, 1},                  {"ssd", "--train", 0},
+        {"relation", "--train", 0},  {"nac", "true labels", 1},         {"nac:build=all", NULL, 1},
+        {"grood", "--val-ood", 2},   {"residual-openood:dim=4", "--val-id", 2}, {"residual-openood:dim=4", NULL, 0},
+        {"nusa", NULL, 0},           {"nusa", "--head", 5},             {"pnml", "--head", 5},
+        {"neco:scale=none", NULL, 5}, {"gmm:clusters=201", "201 components of 200", 2},
+        {"cfood:part=0.005", "no neighbours", 2},
     };
     for (size_t i = 0; i < sizeof lack / sizeof lack[0]; i++) {
         static bench x;
@@ -595,63 +609,84 @@ static const struct {
     const char *what;
     void (*bend)(bench *);
     const char *skipped;
+    const char *distances; /* skipped of those */
 } degenerate_others[] = {
-    {"every train row the same", flat, ""},
-    {"covariance of rank one", rank_one, ""},
-    {"fewer rows than features", few_rows, ""},
-    {"one train row", one_row, ""},
-    {"a dead channel", dead_channel, ""},
-    {"all channels dead", all_dead, ""},
-    {"no variance within classes", collapsed_classes, ""},
-    {"one class", one_class, ""},
-    {"a class per row", class_per_row, ""},
-    {"no labels but -1", no_labels, "temp-scale kl-matching-mos openmax line himplos she"},
-    {"some labels unknown", some_unknown, ""},
-    {"labels beyond the head", sparse_labels, "temp-scale kl-matching-mos openmax line himplos she"},
-    {"no label right", no_label_right, "openmax she"},
-    {"features of 1e15", huge, ""},
-    {"features of 1e-15", tiny, ""},
-    {"denormal features", denormal, ""},
-    {"a head of zeros", zero_head, ""},
-    {"equal rows in the head", rows_of_head_equal, ""},
-    {"a head so sharp that softmax underflows", sharp_head, ""},
-    {"equal test rows", test_rows_equal, ""},
-    {"minus zeros", minus_zero, ""},
-    {"test features of 1e6", heavy_tail, ""},
-    {"test rows of zeros", zero_rows, ""},
-    {"ties in test rows", tied_features, ""},
-    {"a test row at the train mean", test_row_is_mean, ""},
-    {"signed test features", negative, ""},
+    {"every train row the same", flat, "",
+     "mds mds++ rmds rmds++ ssd wdiscood neco gmm"},
+    {"covariance of rank one", rank_one, "", ""},
+    {"fewer rows than features", few_rows, "", ""},
+    {"one train row", one_row, "",
+     "mds mds++ rmds rmds++ ssd wdiscood neco cfood gmm"},
+    {"a dead channel", dead_channel, "", ""},
+    {"all channels dead", all_dead, "",
+     "mds mds++ rmds rmds++ ssd wdiscood neco pnml gmm"},
+    {"no variance within classes", collapsed_classes, "",
+     "mds mds++ rmds rmds++ wdiscood"},
+    {"one class", one_class, "",
+     "wdiscood"},
+    {"a class per row", class_per_row, "",
+     "mds mds++ rmds rmds++ wdiscood"},
+    {"no labels but -1", no_labels, "temp-scale kl-matching-mos openmax line himplos she",
+     "mds mds++ rmds rmds++ wdiscood grood nac"},
+    {"some labels unknown", some_unknown, "", ""},
+    {"labels beyond the head", sparse_labels, "temp-scale kl-matching-mos openmax line himplos she",
+     "grood"},
+    {"no label right", no_label_right, "openmax she",
+     "grood"},
+    {"features of 1e15", huge, "", ""},
+    {"features of 1e-15", tiny, "", ""},
+    {"denormal features", denormal, "", ""},
+    {"a head of zeros", zero_head, "",
+     "nusa"},
+    {"equal rows in the head", rows_of_head_equal, "", ""},
+    {"a head so sharp that softmax underflows", sharp_head, "", ""},
+    {"equal test rows", test_rows_equal, "", ""},
+    {"minus zeros", minus_zero, "", ""},
+    {"test features of 1e6", heavy_tail, "", ""},
+    {"test rows of zeros", zero_rows, "", ""},
+    {"ties in test rows", tied_features, "", ""},
+    {"a test row at the train mean", test_row_is_mean, "", ""},
+    {"signed test features", negative, "", ""},
 };
+
+static size_t degenerate_case(int i, const char *spec, const char *expected)
+{
+    static bench x;
+    char skipped[400] = "", last[40] = "";
+    size_t n;
+    make_bench(&x);
+    x.what = degenerate_others[i].what;
+    x.o.val_id = &x.sets[3];
+    x.o.val_ood = x.oods;
+    x.o.n_val_ood = 1;
+    x.sets[1].labels = x.train_labels;
+    degenerate_others[i].bend(&x);
+    if (x.sets[0].n < VAL) x.sets[3].n = x.sets[0].n;
+    if (run_bench(&x, spec) != 0) fail_msg("%s: %s", x.what, err_text());
+    count_skipped(&x);
+    for (size_t m = 0; m < x.n; m++) {
+        if (x.uses[m].skipped == NULL || strcmp(last, x.uses[m].m->name) == 0) continue;
+        snprintf(last, sizeof last, "%s", x.uses[m].m->name);
+        strcat(skipped, skipped[0] != '\0' ? " " : "");
+        strcat(skipped, last);
+    }
+    if (strcmp(skipped, expected) != 0)
+        fail_msg("%s: skipped '%s', expected '%s'", x.what, skipped, expected);
+    n = x.n;
+    clear_bench(&x);
+    return n;
+}
 
 static void degenerate_cases_of_others(void **unused)
 {
     (void)unused;
-    static bench x;
     int n = (int)(sizeof degenerate_others / sizeof degenerate_others[0]);
-    size_t uses = 0;
+    size_t uses = 0, more = 0;
     for (int i = 0; i < n; i++) {
-        char skipped[400] = "", last[40] = "";
-        make_bench(&x);
-        x.what = degenerate_others[i].what;
-        x.o.val_id = &x.sets[3];
-        x.sets[1].labels = x.train_labels;
-        degenerate_others[i].bend(&x);
-        if (x.sets[0].n < VAL) x.sets[3].n = x.sets[0].n;
-        if (run_bench(&x, others) != 0) fail_msg("%s: %s", x.what, err_text());
-        count_skipped(&x);
-        uses = x.n;
-        for (size_t m = 0; m < x.n; m++) {
-            if (x.uses[m].skipped == NULL || strcmp(last, x.uses[m].m->name) == 0) continue;
-            snprintf(last, sizeof last, "%s", x.uses[m].m->name);
-            strcat(skipped, skipped[0] != '\0' ? " " : "");
-            strcat(skipped, last);
-        }
-        if (strcmp(skipped, degenerate_others[i].skipped) != 0)
-            fail_msg("%s: skipped '%s', expected '%s'", x.what, skipped, degenerate_others[i].skipped);
-        clear_bench(&x);
+        uses = degenerate_case(i, others, degenerate_others[i].skipped);
+        more = degenerate_case(i, distances, degenerate_others[i].distances);
     }
-    print_message("# %d degenerate cases, %zu uses of other methods each\n", n, uses);
+    print_message("# %d degenerate cases, %zu and %zu uses of other methods each\n", n, uses, more);
 }
 
 static void degenerate_cases(void **unused)
@@ -684,11 +719,12 @@ static void dims_that_leave_nothing(void **unused)
     (void)unused;
     static bench x;
     make_bench(&x);
-    assert_int_equal(run_bench(&x, "vim:dim=gen,residual:dim=12,residual:dim=11"), 0);
+    assert_int_equal(run_bench(&x, "vim:dim=gen,residual:dim=12,residual:dim=11,vim:dim=openood"), 0);
     assert_non_null(x.uses[0].skipped); /* 512 of 12 */
     assert_non_null(strstr(x.uses[0].skipped, "nothing is left"));
     assert_non_null(x.uses[1].skipped);
     assert_null(x.uses[2].skipped);
+    assert_non_null(strstr(x.uses[3].skipped, "dim=openood"));
     clear_bench(&x);
 }
 

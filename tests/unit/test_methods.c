@@ -1,5 +1,5 @@
 /* The methods against golden vectors: those of the specification, and values of the same data worked out in f64
- * by numpy from the formulas (tests/score/oracle_head.py). */
+ * by numpy from the formulas (tests/score/oracle_head.py, oracle_distance.py). */
 #include "common/err.h"
 #include "common/log.h"
 #include "score/engine.h"
@@ -92,6 +92,25 @@ static const struct golden {
     {"max-group:groups=1+2", 0.8777289414},
     {"mos:groups=2", -0.1222710586},
     {"knn:k=2", -0.2727348166},
+    {"mds", -5.3966942149},
+    {"rmds", -0.8791322314},
+    {"mds++", -4.132027814},
+    {"rmds++", 1.46974992},
+    {"ssd", -5.601777734},
+    {"wdiscood", -7.928867641},
+    {"wdiscood:normalise=l2:discriminants=1:weight=1", -2.89066985},
+    {"neco:dim=2", 0.4721378524},
+    {"neco:dim=3:scale=none", 0.9925747041},
+    {"nusa", 0.9892758293},
+    {"pnml", -0.2519760012},
+    {"relation", 3.021941436},
+    {"relation:pow=2:part=0.5", 0.7330282231},
+    {"cfood:part=1:k=0.5", -0.89},
+    {"cfood:part=0.7:k=0.3", -0.67},
+    {"grood:rows=4", -0.1231332238},
+    {"gmm:clusters=1:dim=3", -2.254769768},
+    {"nac:build=all:m=50:o=2:alpha=10", 0.75},
+    {"residual-openood:dim=2", -1.361657654},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
@@ -106,7 +125,10 @@ static void matches_golden_vectors(void **unused)
     head h = {C, D, w, b};
     memory_rows val_rows = {x, NULL, 0};
     source val = memory_source("val", &val_rows, N, D, C, val_labels);
-    engine_options o = {.head = &h, .train = &train, .id = &id, .val_id = &val};
+    memory_rows ood_rows = {x, NULL, 1};
+    source val_ood = memory_source("val-ood", &ood_rows, 5, D, C, NULL); /* the first train rows */
+    const source *val_oods[1] = {&val_ood};
+    engine_options o = {.head = &h, .train = &train, .id = &id, .val_id = &val, .val_ood = val_oods, .n_val_ood = 1};
     double worst = 0;
     for (int i = 0; i < GOLDEN; i++) {
         char spec[128];
@@ -223,17 +245,20 @@ static void groups_hold_what_the_tables_say(void **unused)
 {
     (void)unused;
     static const struct {
-        const char *group, *names[40];
+        const char *group, *names[48];
     } tables[] = {
         {"mos", {"msp", "odin", "energy", "kl-matching-mos", "mos", "gradnorm"}},
         {"openood",
          {"openmax", "msp", "temp-scale", "energy", "gradnorm", "react", "maxlogit", "klm", "dice", "ash-b",
-          "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos", "weiper"}},
+          "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos", "weiper", "knn", "mds",
+          "mds++", "rmds", "rmds++", "vim", "residual-openood", "relation", "cfood", "grood", "nac", "gmm", "ssd"}},
         {"seeds",
          {"msp", "maxlogit", "energy", "temp-scale", "entropy", "gen", "kl-matching", "kl-matching-mos",
           "klm", "odin", "openmax", "mos", "max-group", "energy-react", "react", "local-react", "dice",
           "dice-react", "ash-p", "ash-b", "ash-s", "scale", "line", "himplos", "residual", "vim",
-          "gen-residual", "gen-react", "gen-local-react", "mahalanobis", "she", "gradnorm"}},
+          "gen-residual", "gen-react", "gen-local-react", "mahalanobis", "she", "gradnorm", "mds", "rmds", "ssd",
+          "gmm", "nusa", "nac", "knn"}},
+        {"pytorch-ood", {"neco", "pnml", "caref", "cadref"}},
     };
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
         method_use *uses = NULL;
