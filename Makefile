@@ -156,6 +156,8 @@ $(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
 $(BUILD)/unit/test_positions $(BUILD)/unit/test_heads: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_keys $(BUILD)/unit/test_weights $(BUILD)/unit/test_heads: $(BUILD)/obj/tests/lib/sparse_checkpoint.c.o
 $(BUILD)/unit/test_cuda_network: $(BUILD)/obj/tests/lib/hash_golden.c.o | $(BUILD)/mock/outpost-cuda.so
+$(BUILD)/unit/test_adjoints $(BUILD)/unit/test_cuda_gradients: | $(BUILD)/mock/outpost-cuda.so
+$(BUILD)/unit/test_cuda_gradients: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS)
 $(BUILD)/tools/hash_weights: $(BUILD)/obj/tests/lib/hash_golden.c.o

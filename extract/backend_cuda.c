@@ -58,6 +58,11 @@ static int open_network(cuda_net *n, const backend_options *asked, size_t part)
     return rc;
 }
 
+static size_t values_of(shape s)
+{
+    return (size_t)s.c * (size_t)s.h * (size_t)s.w;
+}
+
 int cuda_net_open(void **out, const plan *p, const backend_options *o, int device, size_t part)
 {
     int rc = 0;
@@ -68,7 +73,8 @@ int cuda_net_open(void **out, const plan *p, const backend_options *o, int devic
     n->p = p;
     n->device = device;
     n->asked = o->batch;
-    n->image = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
+    for (size_t i = 0; i < p->n_steps; i++)
+        if (p->steps[i].op == OP_input) n->image = values_of(p->tensors[p->steps[i].y].s);
     TRY(mem_new(&n->out, p->n_outputs, sizeof *n->out, "network"));
     TRY(plugin_open(&n->plugin, &n->be, device));
     TRY(open_network(n, o, part));
@@ -186,7 +192,7 @@ static size_t net_memory(const void *net)
 static int wants_dense(precision p)
 {
     (void)p;
-    return 1;
+    return PLAN_DENSE | PLAN_GRADIENTS;
 }
 
 const backend_def backend_cuda = {"cuda",     wants_dense, net_open,   net_forward, net_describe,

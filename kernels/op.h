@@ -20,11 +20,17 @@ enum kernel_flags {
     KF_CEIL = 2,      /* pools: output size rounds up */
     KF_COUNT_PAD = 4, /* avgpool: padding counts in the divisor (torch's count_include_pad) */
     KF_NCHW = 8,      /* normalise, export: y is [N,C,H,W] */
-    KF_ZERO_PAD = 16  /* maxpool: padding is zeros that take part */
+    KF_ZERO_PAD = 16, /* maxpool: padding is zeros that take part */
+    KF_AFTER = 32     /* slope_back: the residual is added last */
 };
 
 /* gap: numbered as extract/plan.h's `reduction`; 0 is the mean as well. */
 enum kernel_reduce { KR_DEFAULT, KR_MEAN, KR_SUM, KR_MAX, KR_COUNT };
+
+/* Numbered as extract/graph.h's cotangent_kind, perturb_kind and deflate_kind. */
+enum kernel_cotangent { KC_CE, KC_UNIFORM, KC_LOGSUMEXP, KC_MAX, KC_LOGIT, KC_COUNT };
+enum kernel_perturb { KP_SIGN, KP_SIGN0, KP_LARGEST, KP_SMALLEST, KP_FGSM, KP_COUNT };
+enum kernel_deflate { KD_EXACT, KD_POWER, KD_COUNT };
 
 typedef struct op_args {
     const void *x[4];        /* operands, listed at the head of each kernel */
@@ -36,12 +42,14 @@ typedef struct op_args {
     int kernel, stride, pad; /* pools, dwconv, unfold: square windows */
     int x_c, x_at;           /* copy: channels of the tensor x lies in; the first one read */
     int y_c, y_at;           /* copy, shortcut_a: channels of y; the first one written */
-    int groups;              /* groupnorm: groups; attention: heads; performer: random features */
+    int groups;              /* groupnorm: groups; attention: heads; performer: random features; gaussian: classes;
+                                gram: powers; deflate: iterations */
     int window, shift;       /* attention: side of a window, 0: one that holds all; cyclic shift */
-    float scale;             /* softmax: factor of x before anything else, not 0 */
+    float scale;             /* softmax: factor of x before anything else, not 0; cotangent: temperature;
+                                perturb: amount */
     float eps;               /* norms */
     int act;                 /* enum kernel_act, last of all */
-    int reduce;              /* gap: enum kernel_reduce */
+    int reduce;              /* gap: enum kernel_reduce; cotangent, perturb, deflate: which kind */
     unsigned flags;          /* enum kernel_flags */
     void *stream;            /* cudaStream_t of the CUDA twin; the CPU twin ignores it */
 } op_args;
@@ -54,6 +62,14 @@ OP_MATH size_t op_rows(const op_args *a)
 OP_MATH size_t op_count(const op_args *a)
 {
     return op_rows(a) * (size_t)a->c;
+}
+
+/* i = quotient * by + remainder; the short way where 32 bits do, for which GPUs have no fast other. */
+OP_MATH size_t op_divide(size_t i, int by, int *remainder)
+{
+    size_t q = i >> 32 ? i / (size_t)by : (size_t)((uint32_t)i / (uint32_t)by);
+    *remainder = (int)(i - q * (size_t)by);
+    return q;
 }
 
 /* Elements from one row to the next, where rows may be wider than their c channels. */

@@ -10,6 +10,10 @@ struct join_sum {
     __device__ float operator()(float a, float b) const { return a + b; }
 };
 
+struct join_double {
+    __device__ double operator()(double a, double b) const { return a + b; }
+};
+
 /* All threads of the team get the result, the same bits; joins must commute. */
 template <int TEAM, typename T, typename Join>
 static __device__ __forceinline__ T team_join(T v, T *part, Join join)

@@ -42,6 +42,18 @@ static const char *type_problem(int kernel, const op_args *a)
     case KERNEL_export_fwd:
     case KERNEL_groupnorm_sum_fwd:
     case KERNEL_performer_sum_fwd: return y == KT_F32 ? NULL : "the result is float32";
+    case KERNEL_gate_back:
+    case KERNEL_groupnorm_back_sum:
+    case KERNEL_performer_back_sum:
+    case KERNEL_perturb_choose:
+    case KERNEL_gram_total:
+    case KERNEL_gram_fwd: return y == KT_F32 ? NULL : "the result is float32";
+    case KERNEL_gap_back: return x == KT_F32 ? NULL : "the gradient is float32";
+    case KERNEL_maxpool_back:
+    case KERNEL_avgpool_back:
+    case KERNEL_softmax_back: return x == y || x == KT_F32 ? NULL : "x and y differ in type";
+    case KERNEL_cotangent_fwd:
+    case KERNEL_gaussian_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "logits are float32";
     case KERNEL_groupnorm_join_fwd:
     case KERNEL_performer_join_fwd: return x == KT_F32 && y == KT_F32 ? NULL : "sums are float32";
     case KERNEL_widen_fwd:
@@ -175,6 +187,56 @@ static const char *nearest_problem(int kernel, const op_args *a)
     return a->stride == (a->stride > 0) && a->pad == (a->pad > 0) ? NULL : "neither yes nor no";
 }
 
+/* Of adjoints n, h, w, c are y's; oh, ow the gradient's. */
+static const char *unfold_back_problem(const op_args *a)
+{
+    op_args p = *a;
+    p.x_c = p.y_c = 0;
+    return unfold_problem(&p);
+}
+
+static const char *choice_problem(int kernel, const op_args *a)
+{
+    int each;
+    if (a->reduce < 0 || a->reduce >= KP_COUNT) return "no such change";
+    if (__builtin_mul_overflow(a->h * a->w, a->c, &each)) return "size overflows";
+    if (kernel == KERNEL_perturb_choose) return a->x_at < 0 ? "fewer than no elements" : NULL;
+    return (a->reduce == KP_LARGEST || a->reduce == KP_SMALLEST) && a->x[3] == NULL ? "operand missing" : NULL;
+}
+
+static const char *adjoint_problem(int kernel, const op_args *a)
+{
+    switch (kernel) {
+    case KERNEL_slope_back: return a->act != KA_NONE && a->x[1] == NULL ? "operand missing" : NULL;
+    case KERNEL_maxpool_back:
+    case KERNEL_avgpool_back:
+    case KERNEL_dwconv_back: return pool_problem(a);
+    case KERNEL_merge_back: return halved_problem(a);
+    case KERNEL_unfold_back: return unfold_back_problem(a);
+    case KERNEL_shortcut_a_back:
+        if (a->x_at < 0 || a->c > a->x_c - a->x_at) return "channels leave the input";
+        return halved_problem(a);
+    case KERNEL_layernorm_back:
+    case KERNEL_softmax_back: return row_problem(a);
+    case KERNEL_groupnorm_back_sum:
+    case KERNEL_groupnorm_back:
+        return a->groups < 1 || a->c % a->groups != 0 ? "groups do not divide the channels" : NULL;
+    case KERNEL_performer_back_sum:
+    case KERNEL_performer_back_query:
+    case KERNEL_performer_back_key: return performer_problem(a);
+    case KERNEL_cotangent_fwd: return a->reduce < 0 || a->reduce >= KC_COUNT ? "no such scalar" : NULL;
+    case KERNEL_gaussian_fwd: return a->groups < 1 ? "no classes" : NULL;
+    case KERNEL_perturb_choose:
+    case KERNEL_perturb_fwd: return choice_problem(kernel, a);
+    case KERNEL_deflate_fwd:
+        if (a->reduce < 0 || a->reduce >= KD_COUNT || a->groups < 0) return "no such deflation";
+        return a->reduce == KD_POWER && a->x[2] == NULL ? "operand missing" : NULL;
+    case KERNEL_gram_total:
+    case KERNEL_gram_fwd: return a->groups < 1 || a->groups > 64 ? "powers outside 1..64" : NULL;
+    default: return NULL;
+    }
+}
+
 static const char *shape_problem(int kernel, const op_args *a)
 {
     switch (kernel) {
@@ -210,7 +272,7 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_resize_down_fwd: return record_problem(a);
     case KERNEL_row_nearest_fwd:
     case KERNEL_row_pairs_fwd: return nearest_problem(kernel, a);
-    default: return NULL;
+    default: return adjoint_problem(kernel, a);
     }
 }
 

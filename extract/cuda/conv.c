@@ -11,12 +11,13 @@ enum { ID_X = 1, ID_W, ID_Y, ID_BIAS, ID_RESIDUAL, ID_VIRTUAL = 11 };
 void conv_key_text(const conv_key *k, char *text, size_t room)
 {
     static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16"};
-    snprintf(text, room, "conv %dx%dx%dx%d %dx%d/%d p%d g%d -> %d%s%s %s", k->n, k->h, k->w, k->c,
+    snprintf(text, room, "conv%s %dx%dx%dx%d %dx%d/%d p%d g%d -> %d%s%s %s", k->back ? "_back" : "", k->n, k->h, k->w, k->c,
              k->kernel, k->kernel, k->stride, k->pad, k->groups, k->k, k->residual ? " + sum" : "",
              k->act == ACT_RELU ? " relu" : "", precisions[k->precision]);
 }
 
-static int add_conv(conv_graph *g, void *x, void *w, void *y, void **out)
+/* Windows and strides. */
+static int add_geometry(conv_graph *g, void **out)
 {
     int rc = 0;
     const conv_key *k = &g->key;
@@ -32,6 +33,16 @@ static int add_conv(conv_graph *g, void *x, void *w, void *y, void **out)
     TRY(dnn_set_ints(how, DNN_ATTR_CONVOLUTION_POST_PADDINGS, 2, pad));
     TRY(dnn_set_ints(how, DNN_ATTR_CONVOLUTION_DILATIONS, 2, one));
     TRY(dnn_finish(how, "describing a convolution to cuDNN"));
+    *out = how;
+done:
+    return rc;
+}
+
+static int add_conv(conv_graph *g, void *x, void *w, void *y, void **out)
+{
+    int rc = 0;
+    void *how = NULL;
+    TRY(add_geometry(g, &how));
     TRY(dnn_add(&g->list, DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, out));
     TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, 1, &how));
     TRY(dnn_set_parts(*out, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, 1, &x));
@@ -40,6 +51,32 @@ static int add_conv(conv_graph *g, void *x, void *w, void *y, void **out)
     TRY(dnn_set_float(*out, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1));
     TRY(dnn_set_float(*out, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0));
     TRY(dnn_finish(*out, "describing a convolution to cuDNN"));
+done:
+    return rc;
+}
+
+static int build_back(conv_graph *g, void **ops, int *n_ops)
+{
+    int rc = 0;
+    const conv_key *k = &g->key;
+    element e = element_of(k->precision);
+    const int64_t x_dim[4] = {k->n, k->k, k->oh, k->ow}, y_dim[4] = {k->n, k->c, k->h, k->w};
+    const int64_t w_dim[4] = {k->k, k->c / k->groups, k->kernel, k->kernel};
+    void *x = NULL, *w = NULL, *y = NULL, *how = NULL, *op = NULL;
+    TRY(dnn_tensor(&g->list, ID_X, e, x_dim, NULL, 0, &x));
+    TRY(dnn_tensor(&g->list, ID_W, e, w_dim, NULL, 0, &w));
+    TRY(dnn_tensor(&g->list, ID_Y, e, y_dim, NULL, 0, &y));
+    TRY(add_geometry(g, &how));
+    TRY(dnn_add(&g->list, DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, &op));
+    TRY(dnn_set_parts(op, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, 1, &how));
+    TRY(dnn_set_parts(op, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, 1, &x));
+    TRY(dnn_set_parts(op, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, 1, &w));
+    TRY(dnn_set_parts(op, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, 1, &y));
+    TRY(dnn_set_float(op, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1));
+    TRY(dnn_set_float(op, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 0));
+    TRY(dnn_finish(op, "describing a convolution's adjoint to cuDNN"));
+    ops[0] = op;
+    *n_ops = 1;
 done:
     return rc;
 }
@@ -89,7 +126,7 @@ static int find(conv_graph **out, const dnn_target *t, const conv_key *key, size
     TRY(mem_new(&g, 1, sizeof *g, "convolution"));
     g->key = *key;
     TRY(mem_new(&g->plans, (size_t)room, sizeof *g->plans, "convolution"));
-    TRY(build(g, ops, &n_ops));
+    TRY(key->back ? build_back(g, ops, &n_ops) : build(g, ops, &n_ops));
     TRY(dnn_plans(t, &rule, &g->list, ops, n_ops, g->plans, room, &g->n_plans));
     if (g->n_plans == 0) goto done;
     *out = g;
@@ -158,5 +195,5 @@ int conv_graph_run(const conv_graph *g, void *handle, const void *x, const void 
         void *out;
     } p[4] = {{x}, {w}, {bias}, {residual}};
     void *pointers[5] = {p[0].out, p[1].out, y, p[2].out, p[3].out}; /* cuDNN knows no const */
-    return dnn_run(&g->plans[g->chosen], handle, g->key.residual ? 5 : 4, ids, pointers, workspace);
+    return dnn_run(&g->plans[g->chosen], handle, g->key.back ? 3 : g->key.residual ? 5 : 4, ids, pointers, workspace);
 }

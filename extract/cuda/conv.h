@@ -3,7 +3,9 @@
  *   engines fuse (the other order has none without a run-time compiler).
  * x [n,h,w,c], w [k,kernel,kernel,c/groups], residual and y [n,oh,ow,k] of one element type, bias [k]
  * of the same type; sums in f32.  What no engine fuses is left to the caller: the graph's own key says
- * what it does. */
+ * what it does.
+ * With `back` its adjoint: x [n,oh,ow,k] is the gradient, y [n,h,w,c] what it gives to the input, w the same; nothing is
+ * fused. */
 #ifndef OUTPOST_CUDA_CONV_H
 #define OUTPOST_CUDA_CONV_H
 
@@ -16,7 +18,8 @@ typedef struct conv_key {
     int n, c, h, w; /* of x */
     int k, oh, ow;  /* of y */
     int kernel, stride, pad, groups;
-    int residual;   /* whether one is added */
+    int back;       /* y and x change places: the gradient at y to that at x */
+    int residual;   /* whether one is added; with `back` none */
     activation act; /* ACT_NONE or ACT_RELU */
     precision precision;
 } conv_key;
@@ -35,7 +38,7 @@ int conv_graph_new(conv_graph **out, const dnn_target *t, const conv_key *asked,
                    int room);
 void conv_graph_free(conv_graph **g);
 size_t conv_graph_workspace(const conv_graph *g); /* of the candidates that are left */
-/* Queues the chosen plan on the handle's stream. */
+/* Queues the chosen plan on the handle's stream; with `back` bias and residual are not read. */
 int conv_graph_run(const conv_graph *g, void *handle, const void *x, const void *w,
                    const void *bias, const void *residual, void *y, void *workspace);
 /* One line for tune files and messages. */

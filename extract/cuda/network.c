@@ -84,13 +84,18 @@ done:
 static int upload_means(cuda_network *net, const prep *p)
 {
     int rc = 0;
-    float v[6];
-    memcpy(v, p->mean, 3 * sizeof *v);
-    memcpy(v + 3, p->std, 3 * sizeof *v);
-    TRY(take(net, sizeof v, &net->means));
-    TRY(memory_upload(net->be, net->means, v, sizeof v));
+    size_t c = (size_t)net->channels;
+    float *v = NULL;
+    TRY(mem_new(&v, 2 * c, sizeof *v, "means"));
+    for (size_t i = 0; i < c; i++) {
+        v[i] = i < 3 ? p->mean[i] : 0;
+        v[c + i] = i < 3 ? p->std[i] : 1;
+    }
+    TRY(take(net, 2 * c * sizeof *v, &net->means));
+    TRY(memory_upload(net->be, net->means, v, 2 * c * sizeof *v));
     TRY(device_sync(net->be));
 done:
+    free(v);
     return rc;
 }
 
@@ -103,7 +108,7 @@ static int queue_forward(cuda_network *net, const network_slot *s, int from_valu
     for (size_t i = 0; i < p->n_steps; i++) {
         if (p->steps[i].op != OP_input) TRY(step_run(&net->steps[i], &net->d));
         else if (from_values) TRY(step_import(&net->steps[i], &net->d, net->d_values));
-        else TRY(step_normalise(&net->steps[i], &net->d, s->d_rgb, k, k + 3));
+        else TRY(step_normalise(&net->steps[i], &net->d, s->d_rgb, k, k + net->channels));
     }
     for (size_t i = 0; i < p->n_outputs; i++)
         TRY(step_export(&net->d, &p->outputs[i], (float *)s->d_out + net->out_at[i]));
@@ -155,6 +160,19 @@ done:
     return rc;
 }
 
+/* Values of one input, and its channels: three of an image, others in tests. */
+static size_t input_values(const plan *p, int *channels)
+{
+    for (size_t i = 0; i < p->n_steps; i++)
+        if (p->steps[i].op == OP_input) {
+            const shape s = p->tensors[p->steps[i].y].s;
+            *channels = s.c;
+            return (size_t)s.c * (size_t)s.h * (size_t)s.w;
+        }
+    *channels = 3;
+    return 3;
+}
+
 int network_open(cuda_network **out, cuda_backend *be, const plan *p, const backend_options *o)
 {
     int rc = 0;
@@ -164,8 +182,8 @@ int network_open(cuda_network **out, cuda_backend *be, const plan *p, const back
     TRY(mem_new(&net, 1, sizeof *net, "network"));
     net->be = be;
     TRY(device_plan_init(&net->d, be, p, o->precision, o->batch));
-    net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
-    net->image_values = net->image_bytes;
+    net->image_values = input_values(p, &net->channels);
+    net->image_bytes = net->image_values;
     TRY(mem_product(&arena, p->arena / DEVICE_UNIT, net->d.unit, "activations"));
     TRY(take(net, arena, &net->d.arena));
     TRY(memory_clear(be, net->d.arena, arena));

@@ -25,8 +25,9 @@ struct cuda_network {
     cuda_backend *be;
     device_plan d;
     device_step *steps; /* [plan steps] */
-    void *means;        /* mean and std [3] each, f32 */
+    void *means;        /* mean and std [channels] each, f32 */
     size_t image_bytes, image_values;
+    int channels; /* of the input */
     size_t *out_at; /* [outputs] first float of each in a slot's outputs */
     size_t out_floats;
     void *up, *down; /* streams of the copies */

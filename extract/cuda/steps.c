@@ -96,8 +96,8 @@ done:
 }
 
 /* n floats as elements of a type. */
-static int upload_as(device_step *t, device_plan *d, const float *v, size_t n, element type,
-                     void **out)
+int step_upload_as(device_step *t, device_plan *d, const float *v, size_t n, element type,
+                   void **out)
 {
     int rc = 0;
     uint16_t *half = NULL;
@@ -112,8 +112,8 @@ done:
 }
 
 /* OIHW -> OHWI with `stored` >= i input channels, the rest zero. */
-static int upload_filters(device_step *t, device_plan *d, size_t o, size_t i, size_t stored,
-                          size_t kernel, element type)
+int step_upload_filters(device_step *t, device_plan *d, size_t o, size_t i, size_t stored,
+                        size_t kernel, element type)
 {
     int rc = 0;
     size_t area = kernel * kernel, n;
@@ -124,10 +124,22 @@ static int upload_filters(device_step *t, device_plan *d, size_t o, size_t i, si
         for (size_t k = 0; k < area; k++)
             for (size_t b = 0; b < i; b++)
                 v[(a * area + k) * stored + b] = t->s->w[(a * i + b) * area + k];
-    TRY(upload_as(t, d, v, n, type, &t->w));
+    TRY(step_upload_as(t, d, v, n, type, &t->w));
 done:
     free(v);
     return rc;
+}
+
+/* What an earlier step has on the device already, where this one has the same weights. */
+int step_borrow(device_step *t, const device_plan *d)
+{
+    const device_step *like = t - (t->s - d->p->steps) + t->s->twin; /* they lie like the plan's */
+    if (t->s->twin < 0) return 0;
+    t->w = like->w;
+    t->b = like->b;
+    t->extra = like->extra;
+    t->borrows = 1;
+    return 1;
 }
 
 /* ---- convolutions and linear layers ------------------------------------------------------------ */
@@ -138,7 +150,7 @@ static int is_depthwise(const plan_step *s, const device_view *x, const device_v
 }
 
 /* The graph for a key; equal layers share one. */
-static int graph_for(device_step *t, device_plan *d, const conv_key *key)
+int step_graph_for(device_step *t, device_plan *d, const conv_key *key)
 {
     int rc = 0;
     const dnn_target target = {.handle = d->be->dnn};
@@ -176,12 +188,14 @@ static int prepare_conv(device_step *t, device_plan *d, const device_view *x, co
     key.groups = s->groups;
     key.residual = s->residual >= 0;
     key.act = s->act;
-    key.precision = d->precision;
-    TRY(graph_for(t, d, &key));
-    TRY(upload_filters(t, d, (size_t)y->c, (size_t)filters,
-                       (size_t)(s->groups > 1 ? filters : x->c), (size_t)s->kernel, x->type));
-    TRY(upload_as(t, d, s->b, (size_t)y->c, x->type, &t->b));
+    key.precision = element_of(d->precision) == x->type ? d->precision : PRECISION_FP32;
+    TRY(step_graph_for(t, d, &key));
     t->scratch = conv_graph_workspace(t->conv);
+    t->stored = s->groups > 1 ? filters : x->c;
+    if (step_borrow(t, d)) return 0;
+    TRY(step_upload_filters(t, d, (size_t)y->c, (size_t)filters,
+                       (size_t)t->stored, (size_t)s->kernel, x->type));
+    TRY(step_upload_as(t, d, s->b, (size_t)y->c, x->type, &t->b));
 done:
     return rc;
 }
@@ -193,12 +207,12 @@ static int upload_matrix(device_step *t, device_plan *d, size_t n, size_t k, siz
     int rc = 0;
     size_t count;
     float *v = NULL;
-    if (stored == k) return upload_as(t, d, t->s->w, n * k, type, &t->w);
+    if (stored == k) return step_upload_as(t, d, t->s->w, n * k, type, &t->w);
     TRY(mem_product(&count, n, stored, t->s->name));
     TRY(mem_new(&v, count, sizeof *v, t->s->name));
     for (size_t i = 0; i < n; i++)
         memcpy(v + i * stored, t->s->w + i * k, k * sizeof *v);
-    TRY(upload_as(t, d, v, count, type, &t->w));
+    TRY(step_upload_as(t, d, v, count, type, &t->w));
 done:
     free(v);
     return rc;
@@ -221,8 +235,12 @@ static int prepare_linear(device_step *t, device_plan *d, const device_view *x,
                         .residual = s->residual >= 0,
                         .relu = s->act == ACT_RELU};
     TRY(linear_new(&t->linear, d->be, &l));
-    TRY(upload_matrix(t, d, (size_t)y->c, (size_t)x->c, (size_t)stored, x->type));
-    TRY(upload_as(t, d, s->b, (size_t)y->c, l.bias ? x->type : ELEMENT_F32, &t->b));
+    t->stored = stored;
+    if (!step_borrow(t, d)) {
+        TRY(upload_matrix(t, d, (size_t)y->c, (size_t)x->c, (size_t)stored, x->type));
+        TRY(step_upload_as(t, d, s->b, (size_t)y->c, x->type, &t->b));
+        TRY(step_upload(t, d, s->b, (size_t)y->c * sizeof(float), &t->extra)); /* for curves */
+    }
     t->scratch = LINEAR_WORKSPACE;
     if (stored == x->c) goto done;
     t->wide = (size_t)l.rows * (size_t)stored * element_bytes(x->type);
@@ -238,6 +256,7 @@ static int prepare_depthwise(device_step *t, device_plan *d, const device_view *
     int rc = 0;
     size_t c = (size_t)y->c, area = (size_t)(t->s->kernel * t->s->kernel);
     float *v = NULL;
+    if (step_borrow(t, d)) return 0;
     TRY(mem_new(&v, c * area, sizeof *v, t->s->name));
     for (size_t i = 0; i < c; i++)
         for (size_t k = 0; k < area; k++)
@@ -252,7 +271,8 @@ done:
 static int prepare_product(device_step *t, device_plan *d, const device_view *x,
                            const device_view *y)
 {
-    if (t->s->op == OP_linear || x->h * x->w == 1) return prepare_linear(t, d, x, y);
+    int is_matrix = x->h * x->w == 1 && t->s->kernel == 1 && t->s->groups == 1;
+    if (t->s->op == OP_linear || is_matrix) return prepare_linear(t, d, x, y);
     if (is_depthwise(t->s, x, y)) return prepare_depthwise(t, d, y);
     return prepare_conv(t, d, x, y);
 }
@@ -264,7 +284,7 @@ size_t step_groupnorm_moments(const device_view *x, int groups)
     return (bytes + DEVICE_ALIGN - 1) / DEVICE_ALIGN * DEVICE_ALIGN;
 }
 
-static size_t groupnorm_scratch(const device_view *x, int groups)
+size_t step_groupnorm_scratch(const device_view *x, int groups)
 {
     return step_groupnorm_moments(x, groups) + 2 * (size_t)x->n * (size_t)groups * sizeof(float) *
                                                    (size_t)groupnorm_chunks(x->h * x->w, x->c);
@@ -288,7 +308,7 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
     case OP_layernorm:
         TRY(step_upload(t, d, s->w, c * sizeof(float), &t->w));
         TRY(step_upload(t, d, s->b, c * sizeof(float), &t->b));
-        if (s->op == OP_groupnorm) t->scratch = groupnorm_scratch(x, s->groups);
+        if (s->op == OP_groupnorm) t->scratch = step_groupnorm_scratch(x, s->groups);
         break;
     case OP_embed:
         TRY(step_upload(t, d, s->w, (size_t)y->h * c * sizeof(float), &t->w));
@@ -301,6 +321,7 @@ static int prepare(device_step *t, device_plan *d, const device_view *x, const d
         TRY(step_performer_prepare(t, d, x, y));
         break;
     default:
+        if (s->op >= OP_conv_back) TRY(step_prepare_back(t, d, x, y));
         break;
     }
 done:
@@ -310,21 +331,20 @@ done:
 /* Ops whose kernel converts from x's type to y's by itself. */
 static int converts(graph_op op)
 {
-    return op == OP_input || op == OP_gap || op == OP_token || op == OP_concat || op == OP_slice;
+    return op == OP_input || op == OP_gap || op == OP_token || op == OP_concat || op == OP_slice ||
+           step_converts_back(op);
 }
 
 int step_prepare(device_step *t, device_plan *d, const plan_step *s)
 {
     int rc = 0;
     device_view y = device_view_of(d, s->y), x = s->n_x > 0 ? device_view_of(d, s->x[0]) : y;
-    CHECK(s->op < OP_conv_back, ERR_USAGE, "the cuda backend has no operator %d of ops.def yet; -d ref has",
-          (int)s->op);
     t->s = s;
     TRY(prepare(t, d, &x, &y));
     if (s->op == OP_input)
-        t->scratch = (size_t)y.n * (size_t)y.h * (size_t)y.w * 3 * sizeof(float); /* import */
+        t->scratch = (size_t)y.n * (size_t)y.h * (size_t)y.w * (size_t)d->p->tensors[s->y].s.c * sizeof(float); /* import */
     if (x.type != y.type && !converts(s->op)) {
-        CHECK(s->residual < 0, ERR_INTERNAL, "%s: a sum of maps and vectors", s->name);
+        CHECK(s->residual < 0 || s->op >= OP_conv_back, ERR_INTERNAL, "%s: a sum of maps and vectors", s->name);
         t->stage = (t->scratch + DEVICE_ALIGN) / DEVICE_ALIGN * DEVICE_ALIGN;
         t->scratch =
             t->stage + (size_t)y.n * (size_t)y.c * (size_t)y.h * (size_t)y.w * sizeof(float);
@@ -335,6 +355,7 @@ done:
 
 int step_bind(device_step *t, device_plan *d)
 {
+    if (t->attention_back != NULL) return step_attention_back_bind(t, d);
     return t->attention != NULL ? step_attention_bind(t, d) : 0;
 }
 
@@ -342,6 +363,9 @@ void step_clear(device_step *t, device_plan *d)
 {
     linear_free(&t->linear);
     attention_free(&t->attention);
+    attention_back_free(&t->attention_back);
+    if (t->borrows) return;
+    memory_release(d->be, &t->extra);
     memory_release(d->be, &t->w);
     memory_release(d->be, &t->b);
 }

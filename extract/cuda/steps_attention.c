@@ -35,7 +35,7 @@ static size_t scores_at(const device_step *t, const device_view *y)
 }
 
 /* Sizes and addresses, which both ways of attention share. */
-static attention_shape shape_of(const node *v, const device_view *y, precision p)
+attention_shape step_attention_shape(const node *v, const device_view *y, precision p)
 {
     int windows = v->window > 0 ? y->h / v->window * (y->w / v->window) : 1;
     size_t width = (size_t)y->c, tokens = (size_t)(y->h * y->w / windows),
@@ -68,7 +68,7 @@ static attention_shape shape_of(const node *v, const device_view *y, precision p
  * then, and its windows are among the heads. */
 void step_attention_key(const node *v, const device_view *y, precision p, sdpa_key *k)
 {
-    const attention_shape a = shape_of(v, y, p);
+    const attention_shape a = step_attention_shape(v, y, p);
     int windows = v->shift > 0 ? a.together : 1;
     memset(k, 0, sizeof *k);
     k->sequences = a.sequences / windows;
@@ -160,7 +160,7 @@ done:
 static int run_fused(const device_step *t, const device_plan *d, const device_view *x,
                      const device_view *y)
 {
-    const attention_shape a = shape_of(t->s->v, y, d->precision);
+    const attention_shape a = step_attention_shape(t->s->v, y, d->precision);
     char *work = d->workspace, *qkv = t->s->v->window > 0 ? work : x->p;
     size_t bytes = element_bytes(y->type);
     const sdpa_operands o = {.q = qkv,
@@ -179,7 +179,7 @@ int step_attention_prepare(device_step *t, device_plan *d)
 {
     int rc = 0;
     device_view y = device_view_of(d, t->s->y);
-    const attention_shape a = shape_of(t->s->v, &y, d->precision);
+    const attention_shape a = step_attention_shape(t->s->v, &y, d->precision);
     d->attentions++;
     TRY(fuse(t, d, &y));
     if (t->sdpa != NULL) goto done;

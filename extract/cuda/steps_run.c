@@ -53,8 +53,8 @@ done:
 }
 
 /* Channels [x_at, x_at + c) of x to those from y_at of y. */
-static int run_copy(const device_plan *d, const device_view *x, int x_at, int c,
-                    const device_view *y, int y_at)
+int step_copy(const device_plan *d, const device_view *x, int x_at, int c, const device_view *y,
+              int y_at)
 {
     op_args a = step_args(x, y);
     a.c = c;
@@ -77,7 +77,7 @@ static int run_linear(const device_step *t, const device_plan *d, const device_v
         wide.p = d->workspace;
         wide.c = t->linear->shape.k;
         TRY(memory_clear(d->be, wide.p, t->wide));
-        TRY(run_copy(d, x, 0, x->c, &wide, 0));
+        TRY(step_copy(d, x, 0, x->c, &wide, 0));
         o.x = wide.p;
         o.workspace = (char *)d->workspace + t->wide;
     }
@@ -85,7 +85,7 @@ static int run_linear(const device_step *t, const device_plan *d, const device_v
     TRY(linear_run(t->linear, d->be, &o));
     if (s->act == ACT_NONE || s->act == ACT_RELU) goto done;
     a = step_args(y, y);
-    a.x[1] = t->b;
+    a.x[1] = t->extra;
     a.act = (int)s->act;
     TRY(device_run(d->be, KERNEL_bias_act_fwd, &a));
 done:
@@ -118,7 +118,7 @@ static int run_concat(const device_plan *d, const plan_step *s, const device_vie
     int rc = 0, at = 0;
     for (int k = 0; k < s->n_x; k++) {
         device_view x = device_view_of(d, s->x[k]);
-        TRY(run_copy(d, &x, 0, x.c, y, at));
+        TRY(step_copy(d, &x, 0, x.c, y, at));
         at += x.c;
     }
 done:
@@ -212,7 +212,7 @@ static int run_op(const device_step *t, const device_plan *d, const device_view 
     case OP_concat:
         return run_concat(d, s, y);
     case OP_slice:
-        return run_copy(d, x, s->v->offset, y->c, y, 0);
+        return step_copy(d, x, s->v->offset, y->c, y, 0);
     case OP_attention:
         return step_attention_run(t, d, x, y);
     case OP_performer:
@@ -220,19 +220,30 @@ static int run_op(const device_step *t, const device_plan *d, const device_view 
     case OP_groupnorm:
         return run_groupnorm(t, d, x, y);
     default:
-        return run_kernel(t, d, x, y);
+        return s->op >= OP_conv_back ? step_run_back(t, d, x, y) : run_kernel(t, d, x, y);
     }
+}
+
+static int run_whole(const device_step *t, const device_plan *d, const device_view *x,
+                     const device_view *y)
+{
+    int rc = 0;
+    TRY(run_op(t, d, x, y));
+    if (t->s->op >= OP_conv_back) TRY(step_end_back(t, d, y));
+done:
+    return rc;
 }
 
 int step_run(const device_step *t, const device_plan *d)
 {
     int rc = 0;
     device_view y = device_view_of(d, t->s->y), x = device_view_of(d, t->s->x[0]), staged = y;
-    if (t->stage == 0) return run_op(t, d, &x, &y);
+    if (t->stage == 0) return run_whole(t, d, &x, &y);
     staged.p = (char *)d->workspace + t->stage;
     staged.type = x.type;
     TRY(run_op(t, d, &x, &staged));
-    TRY(run_copy(d, &staged, 0, y.c, &y, 0));
+    TRY(step_copy(d, &staged, 0, y.c, &y, 0));
+    if (t->s->op >= OP_conv_back) TRY(step_end_back(t, d, &y));
 done:
     return rc;
 }
@@ -268,7 +279,7 @@ int step_import(const device_step *t, const device_plan *d, const float *values)
     a.w = 1;
     a.flags = KF_NCHW;
     TRY(device_run(d->be, KERNEL_export_fwd, &a));
-    if (!direct) TRY(run_copy(d, &turned, 0, c, &y, 0));
+    if (!direct) TRY(step_copy(d, &turned, 0, c, &y, 0));
 done:
     return rc;
 }

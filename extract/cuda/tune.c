@@ -90,7 +90,7 @@ static const device_step *step_of(const device_plan *d, const device_step *steps
                                   const conv_graph *g)
 {
     for (size_t i = 0; i < d->p->n_steps; i++)
-        if (steps[i].conv == g && steps[i].stage == 0) return &steps[i];
+        if (steps[i].conv == g && steps[i].stage == 0 && steps[i].wide == 0) return &steps[i];
     return NULL;
 }
 

@@ -95,5 +95,22 @@ run none.h5 -d cuda -b 64
 check 'far too little memory: exit status 5' [ $status -eq 5 ]
 check 'far too little memory: says what was asked for' said 'out of GPU memory: '
 unset OUTPOST_MOCK_MEMORY
+
+# --- probes ----------------------------------------------------------------------------------------
+same_probe() { # same_probe A B: ODIN's logits (a gradient near zero may change its sign) and the image's gradient, relative L2
+    $python3 - "$tmp/$1" "$tmp/$2" <<'PY' >> "$tmp/err" 2>&1
+import sys, h5py, numpy as np
+a, b = (h5py.File(p, "r") for p in sys.argv[1:3])
+for name, most in (("probes/odin/T=1000,eps=0.01/logits", 1e-4), ("gradients/image", 1e-2)):
+    x, y = a[name][:].astype(float), b[name][:].astype(float)
+    off = np.linalg.norm(x - y) / np.linalg.norm(y)
+    print(name, x.shape, off)
+    assert x.shape == y.shape and off <= most
+PY
+}
+run probed.h5 -d cuda --probe odin:T=1000,eps=0.01 --dump features,logits,gradients:image
+check 'ODIN and a gradient: exit status 0' [ $status -eq 0 ]
+run probed_cpu.h5 -d cpu --probe odin:T=1000,eps=0.01 --dump features,logits,gradients:image
+check 'ODIN and a gradient: the CPU finds the same' same_probe probed.h5 probed_cpu.h5
 echo "1..$n"
 exit ${failed:-0}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What probes and gradients store, beside PyTorch in float64 on the same images: tests/golden/probe_oracle.py.
-#   OUTPOST_PROBE_DEVICE   cpu, ref      OUTPOST_LONG=1   every real checkpoint, transformers, four images of each
+#   OUTPOST_PROBE_DEVICE   cpu, ref, cuda (over the mock with OUTPOST_PLUGIN_DIR=build/mock)     OUTPOST_LONG=1   every real checkpoint, transformers, four images of each
 . "$(dirname "$0")/e2e.sh"
 [ -z "$sanitized" ] || skip_all "a sanitizer makes whole networks too slow; the demo's runs are in 77"
 [ -n "$python" ] || skip_all "no Python with h5py and numpy"

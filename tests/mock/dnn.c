@@ -153,10 +153,38 @@ int mock_is_virtual(const descriptor *tensor)
     return mock_number(tensor, DNN_ATTR_TENSOR_IS_VIRTUAL, 0) != 0;
 }
 
+/* The adjoint of a convolution, alone. */
+static int read_back(const descriptor *conv, const descriptor *pack, mock_conv *c)
+{
+    const descriptor *x = mock_part(conv, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, 0);
+    const descriptor *w = mock_part(conv, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, 0);
+    const descriptor *y = mock_part(conv, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, 0);
+    const descriptor *how = mock_part(conv, DNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, 0);
+    *c = (mock_conv){.x = mock_pointer(pack, x),
+                     .weights = mock_pointer(pack, w),
+                     .y = mock_pointer(pack, y),
+                     .back = 1,
+                     .type = (int)mock_number(x, DNN_ATTR_TENSOR_DATA_TYPE, 0),
+                     .stride = (int)mock_number(how, DNN_ATTR_CONVOLUTION_FILTER_STRIDES, 1),
+                     .pad = (int)mock_number(how, DNN_ATTR_CONVOLUTION_PRE_PADDINGS, 1),
+                     .kernel = (int)mock_number(w, DNN_ATTR_TENSOR_DIMENSIONS, 3),
+                     .n = (int)mock_number(x, DNN_ATTR_TENSOR_DIMENSIONS, 0),
+                     .k = (int)mock_number(x, DNN_ATTR_TENSOR_DIMENSIONS, 1),
+                     .oh = (int)mock_number(x, DNN_ATTR_TENSOR_DIMENSIONS, 2),
+                     .ow = (int)mock_number(x, DNN_ATTR_TENSOR_DIMENSIONS, 3),
+                     .c = (int)mock_number(y, DNN_ATTR_TENSOR_DIMENSIONS, 1),
+                     .h = (int)mock_number(y, DNN_ATTR_TENSOR_DIMENSIONS, 2),
+                     .w = (int)mock_number(y, DNN_ATTR_TENSOR_DIMENSIONS, 3)};
+    c->groups = c->c / (int)mock_number(w, DNN_ATTR_TENSOR_DIMENSIONS, 1);
+    return c->x == NULL || c->weights == NULL || c->y == NULL ? BAD : 0;
+}
+
 /* conv -> + sums -> relu, each reading what the one before it wrote; anything else is not known here. */
 static int read_graph(const descriptor *operations, const descriptor *pack, mock_conv *c)
 {
     const descriptor *conv = mock_part(operations, DNN_ATTR_OPERATIONGRAPH_OPS, 0), *x, *w, *how, *last;
+    if (conv != NULL && conv->type == DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR)
+        return read_back(conv, pack, c);
     if (conv == NULL || conv->type != DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
         return BAD;
     x = mock_part(conv, DNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, 0);
@@ -239,16 +267,49 @@ static double conv_at(const mock_conv *c, const float *x_all, const float *w_all
     return sum;
 }
 
+/* Element i of pixel (y, x), from all outputs of its group. */
+static double back_at(const mock_conv *c, const float *x_all, const float *w_all, int n, int i, int y, int x)
+{
+    int per = c->c / c->groups, each = c->k / c->groups, first = i / per * each;
+    double sum = 0;
+    for (int ky = 0; ky < c->kernel; ky++)
+        for (int kx = 0; kx < c->kernel; kx++) {
+            int dy = y + c->pad - ky, dx = x + c->pad - kx, oy = dy / c->stride, ox = dx / c->stride;
+            const float *g;
+            if (dy < 0 || dx < 0 || dy % c->stride != 0 || dx % c->stride != 0 || oy >= c->oh || ox >= c->ow)
+                continue;
+            g = x_all + (((size_t)n * (size_t)c->oh + (size_t)oy) * (size_t)c->ow + (size_t)ox) * (size_t)c->k;
+            for (int o = first; o < first + each; o++)
+                sum += (double)g[o] * (double)w_all[((o * c->kernel + ky) * c->kernel + kx) * per + i % per];
+        }
+    return sum;
+}
+
+static void back_run(const mock_conv *c, const float *x, const float *w, element e)
+{
+    size_t area = (size_t)(c->h * c->w), rows = (size_t)c->n * area;
+#pragma omp parallel for
+    for (size_t r = 0; r < rows; r++)
+        for (int i = 0; i < c->c; i++) {
+            size_t pixel = r % area;
+            mock_store(c->y, r * (size_t)c->c + (size_t)i, e,
+                       back_at(c, x, w, (int)(r / area), i, (int)pixel / c->w, (int)pixel % c->w));
+        }
+}
+
 void mock_conv_run(const mock_conv *c)
 {
     element e = c->type == DNN_DATA_HALF       ? ELEMENT_F16
                 : c->type == DNN_DATA_BFLOAT16 ? ELEMENT_BF16
                                                : ELEMENT_F32;
     size_t area = (size_t)(c->oh * c->ow), rows = (size_t)c->n * area;
-    float *x = mock_floats(c->x, (size_t)c->n * (size_t)(c->h * c->w) * (size_t)c->c, e);
+    size_t in = (size_t)c->n * (c->back ? area * (size_t)c->k : (size_t)(c->h * c->w) * (size_t)c->c);
+    float *x = mock_floats(c->x, in, e);
     float *w = mock_floats(
         c->weights, (size_t)c->k * (size_t)(c->kernel * c->kernel) * (size_t)(c->c / c->groups), e);
     memset(c->workspace, 0x7f, PLAN_WORKSPACE); /* nobody keeps anything there */
+    if (c->back) back_run(c, x, w, e);
+    rows = c->back ? 0 : rows;
 #pragma omp parallel for
     for (size_t r = 0; r < rows; r++)
         for (int o = 0; o < c->k; o++) {

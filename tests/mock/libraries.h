@@ -8,6 +8,7 @@
 typedef struct mock_conv { /* a graph that conv.c builds */
     int n, c, h, w, k, oh, ow, kernel, stride, pad, groups;
     int relu;
+    int back; /* from the gradient x [n,k,oh,ow] to y [n,c,h,w] */
     int type; /* cuDNN's number */
     const void *x, *weights, *bias, *residual;
     void *y;

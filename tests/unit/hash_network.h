@@ -8,6 +8,7 @@
 #include "extract/adjoint.h"
 #include "extract/backend.h"
 #include "extract/model.h"
+#include "extract/plugin.h"
 #include "tests/lib/hash_golden.h"
 
 #include <stdio.h>
@@ -64,14 +65,15 @@ done:
 /* HASH_BATCH images by hash -> out[i], which are the caller's to free. */
 static inline int hash_network_run(hash_network *s, const char *device, float **out)
 {
-    int rc = 0, number;
+    int rc = 0;
+    device_list devices;
     const backend_def *b;
     prep p = { .std = { 1, 1, 1 }, .out_h = s->side, .out_w = s->side };
     const backend_options o = { .precision = PRECISION_FP32, .threads = 2, .batch = HASH_BATCH, .prep = &p };
     plan *made = NULL;
     void *net = NULL;
     float *x = NULL;
-    TRY(backend_find(&b, &number, device));
+    TRY(backend_find(&b, &devices, device));
     TRY(plan_build(&made, s->g, s->w, s->requests, s->n_requests, b->wants_dense(PRECISION_FP32)));
     TRY(b->open(&net, made, &o));
     TRY(mem_new(&x, (size_t)(HASH_BATCH * 3 * s->side * s->side), sizeof *x, "input"));

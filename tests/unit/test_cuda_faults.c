@@ -6,6 +6,7 @@
 #include "tests/mock/cuda.h"
 #include "tests/lib/hash_golden.h"
 #include "tests/lib/record_random.h"
+#include "extract/adjoint.h"
 #include "extract/backend.h"
 #include "extract/cuda/errors.h"
 #include "extract/model.h"
@@ -179,6 +180,24 @@ static void tiny_fused_build(graph *g, const model *m, int classes)
     g_logits(g, g_linear(g, x, classes, "fc"));
 }
 
+/* A gradient and a second forward on the image that it changed: every kind of step that takes memory or a library. */
+static void tiny_back_build(graph *g, const model *m, int classes)
+{
+    int from = g_input(g, 3, m->prep.side, m->prep.side), x, back, changed, z, again;
+    x = g_groupnorm(g, g_conv_bias(g, from, 8, 3, 1, 1, "conv"), 2, "gn");
+    x = g_relu(g, g_conv_depthwise_bias(g, x, 3, 2, 1, "dw"));
+    x = g_window_attention(g, g_linear(g, x, 24, "qkv"), 2, 2, 1, "table");
+    x = g_attention(g, g_linear(g, g_layernorm(g, x, 1e-6f, "ln"), 24, "qkv2"), 2, 0.5f);
+    x = g_gap(g, x);
+    g_features(g, x);
+    z = g_linear(g, x, classes, "fc");
+    g_logits(g, z);
+    graph_backward(g, z, g_cotangent(g, z, COTANGENT_CE, 2, 0), &from, 1, &back);
+    changed = g_perturb(g, from, back, PERTURB_SMALLEST, 0.5f, 0.25, NULL);
+    graph_replay(g, &(replay){ .from = &from, .to = &changed, .n = 1 }, &z, 1, &again);
+    (void)g_tap(g, again, "again");
+}
+
 /* Opens, runs two batches that overlap, of bytes and of records, then part of the second; closes. */
 static outcome network_scenario(void)
 {
@@ -199,7 +218,7 @@ static outcome network_scenario(void)
     assert_true(drawn[0].kind == RECORD_JPEG && drawn[1].kind == RECORD_JPEG);
     for (size_t i = 0; i < sizeof rgb; i++)
         rgb[i] = (uint8_t)(37 * i);
-    TRY(plan_build(&own, net.g, net.w, &net.request, 1, 1));
+    TRY(plan_build(&own, net.g, net.w, &net.request, 1, PLAN_DENSE | PLAN_GRADIENTS));
     TRY(plugin->open(&be, 0));
     TRY(plugin->network_open(&n, be, own, &options));
     plugin->network_describe(n, net.about, sizeof net.about);
@@ -273,6 +292,7 @@ static void open_tiny(void (*build)(graph *g, const model *m, int classes), prec
     close(fd);
     unlink(file);
     net.request = (plan_request){ "logits", graph_logits(net.g), REDUCE_NONE };
+    if (graph_find_tap(net.g, "again") >= 0) net.request.node = graph_find_tap(net.g, "again");
     o = network_scenario();
     check_values(&o);
     memcpy(net.truth, o.y, sizeof net.truth);
@@ -365,6 +385,13 @@ static void every_call_of_fused_attention_failing(void **state)
     (void)state;
     open_tiny(tiny_fused_build, PRECISION_BF16);
     assert_true(memcmp(net.truth, net.plain, sizeof net.truth) != 0); /* the two ways round apart */
+    fail_network();
+}
+
+static void every_call_of_a_gradient_failing(void **state)
+{
+    (void)state;
+    open_tiny(tiny_back_build, PRECISION_FP32);
     fail_network();
 }
 
@@ -613,6 +640,7 @@ int main(void)
         cmocka_unit_test_setup(every_call_failing_once_and_for_good, setup),
         cmocka_unit_test_setup(every_call_of_a_network_failing, setup),
         cmocka_unit_test_setup(every_call_of_fused_attention_failing, setup),
+        cmocka_unit_test_setup(every_call_of_a_gradient_failing, setup),
         cmocka_unit_test_setup(attention_without_a_plan_is_products, setup),
         cmocka_unit_test_setup(calls_of_the_failure_paths_failing_too, setup),
         cmocka_unit_test_setup(refusals_say_what_is_wrong, setup),

@@ -5,6 +5,7 @@
  * $OUTPOST_PLUGIN_DIR names another plugin: on a machine with a GPU, the real one (tests/gpu/run.sh). */
 #include "common/err.h"
 #include "common/mem.h"
+#include "extract/adjoint.h"
 #include "extract/backend.h"
 #include "extract/model.h"
 #include "extract/plan.h"
@@ -131,13 +132,14 @@ typedef struct recipe {
     const char *tap;   /* whole, and reduced by mean, sum and max */
     const char *model; /* or one of models[] */
     int attentions;
+    double masked;     /* relative L2 that masks which rounding flips cost an image gradient in bf16; a third in fp16 and tf32 */
 } recipe;
 
 static const recipe recipes[] = {
-    {"residual", residual, 37, "sum", NULL, 0}, {"mixed", mixed, 22, "concat", NULL, 0},
-    {"vit", vit, 32, "blocks.0", NULL, 2},      {"swin", swin, 32, "stage.1", NULL, 3},
-    {"t2t", t2t, 32, "attention", NULL, 1},     {"demo", NULL, 0, NULL, "demo", 0},
-    {"resnet20", NULL, 0, NULL, "resnet20", 0},
+    {"residual", residual, 37, "sum", NULL, 0, 0.3}, {"mixed", mixed, 22, "concat", NULL, 0, 0.3},
+    {"vit", vit, 32, "blocks.0", NULL, 2, 0},        {"swin", swin, 32, "stage.1", NULL, 3, 0},
+    {"t2t", t2t, 32, "attention", NULL, 1, 0},       {"demo", NULL, 0, NULL, "demo", 0, 0.3},
+    {"resnet20", NULL, 0, NULL, "resnet20", 0, 0.5},
 };
 
 /* ---- running them ------------------------------------------------------------------------------ */
@@ -164,7 +166,7 @@ static void run_on(const fixture *f, const backend_def *be, precision p, size_t 
     const backend_options o = {.threads = 2, .batch = batch, .prep = &f->prep, .precision = p};
     plan *own = NULL;
     void *net = NULL;
-    must(plan_build(&own, f->g, f->w, f->requests, f->n_requests, 1));
+    must(plan_build(&own, f->g, f->w, f->requests, f->n_requests, be->wants_dense(p)));
     must(be->open(&net, own, &o));
     if (about != NULL) be->describe(net, about, 192);
     for (size_t at = 0; at < n; at += batch) {
@@ -193,7 +195,7 @@ static void free_outputs(float **out)
     free(out);
 }
 
-static void set_up(fixture *f, const recipe *r)
+static void set_up_with(fixture *f, const recipe *r, void (*change)(fixture *f))
 {
     char file[] = "/tmp/outpost-cuda-XXXXXX";
     int fd = mkstemp(file);
@@ -223,7 +225,8 @@ static void set_up(fixture *f, const recipe *r)
     unlink(file);
     add(f, "logits", graph_logits(f->g), REDUCE_NONE);
     add(f, "features", graph_features(f->g), REDUCE_NONE);
-    if (r->tap != NULL) {
+    if (change != NULL) change(f);
+    if (r->tap != NULL && change == NULL) {
         int at = graph_find_tap(f->g, r->tap);
         assert_true(at >= 0);
         add(f, "map", at, REDUCE_NONE);
@@ -240,6 +243,11 @@ static void set_up(fixture *f, const recipe *r)
     for (size_t i = 0; i < f->n_requests; i++)
         must(mem_new(&f->truth[i], f->count[i] * BATCH, sizeof **f->truth, "outputs"));
     run_on(f, &backend_ref, PRECISION_FP32, BATCH, BATCH, f->truth, NULL);
+}
+
+static void set_up(fixture *f, const recipe *r)
+{
+    set_up_with(f, r, NULL);
 }
 
 static void tear_down(fixture *f)
@@ -302,6 +310,41 @@ static void every_precision(void **state)
         if (p == PRECISION_FP32) print_message("# %s\n", about);
         check_fused(r, (precision)p, about, 1);
         print_message("# %s %s: %.1e of %.0e\n", r->name, precisions[p], worst, tolerance[p]);
+        free_outputs(out);
+    }
+    tear_down(&f);
+}
+
+/* At the image and the features, and the logits of ODIN's second forward pass. */
+static void add_gradients(fixture *f)
+{
+    int z = graph_logits(f->g), wanted[2] = {0, graph_features(f->g)}, out[2], changed, again;
+    graph_backward(f->g, z, g_cotangent(f->g, z, COTANGENT_CE, 1, 0), wanted, 2, out);
+    changed = g_perturb(f->g, 0, out[0], PERTURB_SIGN, 0.05f, 0, NULL);
+    graph_replay(f->g, &(replay){.from = wanted, .to = &changed, .n = 1}, &z, 1, &again);
+    must(graph_check(f->g));
+    add(f, "image", out[0], REDUCE_NONE);
+    add(f, "at features", out[1], REDUCE_NONE);
+    add(f, "again", again, REDUCE_NONE);
+}
+
+static void gradients_in_every_precision(void **state)
+{
+    const recipe *r = *state;
+    fixture f;
+    set_up_with(&f, r, add_gradients);
+    for (int p = PRECISION_FP32; p <= PRECISION_FP16; p++) {
+        float **out = new_outputs(&f);
+        double worst = 0, flips = p == PRECISION_FP32 ? 0 : p == PRECISION_BF16 ? r->masked : r->masked / 3;
+        double allowed = fmax(4 * tolerance[p], flips);
+        run_on(&f, &backend_cuda, (precision)p, BATCH, BATCH, out, NULL);
+        for (size_t i = 0; i < f.n_requests; i++) {
+            double off = relative_l2(out[i], f.truth[i], f.count[i] * BATCH);
+            if (!(off <= allowed))
+                fail_msg("%s %s: %s is off by %.2e", r->name, precisions[p], f.requests[i].name, off);
+            worst = fmax(worst, off);
+        }
+        print_message("# %s %s: gradients %.1e of %.0e\n", r->name, precisions[p], worst, allowed);
         free_outputs(out);
     }
     tear_down(&f);
@@ -553,14 +596,18 @@ static int use_plugin(void)
 int main(void)
 {
     enum { RECIPES = sizeof recipes / sizeof *recipes };
-    struct CMUnitTest tests[2 * RECIPES + 6];
-    static char names[RECIPES][64], both[RECIPES][64];
+    struct CMUnitTest tests[3 * RECIPES + 6];
+    static char names[RECIPES][64], both[RECIPES][64], back[RECIPES][64];
     size_t n = 0;
     if (use_plugin() != 0) return 1;
     for (size_t i = 0; i < RECIPES; i++) {
         snprintf(names[i], sizeof names[i], "%s in every precision", recipes[i].name);
         tests[n++] = (struct CMUnitTest){.name = names[i],
                                          .test_func = every_precision,
+                                         .initial_state = (void *)(uintptr_t)&recipes[i]};
+        snprintf(back[i], sizeof back[i], "%s: gradients in every precision", recipes[i].name);
+        tests[n++] = (struct CMUnitTest){.name = back[i],
+                                         .test_func = gradients_in_every_precision,
                                          .initial_state = (void *)(uintptr_t)&recipes[i]};
         if (recipes[i].attentions == 0) continue;
         snprintf(both[i], sizeof both[i], "%s: both ways of attention", recipes[i].name);

@@ -1,7 +1,7 @@
 /* Whether the real cuDNN has a plan for every convolution and every attention of every network, on devices
  * that need not be here: cuDNN plans for a device from its description (T4, A100, H200).  A convolution whose fused
  * form has no engine must have one without the residual or the activation, which kernels of ours add;
- * how many those are is printed.  The descriptions are a development aid: their keys are read off
+ * how many those are is printed.  Their adjoints must have one each.  The descriptions are a development aid: their keys are read off
  * cuDNN 9.19 and are no documented interface.
  * Engines for attention are compiled at run time, for which cuDNN wants a driver: tests/driver/libcuda.c,
  * which takes any code.
@@ -27,6 +27,8 @@ static const size_t WORKSPACE = (size_t)512 << 20;
 
 static conv_key keys[KEYS_MAX];
 static size_t n_keys, n_seen;
+static conv_key backs[KEYS_MAX]; /* adjoints */
+static size_t n_backs, n_backs_seen;
 static sdpa_key attentions[KEYS_MAX]; /* in fp16 */
 static size_t n_attentions, n_attentions_seen;
 
@@ -97,6 +99,20 @@ static void add_key(const conv_key *key)
     keys[n_keys++] = *key;
 }
 
+/* The gradient at the convolution's input. */
+static void add_back(const conv_key *key)
+{
+    conv_key back = *key;
+    back.back = 1;
+    back.residual = 0;
+    back.act = ACT_NONE;
+    n_backs_seen++;
+    for (size_t i = 0; i < n_backs; i++)
+        if (memcmp(&backs[i], &back, sizeof back) == 0) return;
+    assert_true(n_backs < KEYS_MAX);
+    backs[n_backs++] = back;
+}
+
 static void add_attention(const node *v)
 {
     const device_view y = {
@@ -138,6 +154,7 @@ static void collect(const model *m)
         key.groups = v->groups;
         follow(g, (int)i, &key);
         add_key(&key);
+        add_back(&key);
     }
     graph_free(&g);
 }
@@ -162,6 +179,7 @@ static int setup(void **state)
     for (size_t i = 0; models[i] != NULL; i++)
         collect(models[i]);
     print_message("# %zu networks' convolutions, %zu different\n", n_seen, n_keys);
+    print_message("# %zu adjoints, %zu different\n", n_backs_seen, n_backs);
     print_message("# %zu networks' attentions, %zu different\n", n_attentions_seen, n_attentions);
     return 0;
 }
@@ -196,12 +214,11 @@ static void one(const dnn_target *t, const device *d, conv_key key, precision p,
     conv_graph_free(&g);
 }
 
-static void every_convolution_has_a_plan(void **state)
+static int plan_all(const conv_key *of, size_t n, size_t sample, const char *what)
 {
     static const char *const names[] = {"fp32", "tf32", "bf16", "fp16"};
-    size_t step = getenv("OUTPOST_LONG") != NULL ? 1 : n_keys / 40 + 1;
+    size_t step = getenv("OUTPOST_LONG") != NULL ? 1 : n / sample + 1;
     int failures = 0;
-    (void)state;
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         for (int p = PRECISION_FP32; p <= PRECISION_FP16; p++) {
             const device *d = &devices[i];
@@ -212,15 +229,27 @@ static void every_convolution_has_a_plan(void **state)
             if (!d->has_bf16 && (p == PRECISION_BF16 || p == PRECISION_TF32)) continue;
             describe(d, json, sizeof json);
             if (dnn_device(&list, json, &t.properties) < 0) fail_msg("%s", err_text());
-            for (size_t k = 0; k < n_keys; k += step)
-                one(&t, d, keys[k], (precision)p, &sum);
+            for (size_t k = 0; k < n; k += step)
+                one(&t, d, of[k], (precision)p, &sum);
             print_message(
-                "# %s %s: %d shapes, %d split, %d by the generic engine, %d without a plan\n",
-                d->name, names[p], sum.runs, sum.split, sum.slow, sum.none);
+                "# %s %s: %d %s, %d split, %d by the generic engine, %d without a plan\n",
+                d->name, names[p], sum.runs, what, sum.split, sum.slow, sum.none);
             failures += sum.none;
             dnn_list_free(&list);
         }
-    assert_int_equal(failures, 0);
+    return failures;
+}
+
+static void every_convolution_has_a_plan(void **state)
+{
+    (void)state;
+    assert_int_equal(plan_all(keys, n_keys, 40, "shapes"), 0);
+}
+
+static void every_adjoint_has_a_plan(void **state)
+{
+    (void)state;
+    assert_int_equal(plan_all(backs, n_backs, 40, "adjoints"), 0);
 }
 
 /* Attention as one plan: everything on A100 and H200; cuDNN 9.19 has nothing before compute capability
@@ -297,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_convolution_has_a_plan),
+        cmocka_unit_test(every_adjoint_has_a_plan),
         cmocka_unit_test(every_attention_has_a_plan),
         cmocka_unit_test(exact_is_another_engine_than_tf32),
     };

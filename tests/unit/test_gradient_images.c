@@ -47,7 +47,8 @@ static void check(int ok, const char *format, ...)
 /* The hash's two images and others like them, in batches of HASH_BATCH. */
 static int gradients(hash_network *s, const char *device, float *out)
 {
-    int rc = 0, number;
+    int rc = 0;
+    device_list devices;
     const backend_def *b;
     prep p = { .std = { 1, 1, 1 }, .out_h = s->side, .out_w = s->side };
     const backend_options o = { .precision = PRECISION_FP32, .threads = 2, .batch = HASH_BATCH, .prep = &p };
@@ -55,7 +56,7 @@ static int gradients(hash_network *s, const char *device, float *out)
     void *net = NULL;
     float *x = NULL;
     const size_t each = (size_t)(3 * s->side * s->side);
-    TRY(backend_find(&b, &number, device));
+    TRY(backend_find(&b, &devices, device));
     TRY(plan_build(&made, s->g, s->w, s->requests, 1, b->wants_dense(PRECISION_FP32)));
     TRY(b->open(&net, made, &o));
     TRY(mem_new(&x, IMAGES * each, sizeof *x, "input"));

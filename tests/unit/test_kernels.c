@@ -502,7 +502,8 @@ static void one_element(void **state)
         { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
-    assert_int_equal(LENGTH(cases) + 5 + RECORD_STAGES, KERNEL_COUNT); /* and those of the next two */
+    /* and those of the next three */
+    assert_int_equal(LENGTH(cases) + 5 + RECORD_STAGES, KERNEL_slope_back);
     for (size_t i = 0; i < LENGTH(cases); i++) {
         op_args a = { .x = { one, one + 1, one + 2, one }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
@@ -594,6 +595,67 @@ static void one_element_in_double(void **state)
     a.y = pair;
     assert_int_equal(kernels_cpu[KERNEL_row_pairs_fwd](&a), 0);
     assert_true(pair[0].at == 1 && pair[1].value == 4.0 && pair[1].at == 0); /* (2.5 - 0.5)^2 */
+}
+
+/* Adjoints and what probes add, in closed form; test_adjoints has the rest. */
+static void one_element_of_a_gradient(void **state)
+{
+    const float one[5] = { 2.5f, 0.5f, 1.0f, 7.5f, 0.0f };
+    const double classes[2] = { 0.5, 0.25 };
+    static const struct {
+        int kernel, at; /* element of y */
+        float want;
+    } cases[] = {
+        { KERNEL_slope_back, 0, 3.5f }, /* with the residual 1 */
+        { KERNEL_maxpool_back, 0, 2.5f },
+        { KERNEL_avgpool_back, 0, 2.5f },
+        { KERNEL_gap_back, 0, 2.5f },
+        { KERNEL_merge_back, 0, 2.5f },
+        { KERNEL_unfold_back, 0, 2.5f },
+        { KERNEL_shortcut_a_back, 0, 2.5f },
+        { KERNEL_gate_back, 0, 1.25f },
+        { KERNEL_dwconv_back, 0, 1.25f },
+        { KERNEL_layernorm_back, 0, 0.0f }, /* a row of one has no direction */
+        { KERNEL_groupnorm_back_sum, 0, 2.5f },
+        { KERNEL_groupnorm_back, 0, 4.5f }, /* (2.5 - 1 + 7.5) / 2, x' = -1 */
+        { KERNEL_softmax_back, 0, 0.625f }, /* 0.5 (2.5 - 1.25) */
+        { KERNEL_performer_back_sum, 0, 2.5f / 7.5f }, /* phi cancels */
+        { KERNEL_performer_back_query, 1, 0.0f },
+        { KERNEL_performer_back_key, 0, -17 * 0.153354967f }, /* (7.5 + 1) phi (0.5 - 2.5) */
+        { KERNEL_performer_back_key, 2, 0.153354967f },
+        { KERNEL_cotangent_fwd, 0, 0.0f }, /* softmax - 1 */
+        { KERNEL_gaussian_fwd, 0, 2.0f },
+        { KERNEL_perturb_choose, 0, 2.5f }, /* none: those below the first */
+        { KERNEL_perturb_fwd, 0, 1.5f },
+        { KERNEL_deflate_fwd, 0, 0.0f },
+        { KERNEL_gram_fwd, 0, 1.25f }, /* 2.5 times the sum */
+    };
+    double scratch[3] = { 0.5 }, total = 0;
+    op_args a = { .x = { one }, .y = &total, .n = 1, .c = 1, .h = 1, .w = 1, .groups = 1 };
+    (void)state;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        float y[4] = { 0 };
+        int in_double = cases[i].kernel == KERNEL_deflate_fwd || cases[i].kernel == KERNEL_gram_fwd;
+        op_args b = { .x = { one, in_double ? (const void *)scratch : one + 1, one + 2, one }, .y = y, .n = 1, .c = 1,
+                      .h = 1, .w = 1, .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
+                      .scale = 1, .eps = 1e-5f };
+        double off;
+        scratch[0] = 0.5;
+        if (cases[i].kernel == KERNEL_gaussian_fwd) b.x[3] = classes;
+        if (cases[i].kernel == KERNEL_perturb_choose) {
+            b.reduce = KP_SMALLEST;
+            b.x_at = b.x_c = 0;
+        }
+        if (kernel_problem(cases[i].kernel, &b) != NULL)
+            fail_msg("%s: %s", kernel_names[cases[i].kernel], kernel_problem(cases[i].kernel, &b));
+        assert_int_equal(kernels_cpu[cases[i].kernel](&b), 0);
+        off = fabs((double)y[cases[i].at] - (double)cases[i].want);
+        if (!(off <= 1e-6 * fabs((double)cases[i].want) + 1e-7))
+            fail_msg("%s: %.9g, not %.9g", kernel_names[cases[i].kernel], (double)y[cases[i].at], (double)cases[i].want);
+    }
+    assert_int_equal(kernels_cpu[KERNEL_gram_total](&a), 0);
+    assert_true(total == 2.5);
+    assert_int_equal(LENGTH(cases), KERNEL_COUNT - KERNEL_slope_back); /* one has two cases, gram_total none here */
 }
 
 static int earlier(const void *a, const void *b)
@@ -754,6 +816,7 @@ int main(void)
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
         cmocka_unit_test(one_element),         cmocka_unit_test(one_pixel_of_a_record), cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(one_element_of_a_gradient),
         cmocka_unit_test(nearest_of_many_tiles),
         cmocka_unit_test(ramp_in_closed_form),
         cmocka_unit_test(norms),               cmocka_unit_test(moments_of_chunks),

@@ -122,6 +122,126 @@ static size_t moments_of(const op_args *a)
     return 2 * (size_t)(a->n * a->groups) * (size_t)groupnorm_chunks(a->h * a->w, a->c);
 }
 
+/* Adjoints and what probes add: shapes, then operands.  h, w: of y. */
+static void prepare_adjoint(int kernel, op_args *a, int variant, sizes *s)
+{
+    size_t c = (size_t)a->c, plane = area(1, a->h, a->w, 1), count = op_count(a), n = (size_t)a->n;
+    size_t sums;
+    switch (kernel) {
+    case KERNEL_slope_back:
+        a->act = variant + (variant > 0 && a->n == 1 ? 2 : 0); /* all of them, over the shapes */
+        a->flags = variant % 2 ? KF_AFTER : 0;
+        s->x[1] = s->x[2] = count;
+        break;
+    case KERNEL_maxpool_back:
+    case KERNEL_avgpool_back:
+        a->flags = variant & 2 ? KF_CEIL : variant == 1 && kernel == KERNEL_maxpool_back ? KF_ZERO_PAD : 0;
+        set_pool(a, a->h < 3 || a->w < 3 ? 1 : 3, 1 + variant % 2);
+        s->x[0] = area(a->n, a->oh, a->ow, a->c);
+        s->x[1] = count;
+        break;
+    case KERNEL_dwconv_back:
+        set_pool(a, variant == 3 ? 3 : 3 + 2 * variant, 1 + variant / 2);
+        s->x[0] = area(a->n, a->oh, a->ow, a->c);
+        s->x[1] = (size_t)(a->kernel * a->kernel) * c;
+        break;
+    case KERNEL_gap_back: s->x[0] = n * c; break;
+    case KERNEL_merge_back:
+    case KERNEL_shortcut_a_back:
+        a->oh = (a->h + 1) / 2;
+        a->ow = (a->w + 1) / 2;
+        a->x_at = variant;
+        a->x_c = a->c + 2 * variant;
+        s->x[0] = area(a->n, a->oh, a->ow, kernel == KERNEL_merge_back ? 4 * a->c : a->x_c);
+        break;
+    case KERNEL_unfold_back:
+        a->c = least(a->c, 64);
+        set_pool(a, variant == 3 ? 7 : 3, variant == 3 ? 4 : 1 + variant % 2);
+        s->x[0] = area(a->n, a->oh, a->ow, a->c * a->kernel * a->kernel);
+        s->y = op_count(a);
+        break;
+    case KERNEL_gate_back:
+        s->x[1] = count;
+        s->y = n * c;
+        break;
+    case KERNEL_layernorm_back:
+        a->eps = 1e-5f;
+        s->x[1] = count;
+        s->x[2] = c;
+        break;
+    case KERNEL_groupnorm_back_sum:
+    case KERNEL_groupnorm_back:
+        a->groups = variant == 1 && a->c < 64 ? a->c : variant == 2 && a->c % 8 == 0 ? a->c / 8 : 1;
+        s->x[1] = count;
+        s->x[2] = c;
+        s->x[3] = 4 * n * (size_t)a->groups;
+        if (kernel == KERNEL_groupnorm_back_sum) s->y = 2 * n * (size_t)a->groups;
+        break;
+    case KERNEL_softmax_back:
+        if (variant == 2) a->x_c = a->y_c = (a->c + 7) / 8 * 8;
+        s->x[0] = s->x[1] = s->y = op_rows(a) * (size_t)op_y_stride(a);
+        break;
+    case KERNEL_performer_back_sum:
+    case KERNEL_performer_back_query:
+    case KERNEL_performer_back_key:
+        a->c = least(a->c, 64);
+        a->groups = variant < 2 ? 32 : 64 - 31 * (variant - 2);
+        sums = (size_t)a->groups * (size_t)(a->c + 1);
+        s->x[0] = s->y = 3 * op_count(a);
+        s->x[1] = (size_t)(a->groups * a->c);
+        s->x[2] = n * sums;
+        s->x[3] = op_count(a);
+        if (kernel == KERNEL_performer_back_sum) s->y = n * ((plane - 1) / 128 + 1) * sums;
+        break;
+    case KERNEL_cotangent_fwd:
+        a->reduce = variant + (variant > 0 && a->n == 1);
+        a->scale = 2.5f;
+        a->x_at = a->c / 2;
+        break;
+    case KERNEL_gaussian_fwd: /* x3 is counted in floats */
+        a->c = least(a->c, 300);
+        a->groups = 3;
+        s->x[0] = s->y = op_count(a);
+        s->x[1] = 3 * (size_t)a->c;
+        s->x[2] = (size_t)(a->c * a->c);
+        s->x[3] = 6 * (size_t)(a->c + 1);
+        break;
+    case KERNEL_perturb_choose:
+        a->c = least(a->c, 64);
+        s->x[0] = op_count(a);
+        c = (size_t)a->c;
+        a->reduce = variant % 2 ? KP_LARGEST : KP_SMALLEST;
+        a->x_at = variant % 2 ? 1 : (int)(plane * c) / 3;
+        s->y = 2 * n;
+        break;
+    case KERNEL_perturb_fwd:
+        a->reduce = variant + (variant > 0 && a->n == 1);
+        a->scale = 0.37f;
+        s->x[1] = count;
+        s->x[2] = c;
+        s->x[3] = 2 * n;
+        break;
+    case KERNEL_deflate_fwd: /* x1 is written, in doubles */
+        a->reduce = variant % 2 ? KD_POWER : KD_EXACT;
+        a->groups = 5;
+        a->c = least(a->c, 300);
+        s->x[0] = s->y = op_count(a);
+        s->x[1] = 2 * n * (2 * (size_t)a->c + plane);
+        s->x[2] = (size_t)a->c;
+        break;
+    case KERNEL_gram_total:
+        a->groups = 1 + variant;
+        s->y = 2 * n * (size_t)a->groups * plane;
+        break;
+    case KERNEL_gram_fwd:
+        a->groups = 1 + variant;
+        s->x[1] = 2 * n * (size_t)a->groups * plane;
+        s->y = n * (size_t)a->groups * c;
+        break;
+    default: break;
+    }
+}
+
 /* Operands beside the first, and kernels on maps of their own. */
 static void prepare_operands(int kernel, op_args *a, int variant, sizes *s)
 {
@@ -245,6 +365,7 @@ static void prepare_shape(int kernel, op_args *a, int variant)
     case KERNEL_join_heads_fwd:
         set_windows(a, variant, &a->h, &a->w);
         a->groups = heads_of(a->c);
+        if (variant == 2) a->kernel = kernel == KERNEL_split_heads_fwd ? 1 : 3; /* as gradients are */
         break;
     case KERNEL_performer_join_fwd: a->w = 1; break;
     case KERNEL_performer_sum_fwd:
@@ -293,7 +414,8 @@ static sizes prepare(int kernel, op_args *a, int variant)
         break;
     case KERNEL_shortcut_a_fwd: s.y = area(a->n, a->oh, a->ow, a->y_c); break;
     case KERNEL_merge_fwd: s.y = area(a->n, a->oh, a->ow, 4 * a->c); break;
-    case KERNEL_split_heads_fwd: s.x[0] = s.y = 3 * op_count(a); break;
+    case KERNEL_split_heads_fwd: s.x[0] = s.y = (a->kernel > 0 ? 1 : 3) * op_count(a); break;
+    case KERNEL_join_heads_fwd: s.x[0] = s.y = (a->kernel > 0 ? 3 : 1) * op_count(a); break;
     default: break;
     }
     if (kernel == KERNEL_dwconv_fwd) {
@@ -301,6 +423,7 @@ static sizes prepare(int kernel, op_args *a, int variant)
         s.x[2] = c;
     }
     prepare_operands(kernel, a, variant, &s);
+    prepare_adjoint(kernel, a, variant, &s);
     return s;
 }
 
@@ -314,19 +437,36 @@ static int is_norm(int kernel)
 /* Rows in float64, drawn as pairs of floats: any pair of ordinary ones is an ordinary double. */
 static int is_wide(int kernel)
 {
-    return kernel == KERNEL_widen_fwd || kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd;
+    return kernel == KERNEL_widen_fwd || kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd ||
+           kernel == KERNEL_gram_total || kernel == KERNEL_gram_fwd || kernel == KERNEL_gaussian_fwd ||
+           kernel == KERNEL_deflate_fwd;
 }
 
 static int is_performer(int kernel)
 {
-    return kernel == KERNEL_performer_sum_fwd || kernel == KERNEL_performer_out_fwd;
+    return kernel == KERNEL_performer_sum_fwd || kernel == KERNEL_performer_out_fwd ||
+           kernel == KERNEL_performer_back_sum || kernel == KERNEL_performer_back_query ||
+           kernel == KERNEL_performer_back_key;
+}
+
+/* Sums of products and their quotients: infinities meet in them and cancel in one order only. */
+static int is_mild(int kernel)
+{
+    return kernel == KERNEL_layernorm_back || kernel == KERNEL_groupnorm_back_sum || kernel == KERNEL_softmax_back ||
+           kernel == KERNEL_cotangent_fwd;
 }
 
 /* A value that the kernel is made for: the norms square theirs, the performer takes exponentials, and
  * squared deviations are not negative. */
 static float value_for(int kernel, int operand, int odd)
 {
-    float v = draw_float(odd && !is_performer(kernel) && !is_wide(kernel) && !(is_norm(kernel) && operand > 0));
+    float v = draw_float(odd && !is_performer(kernel) && !is_wide(kernel) && !is_mild(kernel) &&
+                         !(is_norm(kernel) && operand > 0));
+    if (kernel == KERNEL_perturb_fwd && operand == 2) return 0.25f;
+    if (kernel == KERNEL_deflate_fwd) return fabsf(v); /* one component is larger than the others */
+    if (kernel == KERNEL_softmax_back && operand == 1) return fabsf(v) / 100;
+    if (kernel == KERNEL_layernorm_back && operand == 1) return v + 9;
+    if (kernel == KERNEL_dwconv_back && operand == 1 && !(fabsf(v) < INFINITY)) return 1.0f;
     if (kernel == KERNEL_groupnorm_sum_fwd && !(fabsf(v) < 1e15f)) return NAN;
     if (kernel == KERNEL_groupnorm_join_fwd) return fabsf(v) < 1e15f ? fabsf(v) : NAN;
     if (is_performer(kernel)) return operand == 2 ? fabsf(v) + 0.1f : v / 8;
@@ -371,8 +511,16 @@ static tolerance tolerance_of(int kernel, const op_args *a)
     case KERNEL_groupnorm_sum_fwd: t = (tolerance){ 1e-5, 2e-5 }; break;
     case KERNEL_performer_sum_fwd:
     case KERNEL_performer_out_fwd: t = (tolerance){ 1e-5, 1e-5 }; break;
+    case KERNEL_performer_back_sum:
+    case KERNEL_performer_back_query:
+    case KERNEL_performer_back_key: t = (tolerance){ 1e-5, 2e-5 }; break;
+    case KERNEL_layernorm_back: t = (tolerance){ 1e-5, 2e-5 }; break;
+    case KERNEL_softmax_back: t = (tolerance){ 2e-6, 1e-5 }; break;
+    case KERNEL_cotangent_fwd: t = (tolerance){ 1e-6, 1e-12 }; break;
+    case KERNEL_deflate_fwd: t = (tolerance){ 1e-5, 1e-5 }; break;
+    case KERNEL_gram_fwd: t = (tolerance){ 1e-6, 1e-12 }; break;
     default:
-        if (a->act >= KA_GELU) t = (tolerance){ 1e-6, 1e-6 };
+        if (a->act >= KA_GELU) t = (tolerance){ 1e-6, kernel == KERNEL_slope_back ? 4e-6 : 1e-6 };
         break;
     }
     if (t.relative > 0 && a->y_type != KT_F32) {
@@ -413,6 +561,10 @@ static int may_be_in_place(int kernel, const op_args *a)
     case KERNEL_bias_act_fwd:
     case KERNEL_gate_fwd:
     case KERNEL_add_fwd:
+    case KERNEL_slope_back:
+    case KERNEL_layernorm_back:
+    case KERNEL_groupnorm_back:
+    case KERNEL_perturb_fwd:
     case KERNEL_groupnorm_fwd: return a->x_type == a->y_type;
     case KERNEL_layernorm_fwd:
     case KERNEL_softmax_fwd: return a->x_type == a->y_type && op_x_stride(a) == op_y_stride(a);
@@ -420,14 +572,23 @@ static int may_be_in_place(int kernel, const op_args *a)
     }
 }
 
+/* Of adjoints and probes those whose other operands are not of images. */
+static int alone_as_it_is(int kernel)
+{
+    return kernel == KERNEL_avgpool_back || kernel == KERNEL_gap_back || kernel == KERNEL_merge_back ||
+           kernel == KERNEL_unfold_back || kernel == KERNEL_shortcut_a_back || kernel == KERNEL_dwconv_back ||
+           kernel == KERNEL_cotangent_fwd || kernel == KERNEL_gaussian_fwd || kernel == KERNEL_perturb_choose ||
+           kernel == KERNEL_deflate_fwd || kernel == KERNEL_gram_total;
+}
+
 /* Do x[0] and y hold one image after the other, and nothing else of an image? */
 static int image_by_image(int kernel, const op_args *a)
 {
-    return a->n > 1 && kernel != KERNEL_normalise_fwd && kernel != KERNEL_split_heads_fwd &&
+    return a->n > 1 && (kernel < KERNEL_slope_back || alone_as_it_is(kernel)) && kernel != KERNEL_normalise_fwd && kernel != KERNEL_split_heads_fwd &&
            kernel != KERNEL_add_fwd && kernel != KERNEL_gate_fwd && kernel != KERNEL_performer_out_fwd &&
            kernel != KERNEL_groupnorm_fwd &&
            !(kernel == KERNEL_softmax_fwd && a->window > 0) &&
-           !(kernel == KERNEL_join_heads_fwd && a->window > 0) &&
+           !(kernel == KERNEL_join_heads_fwd && (a->window > 0 || a->kernel > 0)) &&
            !(kernel == KERNEL_row_least_fwd && a->groups > 0);
 }
 
@@ -456,6 +617,24 @@ static void one_image(int kernel, op_args d, const sizes *s, const void *batch)
     free(mine);
 }
 
+/* The second and third operands of adjoints are maps too. */
+static int operand_type(int kernel, int k, types t)
+{
+    switch (kernel) {
+    case KERNEL_slope_back: return k < 3 ? t.x : KT_F32;
+    case KERNEL_maxpool_back:
+    case KERNEL_softmax_back: return k == 1 ? t.y : KT_F32;
+    case KERNEL_gate_back:
+    case KERNEL_layernorm_back:
+    case KERNEL_groupnorm_back_sum:
+    case KERNEL_groupnorm_back:
+    case KERNEL_perturb_fwd: return k == 1 ? t.x : KT_F32;
+    case KERNEL_performer_back_sum:
+    case KERNEL_performer_back_query: return k == 3 ? t.x : KT_F32;
+    default: return KT_F32;
+    }
+}
+
 static double twins(int kernel, types t, op_args a, int variant, int odd)
 {
     sizes s = prepare(kernel, &a, variant);
@@ -477,7 +656,7 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
     memcpy(gpu, cpu, bytes); /* what a copy leaves alone must be alike too */
     d = a;
     for (int k = 0; k < 4; k++) {
-        int type = k == 0 || kernel == KERNEL_add_fwd ? t.x : KT_F32;
+        int type = k == 0 || kernel == KERNEL_add_fwd ? t.x : operand_type(kernel, k, t);
         size_t room = k == 0 ? skew : 0;
         if (kernel == KERNEL_normalise_fwd) type = KT_F32, room = 0;
         x[k] = new_values(kernel, k, s.x[k], type, odd);
@@ -588,7 +767,10 @@ static int meets(int kernel)
 {
     return kernel == KERNEL_layernorm_fwd || kernel == KERNEL_groupnorm_sum_fwd || is_performer(kernel) || kernel == KERNEL_softmax_fwd ||
            kernel == KERNEL_row_squares_fwd || kernel == KERNEL_row_least_fwd ||
-           kernel == KERNEL_gap_fwd || kernel == KERNEL_export_fwd;
+           kernel == KERNEL_gap_fwd || kernel == KERNEL_export_fwd || kernel == KERNEL_gate_back ||
+           kernel == KERNEL_layernorm_back || kernel == KERNEL_groupnorm_back_sum || kernel == KERNEL_softmax_back ||
+           kernel == KERNEL_cotangent_fwd || kernel == KERNEL_gaussian_fwd || kernel == KERNEL_perturb_choose ||
+           kernel == KERNEL_deflate_fwd;
 }
 
 static int allowed(int kernel, types t)
