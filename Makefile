@@ -151,7 +151,7 @@ $(BUILD)/driver/libcuda.so.1: tests/driver/libcuda.c
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) -std=c11 -shared -fPIC -Wl,-soname,libcuda.so.1 -o $@ $<
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.c.o $(BUILD)/libextract.a $(BUILD)/libscore.a $(BUILD)/libcommon.a
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(EXTRACT_LIBS) -lcmocka
-$(BUILD)/unit/test_nets $(BUILD)/unit/test_gradients $(BUILD)/unit/test_replays $(BUILD)/unit/test_gradient_plans $(BUILD)/unit/test_adjoints $(BUILD)/unit/test_hash_golden $(BUILD)/unit/test_plan: $(BUILD)/obj/tests/lib/hash_golden.c.o
+$(BUILD)/unit/test_nets $(BUILD)/unit/test_gradients $(BUILD)/unit/test_gradient_images $(BUILD)/unit/test_replays $(BUILD)/unit/test_gradient_plans $(BUILD)/unit/test_adjoints $(BUILD)/unit/test_hash_golden $(BUILD)/unit/test_plan: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_demo_net: | $(BUILD)/demo-images
 $(BUILD)/unit/test_positions $(BUILD)/unit/test_heads: $(BUILD)/obj/tests/lib/hash_golden.c.o
 $(BUILD)/unit/test_keys $(BUILD)/unit/test_weights $(BUILD)/unit/test_heads: $(BUILD)/obj/tests/lib/sparse_checkpoint.c.o
@@ -199,7 +199,7 @@ gpu-bundle: $(GPU_PARTS) ## both for a bare machine: build/gpu/bundle.tar.xz and
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o
 	$(call say,LINK,$@)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $< -lm
-bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/entropy_bench $(BUILD)/tools/knn_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
+bench: $(PROGRAMS) $(BENCH_BIN) $(BUILD)/tools/hash_weights $(BUILD)/tools/gradient_speed $(BUILD)/tools/entropy_bench $(BUILD)/tools/knn_bench ## speed and memory beside the peers of tests/bench/setup_peers.sh
 	$(Q)sh tests/bench/bench.sh $(BUILD)
 
 # --- manual pages and completion, printed by the programs themselves -------------------------------

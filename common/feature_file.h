@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FEATURE_FORMAT_VERSION = 1, FEATURE_RANK_MAX = 4, FEATURE_DATASETS_MAX = 64 };
+enum { FEATURE_FORMAT_VERSION = 1, FEATURE_RANK_MAX = 4, FEATURE_DATASETS_MAX = 400 };
 
 /* /status of a row. */
 enum {
@@ -33,6 +33,7 @@ typedef struct feature_dataset {
     feature_type type;
     int rank; /* of one row */
     size_t dim[FEATURE_RANK_MAX];
+    const char *made; /* how it came about: JSON, stored as the attribute `made`; NULL: none */
 } feature_dataset;
 
 /* One dataset written whole at creation: head/weight [C,D], head/bias [C]. */

@@ -30,7 +30,7 @@ typedef struct batch_input { /* one of the two */
 
 typedef struct backend_def {
     const char *name; /* "cpu", "cuda", "ref" */
-    int (*wants_dense)(precision p); /* the kind of plan it takes: plan_build */
+    int (*wants_dense)(precision p); /* the kind of plan it takes: bits of plan_kind */
     /* Packs the weights of p; p stays the caller's and must outlive the network. */
     int (*open)(void **net, plan *p, const backend_options *o);
     /* n images -> out[i] [n, count of p->outputs[i]], f32, maps as [c,h,w]. */

@@ -1,6 +1,7 @@
 /* extract models [NAME]: the networks; with a name its input, taps, layouts, parameters, cost. */
 #include "extract/commands.h"
 #include "extract/model.h"
+#include "extract/probes/probe.h"
 #include "common/args.h"
 #include "common/err.h"
 
@@ -84,6 +85,7 @@ static int print_model(const model *m)
     printf("taps:\n");
     for (size_t i = 0; i < graph_nodes(g); i++)
         if (graph_node(g, (int)i)->tap != NULL) print_tap(graph_node(g, (int)i));
+    probes_print_model(m);
 done:
     graph_free(&g);
     return rc;

@@ -8,6 +8,7 @@
 #include "extract/stop.h"
 #include "common/err.h"
 #include "common/feature_file.h"
+#include "common/half.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -23,9 +24,9 @@ enum { RING = 4, UNDER_WAY = 2 * DEVICES_MAX };
 
 typedef struct run_config {
     const char *model, *weights, *root, *list, *out, *device, *precision, *prep, *positions, *dump,
-        *progress, *list_format, *shard;
-    args_strings taps;
-    int batch, threads, decoders, limit, force, max_bad;
+        *progress, *list_format, *shard, *scalar, *stats;
+    args_strings taps, probes;
+    int batch, threads, decoders, limit, force, max_bad, views, seed;
     double stop_after;
     args_strings words;
 } run_config;
@@ -44,6 +45,7 @@ typedef struct run { /* everything of one run under way */
     loader *loader;
     progress *progress;
     float **out;      /* [outputs] batch rows */
+    void **stored;    /* [outputs] what is written: the same, or its own f16 rows */
     uint8_t *status;
     const char **reason;
     loader_batch *under_way[UNDER_WAY]; /* handed to the backend, oldest first */
@@ -85,6 +87,37 @@ done:
     return rc;
 }
 
+/* Each image of the list as often as it has views. */
+static int repeat_images(run *r)
+{
+    int rc = 0;
+    list *l = r->images;
+    size_t k = (size_t)r->c->views, n;
+    const char **path = NULL;
+    int64_t *label = NULL;
+    TRY(mem_product(&n, l->n, k, "views"));
+    TRY(mem_new(&path, n, sizeof *path, "views"));
+    TRY(mem_new(&label, n, sizeof *label, "views"));
+    for (size_t i = 0; i < n; i++) {
+        path[i] = l->path[i / k];
+        label[i] = l->label[i / k];
+    }
+    free(l->path);
+    free(l->label);
+    free(l->group);
+    l->path = path;
+    l->label = label;
+    l->group = NULL;
+    l->n = n;
+    r->all *= k;
+    path = NULL;
+    label = NULL;
+done:
+    free(path);
+    free(label);
+    return rc;
+}
+
 static int read_images(run *r)
 {
     static const char *const names[] = { "auto", "gen", "openood", "mos" };
@@ -96,6 +129,7 @@ static int read_images(run *r)
     else TRY(list_scan(&r->images, r->c->root));
     r->all = r->images->n;
     if (r->c->limit > 0 && (size_t)r->c->limit < r->all) r->all = (size_t)r->c->limit;
+    if (r->c->views > 0) TRY(repeat_images(r));
     shard_rows(&r->part, r->all, &r->first, &end);
     CHECK(end > r->first, ERR_USAGE, "--shard %zu/%zu: %zu images cannot be cut into %zu shards", r->part.index,
           r->part.count, r->all, r->part.count);
@@ -109,18 +143,23 @@ static int make_buffers(run *r)
     int rc = 0;
     size_t batch = (size_t)r->c->batch;
     const plan *p = r->s.p;
-    TRY(mem_new(&r->datasets, p->n_outputs, sizeof *r->datasets, "outputs"));
+    TRY(mem_new(&r->datasets, p->n_outputs + 1, sizeof *r->datasets, "outputs"));
     TRY(mem_new(&r->out, p->n_outputs, sizeof *r->out, "outputs"));
+    TRY(mem_new(&r->stored, p->n_outputs + 1, sizeof *r->stored, "outputs"));
     for (size_t i = 0; i < p->n_outputs; i++) {
-        const plan_output *o = &p->outputs[i];
+        const output *o = &r->s.out.v[i];
         feature_dataset *d = &r->datasets[i];
         size_t n;
-        *d = (feature_dataset){ .name = o->name, .type = FEATURE_F32, .rank = o->rank };
-        for (int k = 0; k < o->rank; k++)
-            d->dim[k] = o->dim[k];
-        TRY(mem_product(&n, o->count, batch, o->name));
+        *d = (feature_dataset){ .name = o->name, .type = o->type, .rank = o->rank, .made = o->made };
+        memcpy(d->dim, o->dim, sizeof d->dim);
+        TRY(mem_product(&n, p->outputs[i].count, batch, o->name));
         TRY(mem_new_aligned(&r->out[i], n, sizeof(float), o->name));
+        r->stored[i] = r->out[i];
+        if (o->type == FEATURE_F16) TRY(mem_new_aligned(&r->stored[i], n, sizeof(uint16_t), o->name));
     }
+    if (r->c->views > 0)
+        r->datasets[p->n_outputs] = (feature_dataset){ .name = "views", .type = FEATURE_I64, .rank = 1,
+                                                       .dim = { VIEW_NUMBERS } };
     TRY(mem_new(&r->status, batch, 1, "outputs"));
     TRY(mem_new(&r->reason, batch, sizeof *r->reason, "outputs"));
 done:
@@ -134,7 +173,7 @@ static int open_writer(run *r, enum feature_state *state)
     const float *w = session_head(&r->s, 0), *b = session_head(&r->s, 1);
     r->spec = (feature_spec){ .rows = r->rows, .paths = r->images->path + r->first,
                               .path_width = r->images->path_max, .labels = r->images->label + r->first,
-                              .datasets = r->datasets, .n_datasets = r->s.p->n_outputs,
+                              .datasets = r->datasets, .n_datasets = r->s.p->n_outputs + (r->c->views > 0),
                               .constants = r->head, .provenance = r->provenance };
     if (w != NULL) {
         d = (size_t)graph_node(r->s.g, graph_features(r->s.g))->out.c;
@@ -182,7 +221,9 @@ static int open_run(run *r, enum feature_state *state)
                           .device = r->c->device, .precision = r->c->precision,
                           .prep = r->c->prep, .positions = r->c->positions,
                           .dump = r->c->dump, .taps = r->c->taps.v,
-                          .n_taps = r->c->taps.n, .threads = threads,
+                          .n_taps = r->c->taps.n, .scalar = r->c->scalar,
+                          .probes = r->c->probes.v, .n_probes = r->c->probes.n,
+                          .stats = r->c->stats, .threads = threads,
                           .batch = (size_t)r->c->batch };
     provenance_input in = { .s = &r->s, .o = &o, .checkpoint_name = base_name(r->c->weights) };
     loader_options lo = { .root = r->c->root, .batch = (size_t)r->c->batch, .ring = RING,
@@ -195,6 +236,8 @@ static int open_run(run *r, enum feature_state *state)
     in.images = r->images;
     in.rows = r->all;
     in.part = r->part;
+    in.views = (size_t)r->c->views;
+    in.seed = r->c->seed;
     TRY(provenance_make(&r->provenance, &in));
     TRY(make_buffers(r));
     TRY(open_writer(r, state));
@@ -206,6 +249,8 @@ static int open_run(run *r, enum feature_state *state)
     lo.begin = r->first + r->done;
     lo.end = r->first + r->rows;
     lo.prep = &r->s.prep;
+    lo.views = (size_t)r->c->views;
+    lo.seed = (uint64_t)r->c->seed;
     TRY(loader_open(&r->loader, &lo));
     TRY(progress_open(&r->progress, r->c->progress, r->rows, r->done));
 done:
@@ -217,8 +262,11 @@ static void close_run(run *r)
     progress_close(&r->progress);
     loader_close(&r->loader);
     feature_writer_close(&r->writer);
-    for (size_t i = 0; r->out != NULL && i < r->s.p->n_outputs; i++)
+    for (size_t i = 0; r->stored != NULL && i < r->s.p->n_outputs; i++) {
+        if (r->stored[i] != r->out[i]) free(r->stored[i]);
         free(r->out[i]);
+    }
+    free(r->stored);
     free(r->out);
     free(r->datasets);
     free(r->status);
@@ -239,17 +287,36 @@ static int is_finite(const float *v, size_t n)
     return sum == 0.0f;
 }
 
+static int fits_half(const float *v, size_t n)
+{
+    int fits = 1;
+    for (size_t i = 0; i < n; i++)
+        fits &= half_fits(v[i]);
+    return fits;
+}
+
+/* What is wrong with image i of the batch in output k; NULL: nothing. */
+static const char *fault(const run *r, size_t k, size_t i)
+{
+    size_t n = r->s.p->outputs[k].count;
+    const float *v = r->out[k] + i * n;
+    if (!is_finite(v, n)) return "the network gave NaN or Inf";
+    if (r->s.out.v[k].type == FEATURE_F16 && !fits_half(v, n)) return "a value above 65504 is no f16";
+    return NULL;
+}
+
 /* Rows without a value become NaN in every dataset, so that they never look like data. */
 static void mark_bad(run *r, const loader_batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
         r->status[i] = b->status[i];
         r->reason[i] = b->reason[i];
-        for (size_t k = 0; k < r->s.p->n_outputs && r->status[i] == ROW_OK; k++)
-            if (!is_finite(r->out[k] + i * r->s.p->outputs[k].count, r->s.p->outputs[k].count)) {
-                r->status[i] = ROW_NONFINITE;
-                r->reason[i] = "the network gave NaN or Inf";
-            }
+        for (size_t k = 0; k < r->s.p->n_outputs && r->status[i] == ROW_OK; k++) {
+            const char *why = fault(r, k, i);
+            if (why == NULL) continue;
+            r->status[i] = ROW_NONFINITE;
+            r->reason[i] = why;
+        }
         if (r->status[i] == ROW_OK) continue;
         r->bad++;
         if (r->bad <= 10)
@@ -261,6 +328,13 @@ static void mark_bad(run *r, const loader_batch *b)
                 v[j] = NAN;
         }
     }
+}
+
+static void make_halves(run *r, size_t rows)
+{
+    for (size_t k = 0; k < r->s.p->n_outputs; k++)
+        if (r->s.out.v[k].type == FEATURE_F16)
+            half_from_floats(r->stored[k], r->out[k], rows * r->s.p->outputs[k].count);
 }
 
 /* Hands a batch to the backend: one that works beside us is given the next before this is done. */
@@ -287,7 +361,9 @@ static int finish_batch(run *r)
     r->spent.computed += now() - t;
     t = now();
     mark_bad(r, b);
-    TRY(feature_writer_put(r->writer, b->row - r->first, b->n, (const void *const *)r->out, r->status,
+    make_halves(r, b->n);
+    r->stored[r->s.p->n_outputs] = b->views;
+    TRY(feature_writer_put(r->writer, b->row - r->first, b->n, (const void *const *)r->stored, r->status,
                            r->reason));
     r->done = b->row - r->first + b->n;
     if (now() - r->committed >= COMMIT_SECONDS) {
@@ -401,15 +477,26 @@ static const opt opts[] = {
       .help = "positions of another input size: plain, antialias (timm from 0.9)", .def = "plain",
       .choices = positions_choices },
     { .name = "dump", .kind = OPT_STRING, .at = AT(dump), .value = "WHAT,...",
-      .help = "features, logits", .def = "features,logits" },
-    { .name = "tap", .kind = OPT_REPEAT, .at = AT(taps), .value = "NAME[:mean|:sum|:max]",
+      .help = "features, logits, gradients:TAP[:mean|:sum|:max], each also with :f16; `image` is a tap here",
+      .def = "features,logits" },
+    { .name = "scalar", .kind = OPT_STRING, .at = AT(scalar), .value = "OF",
+      .help = "whose gradients: uniform (cross entropy to it), ce[:T], logsumexp, max, logit=C  [uniform]" },
+    { .name = "tap", .kind = OPT_REPEAT, .at = AT(taps), .value = "NAME[:mean|:sum|:max][:f16]",
       .help = "also store this activation, whole or reduced over its map" },
+    { .name = "probe", .kind = OPT_REPEAT, .at = AT(probes), .value = "NAME[:KEY=VALUE,...]",
+      .help = "also compute this while the network is there; `extract probes` lists them" },
+    { .name = "stats", .kind = OPT_STRING, .at = AT(stats), .value = "FILE",
+      .help = "fitted means and precisions, for the probes that need them" },
     { .name = "list-format", .kind = OPT_STRING, .at = AT(list_format), .value = "NAME",
       .help = "auto, gen, openood, mos", .def = "auto", .choices = formats },
     { .name = "limit", .kind = OPT_INT, .at = AT(limit), .value = "N",
       .help = "only the first N images of the list", .min = 1, .max = 2147483647 },
     { .name = "shard", .kind = OPT_STRING, .at = AT(shard), .value = "I/N|auto[/N]",
       .help = "only part I of N, 0 to N - 1, into OUT.shard-I-of-N.h5;\nauto: as the job array's task" },
+    { .name = "views", .kind = OPT_INT, .at = AT(views), .value = "K",
+      .help = "K random views of each image (resized crop, flip) instead of the image", .min = 1, .max = 10000 },
+    { .name = "seed", .kind = OPT_INT, .at = AT(seed), .value = "S", .help = "of the views", .def = "0", .min = 0,
+      .max = 2147483647 },
     { .name = "max-bad", .kind = OPT_INT, .at = AT(max_bad), .value = "N",
       .help = "accept this many unreadable images; more: exit 3 at the end", .def = "0", .min = 0,
       .max = 2147483647 },

@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-extern const command command_run, command_models, command_inspect, command_check, command_merge,
-    command_bench;
+extern const command command_run, command_models, command_probes, command_inspect, command_check,
+    command_merge, command_bench;
 
 int extract_print_version(FILE *f, int json);
 

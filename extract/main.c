@@ -1,9 +1,9 @@
 /* extract: images -> features.  The commands are a table; usage and dispatch are made from it. */
 #include "extract/commands.h"
 
-static const command *const commands[] = { &command_run,   &command_models, &command_inspect,
-                                           &command_check, &command_merge, &command_bench,
-                                           NULL };
+static const command *const commands[] = { &command_run,   &command_models, &command_probes,
+                                           &command_inspect, &command_check, &command_merge,
+                                           &command_bench, NULL };
 
 int main(int argc, char **argv)
 {

@@ -1,4 +1,5 @@
 #include "extract/merge.h"
+#include "extract/outputs.h"
 #include "extract/shard.h"
 #include "extract/stop.h"
 #include "common/err.h"
@@ -108,15 +109,16 @@ static int same_table(const feature_table *a, const feature_table *b)
 }
 
 /* The per-image datasets, in the order in which the run names its outputs. */
-static int find_datasets(merge *m, const json_t *outputs)
+static int find_datasets(merge *m, const json_t *listed)
 {
     int rc = 0;
-    CHECK(json_is_array(outputs) && json_array_size(outputs) <= FEATURE_DATASETS_MAX, ERR_INPUT,
+    CHECK(json_is_array(listed) && json_array_size(listed) <= FEATURE_DATASETS_MAX, ERR_INPUT,
           "%s: /provenance lists no outputs", m->path[0]);
-    TRY(mem_new(&m->datasets, json_array_size(outputs), sizeof *m->datasets, "datasets"));
-    TRY(mem_new(&m->owned, json_array_size(outputs), sizeof *m->owned, "datasets"));
-    for (size_t k = 0; k < json_array_size(outputs); k++) {
-        const char *name = json_string_value(json_object_get(json_array_get(outputs, k), "name"));
+    TRY(mem_new(&m->datasets, json_array_size(listed), sizeof *m->datasets, "datasets"));
+    TRY(mem_new(&m->owned, json_array_size(listed), sizeof *m->owned, "datasets"));
+    TRY(mem_new(&m->made, json_array_size(listed), sizeof *m->made, "datasets"));
+    for (size_t k = 0; k < json_array_size(listed); k++) {
+        const char *name = json_string_value(json_object_get(json_array_get(listed, k), "name"));
         const feature_table *t = name != NULL ? feature_file_find(m->f[0], name) : NULL;
         feature_dataset *d = &m->datasets[m->n_datasets];
         CHECK(t != NULL && t->rank >= 2, ERR_INPUT, "%s: no /%s, which /provenance lists", m->path[0], name ? name : "");
@@ -126,6 +128,8 @@ static int find_datasets(merge *m, const json_t *outputs)
         TRY(mem_strdup(&m->owned[m->n_datasets++], name));
         *d = (feature_dataset){ .name = m->owned[k], .type = t->type, .rank = t->rank - 1 };
         memcpy(d->dim, t->dim + 1, (size_t)d->rank * sizeof *d->dim);
+        TRY(outputs_made(&m->made[k], json_object_get(json_array_get(listed, k), "made")));
+        d->made = m->made[k];
     }
 done:
     return rc;
@@ -300,6 +304,9 @@ void merge_clear(merge *m)
         feature_file_close(&m->f[i]);
     for (size_t k = 0; m->owned != NULL && k < m->n_datasets; k++)
         free(m->owned[k]);
+    for (size_t k = 0; m->made != NULL && k < m->n_datasets; k++)
+        free(m->made[k]);
+    free(m->made);
     free(m->owned);
     free(m->datasets);
     free(m->f);

@@ -14,7 +14,7 @@ typedef struct merge { /* the opened shards, in list order */
     size_t n_datasets;
     feature_constant head[2];
     feature_spec spec;    /* all of it, for the writer */
-    char **owned;         /* memory of the names */
+    char **owned, **made; /* memory of the names, and of how they came about */
     int64_t *labels;      /* [rows] */
     char *text;           /* what `names` point into */
 } merge;

@@ -17,6 +17,7 @@ static int planner_init(planner *b, const plan_request *r, size_t n_r)
     TRY(mem_new(&b->owner, b->n, sizeof *b->owner, "plan"));
     TRY(mem_new(&b->end, b->n, sizeof *b->end, "plan"));
     TRY(mem_new(&b->tensor, b->n, sizeof *b->tensor, "plan"));
+    TRY(mem_new(&b->keys, b->n, sizeof *b->keys, "plan"));
     for (size_t i = 0; i < n_r; i++)
         b->need[r[i].node] = b->kept[r[i].node] = 1;
     for (size_t i = b->n; i-- > 0;) {
@@ -44,18 +45,18 @@ static void planner_clear(planner *b)
     free(b->end);
     free(b->tensor);
     free(b->merged);
+    free(b->keys);
 }
 
 /* ---- fusion ------------------------------------------------------------------------------------ */
 
-/* The consumer of the chain's last node when the chain may swallow it, else -1. */
-static int next_of(const planner *b, int last)
+int plan_next(const planner *b, int last)
 {
     if (b->kept[last] || b->uses[last] != 1) return -1;
     return b->owner[b->consumer[last]] == b->consumer[last] ? b->consumer[last] : -1;
 }
 
-static void absorb(planner *b, int start, int next)
+void plan_absorb(planner *b, int start, int next)
 {
     b->owner[next] = start;
     b->end[start] = next;
@@ -79,8 +80,7 @@ static int may_activate(int product, int summed, activation act)
     return act == ACT_RELU || act == ACT_RELU6 || (act != ACT_NONE && product && !summed);
 }
 
-/* A sum goes to the operand that is computed last, so that the other one is there already. */
-static int may_take_sum(const planner *b, int last, int sum)
+int plan_may_sum(const planner *b, int last, int sum)
 {
     const node *v = graph_node(b->g, sum);
     int other = v->in[0] == last ? v->in[1] : v->in[0];
@@ -90,28 +90,32 @@ static int may_take_sum(const planner *b, int last, int sum)
 static void fuse_from(planner *b, int start)
 {
     graph_op op = plan_branches(b, start) ? OP_conv : graph_node(b->g, start)->op;
-    int next = next_of(b, start), summed = 0, product = op == OP_conv || op == OP_linear;
+    int next = plan_next(b, start), summed = 0, product = op == OP_conv || op == OP_linear;
+    if (plan_is_back(b, start)) {
+        plan_fuse_back(b, start);
+        return;
+    }
     if (!product && op != OP_batchnorm && op != OP_groupnorm && op != OP_add) return;
     if (graph_node(b->g, start)->op == OP_conv && next >= 0 &&
         graph_node(b->g, next)->op == OP_batchnorm) {
-        absorb(b, start, next);
-        next = next_of(b, next);
+        plan_absorb(b, start, next);
+        next = plan_next(b, next);
     }
     if (graph_node(b->g, start)->op == op && product && next >= 0 &&
         graph_node(b->g, next)->op == OP_scale) {
-        absorb(b, start, next);
-        next = next_of(b, next);
+        plan_absorb(b, start, next);
+        next = plan_next(b, next);
     }
     while (next >= 0) {
         graph_op follow = graph_node(b->g, next)->op;
         int activates = may_activate(product, summed, activation_of(follow));
         if (!activates && !(product && follow == OP_add && !summed &&
-                        may_take_sum(b, b->end[start], next)))
+                        plan_may_sum(b, b->end[start], next)))
             break;
         summed = 1;
-        absorb(b, start, next);
+        plan_absorb(b, start, next);
         if (activates) break;
-        next = next_of(b, next);
+        next = plan_next(b, next);
     }
 }
 
@@ -130,36 +134,54 @@ static void follow_chain(const planner *b, int start, plan_step *s, const node *
     }
 }
 
-/* Emits the step of the chain that starts at `start`. */
-static int emit(planner *b, int start)
+static void start_step(planner *b, plan_step *s, const node *v)
+{
+    *s = (plan_step){ .op = v->op, .name = v->name, .v = v, .x = b->p->edges + b->p->n_edges, .n_x = v->n_in,
+                      .residual = -1, .gate = OP_COUNT, .gate_x = -1, .twin = -1, .kernel = v->kernel,
+                      .stride = v->stride, .pad = v->pad, .groups = v->groups,
+                      .act = activation_of(v->op) };
+}
+
+/* A product, alone or of parallel branches, or any other op of the forward. */
+static int emit_forward(planner *b, plan_step *s, int start)
 {
     int rc = 0;
     const node *v = graph_node(b->g, start), *bn = NULL, *scale = NULL;
     const branches *m = plan_branches(b, start);
-    plan *p = b->p;
-    plan_step *s = &p->steps[p->n_steps];
-    int *x = p->edges + p->n_edges;
-    *s = (plan_step){ .op = v->op, .name = v->name, .v = v, .x = x, .n_x = v->n_in,
-                      .residual = -1, .kernel = v->kernel, .stride = v->stride, .pad = v->pad,
-                      .groups = v->groups, .act = activation_of(v->op) };
-    for (int i = 0; i < v->n_in; i++)
-        x[i] = b->tensor[v->in[i]];
     if (m != NULL) {
         s->op = OP_conv;
         s->n_x = 1;
-        x[0] = b->tensor[m->source];
+        b->p->edges[b->p->n_edges] = b->tensor[m->source];
         s->kernel = m->kernel;
         s->stride = m->stride;
         s->pad = m->kernel / 2;
     }
-    p->n_edges += (size_t)v->n_in;
     follow_chain(b, start, s, &bn, &scale);
+    if (plan_find_twin(b, s, v, m, bn, scale)) return 0;
     if (m != NULL) TRY(plan_branch_weights(b, s, m));
     else if (v->op == OP_conv || v->op == OP_linear)
         TRY(plan_conv_weights(b, s, v, bn, scale));
     else TRY(plan_other_weights(b, s, v));
+done:
+    return rc;
+}
+
+/* Emits the step of the chain that starts at `start`. */
+static int emit(planner *b, int start)
+{
+    int rc = 0;
+    const node *v = graph_node(b->g, start);
+    plan *p = b->p;
+    plan_step *s = &p->steps[p->n_steps];
+    start_step(b, s, v);
+    for (int i = 0; i < v->n_in; i++)
+        p->edges[p->n_edges + (size_t)i] = b->tensor[v->in[i]];
+    if (plan_is_back(b, start)) TRY(plan_emit_back(b, s, start));
+    else TRY(emit_forward(b, s, start));
+    p->n_edges += (size_t)v->n_in;
     s->y = b->tensor[b->end[start]] = (int)p->n_tensors;
-    p->tensors[p->n_tensors] = (plan_tensor){ .s = v->out, .node = b->end[start], .root = s->y };
+    p->tensors[p->n_tensors] = (plan_tensor){ .s = graph_node(b->g, b->end[start])->out,
+                                              .node = b->end[start], .root = s->y };
     p->n_tensors++;
     p->n_steps++; /* counted last, so that plan_free sees whole steps only */
 done:
@@ -191,11 +213,11 @@ static void add_output(planner *b, const plan_request *r)
 }
 
 int plan_build(plan **out, const graph *g, const weights *w, const plan_request *requests,
-               size_t n_requests, int dense)
+               size_t n_requests, int kind)
 {
     int rc = 0;
     size_t edges = 0;
-    planner b = { .g = g, .w = w, .n = graph_nodes(g) };
+    planner b = { .g = g, .w = w, .n = graph_nodes(g), .kind = kind };
     TRY(mem_new(&b.p, 1, sizeof *b.p, "plan"));
     TRY(mem_new(&b.p->steps, b.n, sizeof *b.p->steps, "plan"));
     TRY(mem_new(&b.p->tensors, b.n, sizeof *b.p->tensors, "plan"));
@@ -213,7 +235,7 @@ int plan_build(plan **out, const graph *g, const weights *w, const plan_request 
         if (b.need[i] && b.end[b.owner[i]] == (int)i) TRY(emit(&b, b.owner[i]));
     for (size_t i = 0; i < n_requests; i++)
         add_output(&b, &requests[i]);
-    TRY(plan_memory(b.p, dense));
+    TRY(plan_memory(b.p, (kind & PLAN_DENSE) != 0));
     *out = b.p;
     b.p = NULL;
 done:

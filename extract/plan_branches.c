@@ -12,35 +12,48 @@ static int is_inner(const planner *b, int i)
 
 static int is_branch_conv(const node *v)
 {
-    return v->op == OP_conv && v->groups == 1 && !v->standardise && v->kernel % 2 == 1 &&
-           v->pad == v->kernel / 2;
+    return (v->op == OP_conv || v->op == OP_conv_back) && v->groups == 1 && !v->standardise &&
+           v->kernel % 2 == 1 && v->pad == v->kernel / 2;
 }
 
-/* One summand; 0 when it is of another kind. */
-static int add_branch(const planner *b, branches *m, int i)
+/* A summand: the node of the pair that reads the common map, and the pair.  Forward a convolution comes first, in a
+ * gradient the batch norm does.  0 when it is of another kind. */
+static int find_leaf(const planner *b, int i, branch *leaf, int *reads)
 {
     const node *v = graph_node(b->g, i);
-    branch leaf = { -1, -1 };
-    int source = i, stride = 1;
-    if (m->n == BRANCHES_MAX) return 0;
-    if (v->op == OP_batchnorm) {
-        leaf.bn = i;
-        source = v->in[0];
-        if (is_inner(b, source) && is_branch_conv(graph_node(b->g, source))) leaf.conv = source;
-    } else if (is_branch_conv(v)) {
-        leaf.conv = i;
-    } else {
-        return 0;
-    }
+    int before;
+    *leaf = (branch){ -1, -1 };
+    *reads = i;
+    if (v->op == OP_batchnorm || v->op == OP_batchnorm_back) leaf->bn = i;
+    else if (is_branch_conv(v)) leaf->conv = i;
+    else return 0;
+    before = v->in[0];
+    if (!is_inner(b, before)) return 1;
+    if (v->op == OP_batchnorm && graph_node(b->g, before)->op == OP_conv &&
+        is_branch_conv(graph_node(b->g, before)))
+        leaf->conv = *reads = before;
+    else if (v->op == OP_conv_back && graph_node(b->g, before)->op == OP_batchnorm_back)
+        leaf->bn = *reads = before;
+    return 1;
+}
+
+/* One summand; 0 when it does not go with the others. */
+static int add_branch(const planner *b, branches *m, int i)
+{
+    branch leaf;
+    int reads, source, stride = 1, back;
+    if (m->n == BRANCHES_MAX || !find_leaf(b, i, &leaf, &reads)) return 0;
+    source = graph_node(b->g, reads)->in[0];
+    back = graph_node(b->g, i)->op == OP_batchnorm_back || graph_node(b->g, i)->op == OP_conv_back;
     if (leaf.conv >= 0) {
         const node *c = graph_node(b->g, leaf.conv);
-        source = c->in[0];
         stride = c->stride;
         if (c->kernel > m->kernel) m->kernel = c->kernel;
     }
-    if (m->n > 0 && (source != m->source || stride != m->stride)) return 0;
+    if (m->n > 0 && (source != m->source || stride != m->stride || back != m->back)) return 0;
     m->source = source;
     m->stride = stride;
+    m->back = back;
     m->of[m->n++] = leaf;
     return 1;
 }
@@ -60,7 +73,7 @@ static void take_nodes(planner *b, const branches *m, int i)
     if (v->op == OP_add) {
         take_nodes(b, m, v->in[0]);
         take_nodes(b, m, v->in[1]);
-    } else if (v->op == OP_batchnorm && v->in[0] != m->source) {
+    } else if (v->in[0] != m->source) {
         b->owner[v->in[0]] = m->sum;
     }
 }

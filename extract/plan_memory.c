@@ -16,12 +16,26 @@ static int occurs_once(const plan_step *s, int i)
     return 1;
 }
 
+/* The memory that t lies in, when what it lies in lies elsewhere in turn. */
+static void resolve(plan *p, plan_tensor *t)
+{
+    int root = t->root;
+    while (p->tensors[root].root != root) {
+        t->channel += p->tensors[root].channel;
+        root = p->tensors[root].root;
+    }
+    t->root = root;
+}
+
 /* Puts the inputs of a concatenation into its output where they are free to move, and drops the step
  * when all of them are; what stays is copied by the backend.  So does an odd number of channels: a
- * kernel that takes them in pairs reads one beyond, which must not be a neighbour of later steps. */
-static void make_slices(plan *p)
+ * kernel that takes them in pairs reads one beyond, which must not be a neighbour of later steps.
+ * A slice lies in what it is taken from, under the same condition. */
+static int make_slices(plan *p)
 {
+    int rc = 0, *moved = NULL; /* [steps] where each is now */
     size_t kept = 0;
+    TRY(mem_new(&moved, p->n_steps, sizeof *moved, "plan"));
     for (size_t i = 0; i < p->n_steps; i++) {
         plan_step *s = &p->steps[i];
         int channel = 0, copies = 0;
@@ -38,16 +52,22 @@ static void make_slices(plan *p)
             }
             if (copies == 0) continue;
         }
-        p->steps[kept++] = *s;
+        if (s->op == OP_slice && p->tensors[s->y].s.c % 2 == 0 && s->v->offset % 2 == 0) {
+            p->tensors[s->y].root = s->x[0];
+            p->tensors[s->y].channel = s->v->offset;
+            continue;
+        }
+        moved[i] = (int)kept;
+        p->steps[kept] = *s;
+        if (s->twin >= 0) p->steps[kept].twin = moved[s->twin];
+        kept++;
     }
     p->n_steps = kept;
-    for (size_t i = p->n_tensors; i-- > 0;) { /* parents come later: resolve from the back */
-        plan_tensor *t = &p->tensors[i];
-        const plan_tensor *up = &p->tensors[t->root];
-        if (t->root == (int)i) continue;
-        t->channel += up->root != t->root ? up->channel : 0;
-        t->root = up->root;
-    }
+    for (size_t i = 0; i < p->n_tensors; i++)
+        if (p->tensors[i].root != (int)i) resolve(p, &p->tensors[i]);
+done:
+    free(moved);
+    return rc;
 }
 
 /* ---- lifetimes --------------------------------------------------------------------------------- */
@@ -59,6 +79,15 @@ static void touch(plan *p, int tensor, int step)
     if (step > r->last) r->last = step;
 }
 
+/* Zeros that a step wants around its first input. */
+static int halo_of(const plan *p, const plan_step *s)
+{
+    if (s->op == OP_conv) return s->pad;
+    if (s->op == OP_conv_back)
+        return plan_back_halo(s, p->tensors[s->x[0]].s, p->tensors[s->y].s);
+    return 0;
+}
+
 static void find_lifetimes(plan *p, int halos)
 {
     for (size_t i = 0; i < p->n_tensors; i++)
@@ -68,10 +97,12 @@ static void find_lifetimes(plan *p, int halos)
         for (int k = 0; k < s->n_x; k++)
             touch(p, s->x[k], (int)i);
         if (s->residual >= 0) touch(p, s->residual, (int)i);
+        if (s->gate_x >= 0) touch(p, s->gate_x, (int)i);
         touch(p, s->y, (int)i);
-        if (halos && s->op == OP_conv && s->pad > 0) {
-            plan_tensor *r = &p->tensors[p->tensors[s->x[0]].root];
-            if (r->halo < s->pad) r->halo = s->pad;
+        if (halos) {
+            plan_tensor *r = &p->tensors[p->tensors[s->n_x > 0 ? s->x[0] : s->y].root];
+            int halo = halo_of(p, s);
+            if (r->halo < halo) r->halo = halo;
         }
     }
     for (size_t i = 0; i < p->n_outputs; i++)
@@ -144,7 +175,10 @@ done:
 
 int plan_memory(plan *p, int dense)
 {
-    if (!dense) make_slices(p);
+    int rc = 0;
+    if (!dense) TRY(make_slices(p));
     find_lifetimes(p, !dense);
-    return place(p);
+    TRY(place(p));
+done:
+    return rc;
 }

@@ -103,8 +103,8 @@ static void add_channel(const planner *b, const branches *m, const branch *r, si
 int plan_branch_weights(const planner *b, plan_step *step, const branches *m)
 {
     int rc = 0;
-    size_t c = (size_t)graph_node(b->g, m->sum)->out.c;
-    size_t cin = (size_t)graph_node(b->g, m->source)->out.c;
+    const node *sum_of = graph_node(b->g, m->sum), *from = graph_node(b->g, m->source);
+    size_t c = (size_t)(m->back ? from : sum_of)->out.c, cin = (size_t)(m->back ? sum_of : from)->out.c;
     size_t each = cin * (size_t)m->kernel * (size_t)m->kernel;
     double *sum = NULL;
     TRY(mem_new(&sum, each, sizeof *sum, step->name));
@@ -123,6 +123,54 @@ done:
     return rc;
 }
 
+/* ---- adjoints ----------------------------------------------------------------------------------- */
+
+/* What a batch norm or layer scale multiplies a gradient by. */
+static double factor_of(const planner *b, const node *v, size_t c)
+{
+    double s, t;
+    if (v->op == OP_scale) return at(b, v->weight, c);
+    bn_factors(b, v, c, &s, &t);
+    return s;
+}
+
+static double factors_of(const planner *b, const int *nodes, int n, size_t c)
+{
+    double s = 1;
+    for (int i = 0; i < n; i++)
+        s *= factor_of(b, graph_node(b->g, nodes[i]), c);
+    return s;
+}
+
+/* The forward's weights [c, each], times the factors of both their channels. */
+int plan_back_weights(const planner *b, plan_step *step, const folds *f)
+{
+    int rc = 0;
+    const node *v = graph_node(b->g, f->product);
+    const param *p = graph_param(b->g, v->weight);
+    size_t c = p->dim[0], each = p->count / c, area = p->rank == 4 ? p->dim[2] * p->dim[3] : 1;
+    size_t per = c / (size_t)v->groups; /* channels of a group */
+    const float *w = weights_at(b->w, v->weight);
+    double *behind = NULL;
+    int plain = f->n_before == 0 && f->n_behind == 0 && !v->standardise;
+    TRY(mem_new(&behind, (size_t)v->out.c, sizeof *behind, step->name));
+    TRY(mem_new_aligned(&step->w, p->count, sizeof *step->w, step->name));
+    step->w_count = p->count;
+    for (size_t i = 0; i < (size_t)v->out.c; i++)
+        behind[i] = factors_of(b, f->behind, f->n_behind, i);
+    for (size_t o = 0; o < c; o++) {
+        double s = factors_of(b, f->before, f->n_before, o), mean = 0, factor = 1;
+        const double *t = behind + o / per * (each / area);
+        if (v->standardise) standard_factors(w + o * each, each, &mean, &factor);
+        for (size_t i = 0; i < each; i++)
+            step->w[o * each + i] = plain ? w[o * each + i]
+                                          : (float)(((double)w[o * each + i] - mean) * factor * s * t[i / area]);
+    }
+done:
+    free(behind);
+    return rc;
+}
+
 static int copy_parameter(const planner *b, float **out, int parameter, const char *name)
 {
     int rc = 0;
@@ -134,48 +182,24 @@ done:
     return rc;
 }
 
-/* Of an adjoint: the weights of its convolution or layer, standardised but not folded. */
-static int back_weights(const planner *b, plan_step *step, const node *v)
-{
-    int rc = 0;
-    const param *p = graph_param(b->g, v->weight);
-    const float *w = weights_at(b->w, v->weight);
-    size_t each = p->count / p->dim[0];
-    TRY(mem_new_aligned(&step->w, p->count, sizeof *step->w, step->name));
-    step->w_count = p->count;
-    for (size_t o = 0; o < p->dim[0]; o++) {
-        double mean = 0, factor = 1;
-        if (v->standardise) standard_factors(w + o * each, each, &mean, &factor);
-        for (size_t i = o * each; i < (o + 1) * each; i++)
-            step->w[i] = v->standardise ? (float)(((double)w[i] - mean) * factor) : w[i];
-    }
-done:
-    return rc;
-}
-
 int plan_other_weights(const planner *b, plan_step *step, const node *v)
 {
     int rc = 0;
     size_t c = (size_t)v->out.c;
-    if (v->op == OP_conv_back || v->op == OP_linear_back) return back_weights(b, step, v);
     if (v->op == OP_embed_back) return 0; /* a sum's adjoint sees neither summand */
-    if (v->op == OP_batchnorm_back) {
-        double none;
-        TRY(mem_new_aligned(&step->w, c, sizeof *step->w, step->name));
-        step->w_count = c;
+    if (v->op == OP_batchnorm_back || v->op == OP_scale) {
+        TRY(new_weights(step, c, c));
         for (size_t o = 0; o < c; o++) {
-            double s;
-            bn_factors(b, v, o, &s, &none);
-            step->w[o] = (float)s;
+            step->w[o] = (float)factor_of(b, v, o);
+            step->b[o] = 0;
         }
         return 0;
     }
-    if (v->op == OP_batchnorm || v->op == OP_scale) {
+    if (v->op == OP_batchnorm) {
         TRY(new_weights(step, c, c));
         for (size_t o = 0; o < c; o++) {
-            double s = 0, t = 0;
-            if (v->op == OP_batchnorm) bn_factors(b, v, o, &s, &t);
-            else s = at(b, v->weight, o);
+            double s, t;
+            bn_factors(b, v, o, &s, &t);
             step->w[o] = (float)s;
             step->b[o] = (float)t;
         }

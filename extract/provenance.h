@@ -14,6 +14,8 @@ typedef struct provenance_input {
     size_t rows;          /* of the list that are extracted, by all shards */
     shard part;           /* this one; a file of the whole list does not mention it */
     const char *checkpoint_name;
+    size_t views;         /* of each image; the list has each one so often; 0: none */
+    int seed;
 } provenance_input;
 
 /* *json is the caller's to free. */

@@ -54,78 +54,35 @@ static int find_model(session *s, const char *name)
 
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
-static int add_request(session *s, const char *name, int at, reduction how)
-{
-    for (size_t i = 0; i < s->n_requests; i++)
-        if (strcmp(s->requests[i].name, name) == 0)
-            return err_set(ERR_USAGE, "'%s' is asked for twice", name);
-    s->requests[s->n_requests++] = (plan_request){ name, at, how };
-    return 0;
-}
-
-static int add_dump(session *s, const char *what)
-{
-    if (strcmp(what, "features") == 0)
-        return add_request(s, "features", graph_features(s->g), REDUCE_NONE);
-    if (strcmp(what, "logits") == 0)
-        return add_request(s, "logits", graph_logits(s->g), REDUCE_NONE);
-    return err_set(ERR_USAGE, "--dump: no '%s'; features, logits (and --tap NAME for the rest)",
-                   what);
-}
-
-static int unknown_tap(const session *s, const char *name)
-{
-    const char *names[512], *near;
-    size_t n = 0;
-    for (size_t i = 0; i < graph_nodes(s->g) && n < 512; i++) {
-        const char *t = graph_node(s->g, (int)i)->tap;
-        if (t != NULL) names[n++] = t;
-    }
-    near = args_nearest(name, names, n);
-    return err_set(ERR_USAGE, "%s has no tap '%s'%s%s%s; `extract models %s` lists them",
-                   s->m->name, name, near ? "; did you mean " : "", near ? near : "",
-                   near ? "?" : "", s->m->name);
-}
-
-/* NAME[:mean|:sum|:max|:map] -> taps/NAME or taps/NAME:mean */
-static int add_tap(session *s, const char *text)
-{
-    static const char *const kinds[] = { "map", "mean", "sum", "max" };
-    char tap[200], *name = NULL;
-    int rc = 0, kind = 0, at;
-    size_t room = strlen(text) + 8;
-    const char *colon = strrchr(text, ':');
-    if (colon != NULL) {
-        while (kind < 4 && strcmp(kinds[kind], colon + 1) != 0)
-            kind++;
-        CHECK(kind < 4, ERR_USAGE, "--tap %s: '%s' is not map, mean, sum or max", text, colon + 1);
-    }
-    snprintf(tap, sizeof tap, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
-    at = graph_find_tap(s->g, tap);
-    if (at < 0) TRY(unknown_tap(s, tap));
-    TRY(mem_new(&name, room, 1, "tap"));
-    snprintf(name, room, "taps/%s%s%s", tap, kind > 0 ? ":" : "", kind > 0 ? kinds[kind] : "");
-    TRY(add_request(s, name, at, (reduction)kind));
-    s->names[s->n_requests - 1] = name;
-    name = NULL; /* handed over */
-done:
-    free(name);
-    return rc;
-}
-
 static int add_outputs(session *s, const session_options *o)
 {
     int rc = 0;
-    args_list dump = { 0 };
-    TRY(args_split(&dump, o->dump, ','));
-    TRY(mem_new(&s->requests, dump.n + o->n_taps, sizeof *s->requests, "outputs"));
-    TRY(mem_new(&s->names, dump.n + o->n_taps, sizeof *s->names, "outputs"));
-    for (size_t i = 0; i < dump.n; i++)
-        TRY(add_dump(s, dump.v[i]));
+    TRY(outputs_add_dumps(&s->out, s->g, s->m->name, o->dump, o->scalar));
     for (size_t i = 0; i < o->n_taps; i++)
-        TRY(add_tap(s, o->taps[i]));
+        TRY(outputs_add_tap(&s->out, s->g, s->m->name, o->taps[i]));
+    if (o->n_probes > 0)
+        TRY(probes_build(&s->probes, &s->out, s->g, s->m, o->probes, o->n_probes, o->stats));
 done:
-    args_list_clear(&dump);
+    return rc;
+}
+
+static int make_plan(session *s)
+{
+    int rc = 0;
+    plan_request *requests = NULL;
+    TRY(mem_new(&requests, s->out.n, sizeof *requests, "outputs"));
+    for (size_t i = 0; i < s->out.n; i++)
+        requests[i] = (plan_request){ s->out.v[i].name, s->out.v[i].node, s->out.v[i].reduce };
+    TRY(plan_build(&s->p, s->g, s->w, requests, s->out.n, s->backend->wants_dense(s->precision)));
+    for (size_t i = 0; i < s->out.n; i++) {
+        output *v = &s->out.v[i];
+        if (v->rank > 0) continue;
+        v->rank = s->p->outputs[i].rank;
+        for (int k = 0; k < v->rank; k++)
+            v->dim[k] = s->p->outputs[i].dim[k];
+    }
+done:
+    free(requests);
     return rc;
 }
 
@@ -203,8 +160,7 @@ int session_open(session *s, const session_options *o)
     TRY(add_outputs(s, o));
     TRY(weights_bind(s->w, s->m, s->g));
     say_resampled(s, s->positions);
-    TRY(plan_build(&s->p, s->g, s->w, s->requests, s->n_requests,
-                   s->backend->wants_dense(s->precision)));
+    TRY(make_plan(s));
     options.precision = s->precision;
     options.devices = s->devices.id;
     options.n_devices = s->devices.n;
@@ -219,10 +175,8 @@ void session_clear(session *s)
 {
     if (s->net != NULL) s->backend->close(&s->net);
     plan_free(&s->p);
-    for (size_t i = 0; s->names != NULL && i < s->n_requests; i++)
-        free(s->names[i]);
-    free(s->names);
-    free(s->requests);
+    outputs_clear(&s->out);
+    probes_free(&s->probes);
     graph_free(&s->g);
     weights_close(&s->w);
 }

@@ -5,13 +5,18 @@
 #include "extract/backend.h"
 #include "extract/model.h"
 #include "extract/plugin.h"
+#include "extract/probes/probe.h"
 #include "extract/weights.h"
 
 typedef struct session_options {
     const char *model, *checkpoint, *device, *precision, *prep, *dump;
     const char *positions;   /* how positions of another grid are resampled: positions_find() */
-    const char *const *taps; /* NAME[:mean|:sum|:max|:map] */
+    const char *const *taps; /* NAME[:mean|:sum|:max|:map][:f16] */
     size_t n_taps;
+    const char *scalar;      /* of gradients in `dump`: outputs_add_dumps(); NULL: uniform */
+    const char *const *probes; /* NAME[:key=value,...] */
+    size_t n_probes;
+    const char *stats;       /* file of statistics for probes, or NULL */
     int threads;
     size_t batch;
 } session_options;
@@ -22,9 +27,8 @@ typedef struct session {
     weights *w;
     graph *g;
     prep prep;
-    plan_request *requests;  /* outputs: dataset names and nodes */
-    size_t n_requests;
-    char **names;            /* owns the names of tap datasets */
+    outputs out;             /* datasets and nodes, in the order of the plan's outputs */
+    probe_set *probes;
     plan *p;
     const backend_def *backend;
     device_list devices;

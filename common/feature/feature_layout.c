@@ -193,9 +193,12 @@ static int make_identity(feature_layout *l, const feature_spec *s)
     json_object_set_new(o, "paths_sha256", json_string(hex));
     TRY(hex_of(s->labels, s->rows * sizeof *s->labels, hex));
     json_object_set_new(o, "labels_sha256", json_string(hex));
-    for (size_t i = 0; i < l->n_sets; i++)
-        json_array_append_new(sets,
-                              shape_json(&l->item[i], 1, type_name[s->datasets[i].type], NULL));
+    for (size_t i = 0; i < l->n_sets; i++) {
+        json_t *set = shape_json(&l->item[i], 1, type_name[s->datasets[i].type], NULL);
+        if (s->datasets[i].made != NULL)
+            json_object_set_new(set, "made", json_string(s->datasets[i].made));
+        json_array_append_new(sets, set);
+    }
     for (size_t i = 0; i < s->n_constants; i++) {
         const h5_item *it = &l->item[l->constants + i];
         TRY(hex_of(s->constants[i].v, it->bytes, hex));
@@ -327,7 +330,7 @@ done:
     return rc;
 }
 
-int feature_layout_create(feature_layout *l, const char *path)
+int feature_layout_create(feature_layout *l, const feature_spec *s, const char *path)
 {
     static const char *const states[] = {"pending", "ok", "unreadable", "decode error",
                                          "non-finite output"};
@@ -335,15 +338,20 @@ int feature_layout_create(feature_layout *l, const char *path)
     const char *format = FEATURE_FORMAT, *identity = l->identity;
     static const unsigned char zero[8];
     gap_find find = {.path = path};
-    h5_attr attr[5 + 2 * FEATURE_DATASETS_MAX + 5] = {
+    const h5_attr fixed[] = {
         {"/", "format", 1, &format, 0},
         {"/", "format_version", 0, NULL, FEATURE_FORMAT_VERSION},
         {"/", "complete", 0, NULL, COMPLETE_MARK},
         {"/", "identity", 1, &identity, 0},
-        {"/status", "status_names", 5, states, 0},
+        {l->item[l->status].name, "status_names", 5, states, 0},
     };
-    size_t n = 5;
-    attr[4].object = l->item[l->status].name;
+    size_t n = sizeof fixed / sizeof fixed[0];
+    h5_attr *attr = NULL;
+    TRY(mem_new(&attr, n + l->n_sets + l->n_data + 1, sizeof *attr, path));
+    memcpy(attr, fixed, sizeof fixed);
+    for (size_t i = 0; i < l->n_sets; i++)
+        if (s->datasets[i].made != NULL)
+            attr[n++] = (h5_attr){l->item[i].name, "made", 1, &s->datasets[i].made, 0};
     for (size_t i = l->n_data; i < l->n - 1; i++)
         attr[n++] = (h5_attr){l->item[i].name, "block_rows", 0, NULL, DIGEST_BLOCK_ROWS};
     TRY(h5_create(path, l->item, l->n, attr, n));
@@ -357,6 +365,7 @@ int feature_layout_create(feature_layout *l, const char *path)
     l->complete_at = find.at;
     TRY(io_pwrite(fd, path, zero, sizeof zero, find.at));
 done:
+    free(attr);
     if (fd >= 0) close(fd);
     return rc;
 }

@@ -23,7 +23,7 @@ typedef struct feature_layout {
 int feature_layout_init(feature_layout *l, const feature_spec *spec);
 void feature_layout_clear(feature_layout *l);
 /* Creates `path` (absent before) with `complete` 0, and fills the offsets. */
-int feature_layout_create(feature_layout *l, const char *path);
+int feature_layout_create(feature_layout *l, const feature_spec *spec, const char *path);
 /* Bytes of one row; of the whole for a scalar.  Rows: dim[0], 1 for a scalar. */
 size_t feature_row_bytes(const h5_item *item);
 size_t feature_rows(const h5_item *item);

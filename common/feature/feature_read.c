@@ -59,7 +59,10 @@ static int check_rows(const feature_file *f)
     for (size_t i = 0; i < f->list->n; i++) {
         const h5_item *it = &f->list->item[i];
         static const char *const known[] = {"features", "labels", "logits", "paths", "status"};
-        int mine = strncmp(it->name, "taps/", 5) == 0;
+        static const char *const groups[] = {"taps/", "gradients/", "probes/"};
+        int mine = 0;
+        for (size_t k = 0; k < sizeof groups / sizeof groups[0]; k++)
+            mine |= strncmp(it->name, groups[k], strlen(groups[k])) == 0;
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
             mine |= strcmp(it->name, known[k]) == 0;
         if (!mine) continue;

@@ -95,7 +95,7 @@ static int start_new(feature_writer *w)
     TRY(io_remove(w->part));
     TRY(io_sync_dir(w->part)); /* an old journal must not come back beside the new file */
     made = 1;
-    TRY(feature_layout_create(&w->layout, w->part));
+    TRY(feature_layout_create(&w->layout, w->spec, w->part));
     w->fd = open(w->part, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     CHECK(w->fd >= 0, ERR_ENV, "%s: cannot open: %s", w->part, strerror(errno));
     TRY(io_reserve(w->fd, w->part, w->layout.file_bytes));

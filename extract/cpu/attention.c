@@ -1,33 +1,10 @@
-#include "extract/cpu/attention.h"
+#include "extract/cpu/attention_parts.h"
 #include "extract/cpu/attention_pack.h"
-#include "extract/cpu/conv.h"
 #include "common/err.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    SCORE_BYTES = 96 * 1024,  /* of the scores that exist at a time, if a tile needs no more */
-    MASKS = 4                 /* of a window: in the last column, in the last row */
-};
-
-struct attention {
-    const conv_kernel *kernel;
-    size_t heads, d, n, windows; /* d: width of a head, n: tokens of a window */
-    size_t element;              /* bytes */
-    size_t steps;                /* of a query: d in units */
-    size_t key_vectors, value_vectors;
-    size_t tiles, block;         /* of query rows: of a window, and of one block */
-    softmax_args soft;           /* soft.step: floats from score row to score row */
-    size_t *from, *to;           /* [windows, n] bytes of each token in an image of x and of y */
-    unsigned char *kind;         /* [windows] its mask */
-    float *bias;                 /* [heads, n, step] times log2 e, or NULL */
-    float *mask[MASKS];          /* [n, step] times log2 e, or NULL */
-    float *start;                /* [key_vectors] what score sums start from: -inf beyond the keys */
-    float *zeros;                /* [value_vectors] */
-    conv_segment query, chance;  /* what the tiles sum over */
-};
 
 /* One worker's memory. */
 typedef struct desk {
@@ -223,26 +200,26 @@ typedef struct work { /* one head of one window */
     const float *bias, *mask;
 } work;
 
-static size_t tile_start(const attention *a, size_t tile)
+size_t attention_tile_start(const attention *a, size_t tile)
 {
     return tile * (a->n / a->tiles) + (tile < a->n % a->tiles ? tile : a->n % a->tiles);
 }
 
-/* s[row] = queries . keys for the tiles first .. end */
-static void scores(const attention *a, const desk *d, size_t first, size_t end)
+void attention_scores(const attention *a, const char *x, const char *w, const float *start, float *s, size_t first,
+                      size_t end)
 {
     const size_t lanes = (size_t)a->kernel->lanes, row = a->steps * (size_t)a->kernel->unit * a->element;
-    const size_t start = tile_start(a, first);
+    const size_t from = attention_tile_start(a, first);
     conv_tile_args args = { .segments = &a->query, .n_segments = 1, .first = 1, .x_step = row,
                             .sum_step = a->soft.step };
     for (size_t v = 0, vectors; v < a->key_vectors; v += vectors) {
         vectors = panel_vectors(a->key_vectors - v);
-        args.w = d->k + v * lanes * row;
-        args.bias = a->start + v * lanes;
+        args.w = w + v * lanes * row;
+        args.bias = start + v * lanes;
         for (size_t t = first; t < end; t++) {
-            size_t at = tile_start(a, t) - start;
-            conv_tile tile = { .x = d->q + at * row, .pixels = (int)(tile_start(a, t + 1) - start - at),
-                               .sums = d->s + at * a->soft.step + v * lanes };
+            size_t at = attention_tile_start(a, t) - from;
+            conv_tile tile = { .x = x + at * row, .sums = s + at * a->soft.step + v * lanes,
+                               .pixels = (int)(attention_tile_start(a, t + 1) - from - at) };
             a->kernel->tile((int)vectors, &tile, &args);
         }
     }
@@ -269,12 +246,12 @@ static void attend(const attention *a, const desk *d, const work *w)
 {
     const pack_shape pack = { a->kernel, a->n, a->d };
     for (size_t first = 0, end; first < a->tiles; first = end) {
-        const size_t start = tile_start(a, first);
+        const size_t start = attention_tile_start(a, first);
         end = first + a->block < a->tiles ? first + a->block : a->tiles;
-        pack_rows(&pack, d->q, w->x, w->from + start, tile_start(a, end) - start);
-        scores(a, d, first, end);
+        pack_rows(&pack, d->q, w->x, w->from + start, attention_tile_start(a, end) - start);
+        attention_scores(a, d->q, d->k, a->start, d->s, first, end);
         for (size_t t = first; t < end; t++) {
-            size_t at = tile_start(a, t), rows = tile_start(a, t + 1) - at;
+            size_t at = attention_tile_start(a, t), rows = attention_tile_start(a, t + 1) - at;
             float *s = d->s + (at - start) * a->soft.step;
             a->kernel->softmax(&a->soft, s, w->bias ? w->bias + at * a->soft.step : NULL,
                                w->mask ? w->mask + at * a->soft.step : NULL, rows, d->sums);

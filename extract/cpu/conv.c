@@ -11,15 +11,21 @@ enum {
     INPUT_BYTES = 256 * 1024  /* of input they may touch, so that it stays in the L2 cache */
 };
 
+typedef struct packed { /* weights, perhaps of several convolutions; made and freed by one thread */
+    int users;
+    char *bytes;             /* panel, block, step, channel of the panel, element of the step */
+    size_t size;
+} packed;
+
 struct conv {
     const conv_kernel *kernel;
-    int cout, kernel_size, stride, pad;
+    int cout, kh, kw, stride, top, left;
     size_t element;          /* bytes */
     activation act;
     conv_segment *segments;
     conv_block *blocks;
     size_t n_segments, n_blocks, steps;
-    char *packed;            /* panel, block, step, channel of the panel, element of the step */
+    packed *w;
     float *bias;
     int *panels;             /* vectors of each panel */
     int n_panels;
@@ -51,14 +57,24 @@ static int is_flat(const view *v)
            (v->row == (size_t)v->w * v->ld && v->image == (size_t)v->h * v->row);
 }
 
+/* One pixel for one pixel. */
+static int is_point(const conv *c)
+{
+    return c->kh == 1 && c->kw == 1 && c->stride == 1 && c->top == 0 && c->left == 0;
+}
+
 /* ---- preparation -------------------------------------------------------------------------------- */
 
 /* The window as contiguous pieces of at most BLOCK_BYTES, in the order ky, kx, ci. */
 static int cut_window(conv *c, int cin, const view *x)
 {
     int rc = 0, joined = x->ld == (size_t)cin;
-    size_t k = (size_t)c->kernel_size, pieces = joined ? k : k * k, unit = (size_t)c->kernel->unit;
+    size_t k = (size_t)c->kw, pieces = (size_t)c->kh * (joined ? 1 : k), unit = (size_t)c->kernel->unit;
     size_t length = joined ? k * (size_t)cin : (size_t)cin, room = 0, most = BLOCK_BYTES / c->element;
+    if (c->kh * c->kw == 0) { /* nothing but the bias */
+        TRY(mem_new(&c->segments, 1, sizeof *c->segments, "conv"));
+        c->n_segments = 1;
+    }
     for (size_t i = 0; i < pieces; i++) {
         size_t at = joined ? i * x->row : i / k * x->row + i % k * x->ld;
         for (size_t from = 0; from < length; from += most) {
@@ -118,17 +134,16 @@ static char *put(const conv *c, char *to, const float *w, size_t apart, size_t n
     return to + n * c->element;
 }
 
-/* The weights [cin, ky, kx] of one output in the order of the window, segments in whole steps. */
-static void window_row(const conv *c, char *to, const float *w, size_t cin)
+/* The weights of one output in the order of the window, segments in whole steps. */
+static void window_row(const conv *c, char *to, const float *w, const conv_shape *of)
 {
-    const size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size;
-    size_t ci = 0, tap = 0;
+    size_t ci = 0, tap = 0, cin = (size_t)of->cin;
     for (size_t s = 0; s < c->n_segments; s++) {
         size_t left = c->segments[s].length;
         size_t more = (c->segments[s].steps * (size_t)c->kernel->unit - left) * c->element;
         while (left > 0) {
             size_t n = left < cin - ci ? left : cin - ci;
-            to = put(c, to, w + ci * area + tap, area, n);
+            to = put(c, to, w + ci * of->in_apart + of->tap[tap], of->in_apart, n);
             left -= n;
             if ((ci += n) < cin) continue;
             ci = 0;
@@ -140,10 +155,10 @@ static void window_row(const conv *c, char *to, const float *w, size_t cin)
 }
 
 /* One panel: its rows one below the other in `rows`, then turned over, a step a word. */
-static char *pack_panel(const conv *c, char *to, char *rows, const float *w, size_t cin, int first,
+static char *pack_panel(const conv *c, char *to, char *rows, const float *w, const conv_shape *s, int first,
                         int width)
 {
-    const size_t area = (size_t)c->kernel_size * (size_t)c->kernel_size, row = c->steps * CONV_WORD;
+    const size_t row = c->steps * CONV_WORD;
     const size_t side = (size_t)c->kernel->turn_side;
     for (size_t o = 0; o < (size_t)width; o += side) {
         const char *of[CONV_TURN_MAX];
@@ -152,7 +167,7 @@ static char *pack_panel(const conv *c, char *to, char *rows, const float *w, siz
         for (size_t i = 0; i < side; i++) {
             size_t output = (size_t)first + o + i;
             of[i] = rows + i * row;
-            if (output < (size_t)c->cout) window_row(c, rows + i * row, w + output * cin * area, cin);
+            if (output < (size_t)c->cout) window_row(c, rows + i * row, w + output * s->out_apart, s);
             else memset(rows + i * row, 0, row);
         }
         for (; k + side <= c->steps; k += side)
@@ -164,45 +179,95 @@ static char *pack_panel(const conv *c, char *to, char *rows, const float *w, siz
     return to + row * (size_t)width;
 }
 
-int conv_new(conv **out, const plan_step *step, const view *x, const view *y)
+static int packs_alike(const conv *a, const conv *b)
+{
+    int same = a->kernel == b->kernel && a->cout == b->cout && a->n_panels == b->n_panels &&
+               a->n_segments == b->n_segments;
+    for (int i = 0; same && i < a->n_panels; i++)
+        same = a->panels[i] == b->panels[i];
+    for (size_t i = 0; same && i < a->n_segments; i++)
+        same = a->segments[i].length == b->segments[i].length;
+    return same;
+}
+
+static int pack(conv *c, const conv_shape *s, const float *w, size_t columns)
+{
+    int rc = 0;
+    char *to, *rows = NULL;
+    TRY(mem_new(&c->w, 1, sizeof *c->w, s->name));
+    c->w->users = 1;
+    c->w->size = c->steps * (size_t)c->kernel->unit * columns * c->element;
+    TRY(mem_new_aligned(&c->w->bytes, c->w->size, 1, s->name));
+    TRY(mem_new(&rows, c->steps * CONV_TURN_MAX, CONV_WORD, s->name));
+    to = c->w->bytes;
+    for (int i = 0, channel = 0; i < c->n_panels; i++) {
+        int width = c->panels[i] * c->kernel->lanes;
+        to = pack_panel(c, to, rows, w, s, channel, width);
+        channel += width;
+    }
+done:
+    free(rows);
+    return rc;
+}
+
+int conv_make(conv **out, const conv_shape *s, const float *w, const float *b, const view *x, const view *y,
+              const conv *like)
 {
     int rc = 0, joined; /* rows of the map run on into each other, as tokens do */
-    size_t columns = 0, lanes;
-    char *to, *rows = NULL;
+    size_t columns = 0;
     conv *c = NULL;
     TRY(mem_new(&c, 1, sizeof *c, "conv"));
     c->kernel = x->is_bf16 ? conv_kernel_bf16() : conv_kernel_f32();
     CHECK(c->kernel != NULL, ERR_ENV, "this processor has no bf16 dot products (-p fp32)");
-    lanes = (size_t)c->kernel->lanes;
     c->element = view_bytes(x);
-    c->cout = y->c;
-    c->kernel_size = step->kernel > 0 ? step->kernel : 1;
-    c->stride = step->stride > 0 ? step->stride : 1;
-    c->pad = step->pad;
-    c->act = step->act;
-    TRY(cut_window(c, x->c, x));
+    c->cout = s->cout;
+    c->kh = s->kh;
+    c->kw = s->kw;
+    c->stride = s->stride;
+    c->top = s->top;
+    c->left = s->left;
+    c->act = s->act;
+    TRY(cut_window(c, s->cin, x));
     TRY(cut_blocks(c));
-    joined = c->kernel_size == 1 && c->stride == 1 && is_flat(x) && is_flat(y);
+    joined = is_point(c) && is_flat(x) && is_flat(y);
     TRY(cut_panels(c, !joined && y->w > 1 && 2 * y->w <= c->kernel->tile_rows + 1));
     for (int i = 0; i < c->n_panels; i++)
-        columns += (size_t)c->panels[i] * lanes;
-    TRY(mem_new_aligned(&c->packed, c->steps * (size_t)c->kernel->unit * columns, c->element,
-                        step->name));
-    TRY(mem_new(&rows, c->steps * CONV_TURN_MAX, CONV_WORD, step->name));
-    TRY(mem_new(&c->bias, columns, sizeof *c->bias, step->name));
-    memcpy(c->bias, step->b, (size_t)c->cout * sizeof *c->bias);
-    to = c->packed;
-    for (int i = 0, channel = 0; i < c->n_panels; i++) {
-        int width = c->panels[i] * c->kernel->lanes;
-        to = pack_panel(c, to, rows, step->w, (size_t)x->c, channel, width);
-        channel += width;
+        columns += (size_t)(c->panels[i] * c->kernel->lanes);
+    TRY(mem_new(&c->bias, columns, sizeof *c->bias, s->name));
+    if (b != NULL) memcpy(c->bias, b, (size_t)c->cout * sizeof *c->bias);
+    if (like != NULL && packs_alike(c, like)) {
+        c->w = like->w;
+        c->w->users++;
+    } else {
+        TRY(pack(c, s, w, columns));
     }
     *out = c;
     c = NULL;
 done:
-    free(rows);
     conv_free(&c);
     return rc;
+}
+
+int conv_new(conv **out, const plan_step *step, const view *x, const view *y, const conv *like)
+{
+    int rc = 0, k = step->kernel > 0 ? step->kernel : 1;
+    size_t area = (size_t)(k * k), *tap = NULL;
+    conv_shape s = { .name = step->name, .cin = x->c, .cout = y->c, .kh = k, .kw = k,
+                     .stride = step->stride > 0 ? step->stride : 1, .top = -step->pad, .left = -step->pad,
+                     .out_apart = (size_t)x->c * area, .in_apart = area, .act = step->act };
+    TRY(mem_new(&tap, area, sizeof *tap, step->name));
+    for (size_t i = 0; i < area; i++)
+        tap[i] = i;
+    s.tap = tap;
+    TRY(conv_make(out, &s, step->w, step->b, x, y, like));
+done:
+    free(tap);
+    return rc;
+}
+
+size_t conv_bytes(const conv *c)
+{
+    return c->w->users == 1 ? c->w->size : 0;
 }
 
 void conv_free(conv **c)
@@ -210,7 +275,10 @@ void conv_free(conv **c)
     if (*c == NULL) return;
     free((*c)->segments);
     free((*c)->blocks);
-    free((*c)->packed);
+    if ((*c)->w != NULL && --(*c)->w->users == 0) {
+        free((*c)->w->bytes);
+        free((*c)->w);
+    }
     free((*c)->bias);
     free((*c)->panels);
     free(*c);
@@ -232,12 +300,14 @@ static void run_tile(const conv *c, const batch *b, conv_tile t, int vectors, si
     int most = vectors == 4 ? c->kernel->tile_rows / 2 : c->kernel->tile_rows, left = t.pixels;
     t.y += channel * c->element;
     if (t.r != NULL) t.r += channel * c->element;
+    if (t.g != NULL) t.g += channel * c->element;
     while (left > 0) {
         t.pixels = left < most ? left : most;
         c->kernel->tile(vectors, &t, &b->a);
         t.x += (size_t)t.pixels * b->a.x_step;
         t.y += (size_t)t.pixels * b->a.y_step;
         if (t.r != NULL) t.r += (size_t)t.pixels * b->a.r_step;
+        if (t.g != NULL) t.g += (size_t)t.pixels * b->a.g_step;
         t.sums += t.pixels * vectors * c->kernel->lanes;
         left -= t.pixels;
     }
@@ -246,7 +316,7 @@ static void run_tile(const conv *c, const batch *b, conv_tile t, int vectors, si
 static void flush(const conv *c, batch *b)
 {
     size_t channel = 0, unit = (size_t)c->kernel->unit;
-    const char *w = c->packed;
+    const char *w = c->w->bytes;
     for (int p = 0; p < c->n_panels && b->n > 0; p++) {
         size_t width = (size_t)(c->panels[p] * c->kernel->lanes);
         b->a.bias = c->bias + channel;
@@ -283,45 +353,67 @@ static void add_row(const conv *c, batch *b, conv_tile t, size_t count)
         t.x += pixels * b->a.x_step;
         t.y += pixels * b->a.y_step;
         if (t.r != NULL) t.r += pixels * b->a.r_step;
+        if (t.g != NULL) t.g += pixels * b->a.g_step;
     }
 }
 
 static size_t tiles_per_walk(const conv *c, const view *x)
 {
-    size_t pixel = x->ld * c->element * (size_t)c->stride * (c->kernel_size > 1 ? 2 : 1);
+    size_t pixel = x->ld * c->element * (size_t)c->stride * (c->kh > 1 ? 2 : 1);
     size_t n = INPUT_BYTES / (pixel * (size_t)c->kernel->tile_rows);
     return n < 4 ? 4 : n > TILES_MAX ? TILES_MAX : n;
 }
 
-void conv_run(const conv *c, const view *x, const view *y, const view *residual, int n)
+static size_t image_step(const view *v)
 {
-    size_t e = c->element, stride = (size_t)c->stride;
-    const char *from = (const char *)x->p - (size_t)c->pad * (x->row + x->ld) * e;
-    conv_tile t = { .x = from, .r = residual ? residual->p : NULL, .y = y->p };
+    return v != NULL ? v->image * view_bytes(v) : 0;
+}
+
+static size_t pixel_step(const view *v)
+{
+    return v != NULL ? v->ld * view_bytes(v) : 0;
+}
+
+static char *row_of(const view *v, size_t i, size_t row)
+{
+    return v != NULL ? (char *)v->p + (i * v->image + row * v->row) * view_bytes(v) : NULL;
+}
+
+void conv_run_ending(const conv *c, const view *x, const view *y, const conv_ending *e, int n)
+{
+    const ptrdiff_t corner = (c->top * (ptrdiff_t)x->row + c->left * (ptrdiff_t)x->ld) * (ptrdiff_t)c->element;
+    const view *r = e->residual, *g = e->gate != OP_COUNT ? e->at : NULL;
+    size_t stride = (size_t)c->stride;
+    conv_tile t = { .x = row_of(x, 0, 0) + corner, .r = row_of(r, 0, 0), .g = row_of(g, 0, 0), .y = y->p };
     batch b;
     b.n = 0;
     b.most = tiles_per_walk(c, x);
-    b.a = (conv_tile_args){ .x_step = stride * x->ld * e, .y_step = y->ld * e,
-                            .r_step = residual ? residual->ld * e : 0,
-                            .low = activation_low(c->act), .high = activation_high(c->act),
-                            .curve = activation_curve(c->act) };
+    b.a = (conv_tile_args){ .x_step = stride * pixel_step(x), .y_step = pixel_step(y), .r_step = pixel_step(r),
+                            .g_step = pixel_step(g), .low = activation_low(c->act),
+                            .high = activation_high(c->act), .curve = activation_curve(c->act),
+                            .gate = e->gate, .after = e->after };
     if (y->h == 1 && y->w == 1) { /* vectors: the images are the pixels of one row */
-        b.a.x_step = x->image * e;
-        b.a.y_step = y->image * e;
-        b.a.r_step = residual ? residual->image * e : 0;
+        b.a.x_step = image_step(x);
+        b.a.y_step = image_step(y);
+        b.a.r_step = image_step(r);
+        b.a.g_step = image_step(g);
         add_row(c, &b, t, (size_t)n);
-    } else if (c->kernel_size == 1 && c->stride == 1 && is_flat(x) && is_flat(y) &&
-               is_flat(residual)) {
+    } else if (is_point(c) && is_flat(x) && is_flat(y) && is_flat(r) && is_flat(g)) {
         add_row(c, &b, t, (size_t)n * (size_t)y->h * (size_t)y->w);
     } else {
         for (size_t i = 0; i < (size_t)n; i++)
             for (size_t oy = 0; oy < (size_t)y->h; oy++) {
-                t.x = from + (i * x->image + oy * stride * x->row) * e;
-                t.y = (char *)y->p + (i * y->image + oy * y->row) * e;
-                if (residual)
-                    t.r = (const char *)residual->p + (i * residual->image + oy * residual->row) * e;
+                t.x = row_of(x, i, oy * stride) + corner;
+                t.y = row_of(y, i, oy);
+                t.r = row_of(r, i, oy);
+                t.g = row_of(g, i, oy);
                 add_row(c, &b, t, (size_t)y->w);
             }
     }
     flush(c, &b);
+}
+
+void conv_run(const conv *c, const view *x, const view *y, const view *residual, int n)
+{
+    conv_run_ending(c, x, y, &(conv_ending){ .residual = residual, .gate = OP_COUNT }, n);
 }

@@ -32,8 +32,8 @@ typedef struct conv_block { /* segments whose weights of one panel fit the L2 ca
     size_t before;  /* steps of the blocks before it */
 } conv_block;
 
-typedef struct conv_tile { /* pixels x_step (y_step, r_step) bytes apart */
-    const char *x, *r;
+typedef struct conv_tile { /* pixels x_step (y_step, r_step, g_step) bytes apart */
+    const char *x, *r, *g;
     char *y;
     int pixels;
     float *sums;              /* [pixels, width] between blocks, rows sum_step apart */
@@ -46,10 +46,12 @@ typedef struct conv_tile_args {
     const float *bias;        /* of the panel */
     int first, last;          /* block: start from the bias; finish with residual and activation */
     int columns;              /* valid channels of the panel */
-    size_t x_step, y_step, r_step;
+    size_t x_step, y_step, r_step, g_step;
     size_t sum_step;          /* floats */
     float low, high;          /* the activation, as bounds */
     activation curve;         /* or as a curve; ACT_NONE: bounds only */
+    graph_op gate;            /* of a gradient: times the derivative at g; OP_COUNT: none */
+    int after;                /* the residual is added behind the gate */
 } conv_tile_args;
 
 typedef struct depthwise_args { /* one row of outputs, pixels x_step (y_step) bytes apart */
@@ -92,6 +94,7 @@ typedef struct conv_kernel { /* one instruction set and element type */
     void (*tile)(int vectors, const conv_tile *t, const conv_tile_args *a);
     void (*depthwise)(const depthwise_args *a, const char *x, char *y, size_t pixels);
     void (*curve)(activation act, float *v, size_t n); /* in place */
+    void (*slope)(graph_op gate, float *v, const float *at, size_t n); /* v *= derivative at `at` */
     void (*powers)(float *v, float factor, size_t n); /* v = factor e^v, n a multiple of lanes */
     /* What attention does besides its products: */
     /* s -> 2^(factor s + bias + mask - its row's largest) as elements, in place; sums [rows]. */
@@ -115,10 +118,34 @@ const conv_kernel *conv_kernel_bf16(void);
 
 typedef struct conv conv;
 
-/* Packs step's weights for inputs laid out as x (strides of one image; x.p is not read). */
-int conv_new(conv **out, const plan_step *step, const view *x, const view *y);
+typedef struct conv_shape {
+    const char *name;
+    int cin, cout, kh, kw, stride;
+    int top, left;            /* row and column of the first element of pixel (0,0)'s window */
+    const size_t *tap;        /* [kh kw] where the taps lie in w, */
+    size_t out_apart, in_apart; /* and outputs and inputs, in floats */
+    activation act;
+} conv_shape;
+
+/* Packs w (and b [cout], NULL: zeros) for inputs laid out as x (strides of one image; x.p is not read).  `like`, if
+ * not NULL, holds the same weights, and shares them where it packed them alike. */
+int conv_make(conv **out, const conv_shape *s, const float *w, const float *b, const view *x, const view *y,
+              const conv *like);
+/* The same for a step of a plan: OP_conv or OP_linear. */
+int conv_new(conv **out, const plan_step *step, const view *x, const view *y, const conv *like);
 void conv_free(conv **c);
 /* y = act(conv(x) + bias + residual) for n images; residual may be NULL. */
 void conv_run(const conv *c, const view *x, const view *y, const view *residual, int n);
+
+typedef struct conv_ending { /* of a gradient */
+    const view *residual;     /* or NULL */
+    graph_op gate;            /* OP_COUNT: none */
+    const view *at;           /* where its derivative is taken, in y's shape */
+    int after;                /* residual: behind the gate */
+} conv_ending;
+
+void conv_run_ending(const conv *c, const view *x, const view *y, const conv_ending *e, int n);
+/* Bytes of packed weights that no other convolution shares. */
+size_t conv_bytes(const conv *c);
 
 #endif

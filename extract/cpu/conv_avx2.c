@@ -17,6 +17,8 @@ typedef __m256 vec;
                      _mm256_castsi256_ps(_mm256_add_epi32(                                         \
                          _mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23))))
 #define BY_SIGN(x, minus, plus) _mm256_blendv_ps(plus, minus, x)
+#define ABOVE(x, low, v) _mm256_and_ps(_mm256_cmp_ps(x, low, _CMP_NLE_UQ), v)
+#define BELOW(x, high, v) _mm256_and_ps(_mm256_cmp_ps(x, high, _CMP_NGE_UQ), v)
 #include "extract/cpu/lanes_avx.h"
 #define HIGHEST(v) highest_of_8(v)
 #define TOTAL(v) total_of_8(v)
@@ -24,6 +26,6 @@ typedef __m256 vec;
 
 const conv_kernel conv_kernel_avx2 = {
     .name = "avx2 f32", .rounding = "fma f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
-    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line, .slope = slope_line,
     .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
 };

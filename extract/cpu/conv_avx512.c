@@ -16,6 +16,6 @@ typedef __m512 vec;
 
 const conv_kernel conv_kernel_avx512 = {
     .name = "avx512 f32", .rounding = "fma f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
-    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line, .slope = slope_line,
     .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
 };

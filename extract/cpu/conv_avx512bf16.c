@@ -34,6 +34,6 @@ static inline float two(const char *p)
 
 const conv_kernel conv_kernel_avx512bf16 = {
     .name = "avx512 bf16", .rounding = "avx512 bf16", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
-    .is_bf16 = 1, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .is_bf16 = 1, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line, .slope = slope_line,
     .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
 };

@@ -25,6 +25,8 @@ static inline vec exponent(vec p, vec n, vec u)
 }
 #define EXPONENT(p, n, u) exponent(p, n, u)
 #define BY_SIGN(x, minus, plus) pick((truth)(x) < 0, minus, plus)
+#define ABOVE(x, low, v) (vec)(~((x) <= (low)) & (truth)(v))
+#define BELOW(x, high, v) (vec)(~((x) >= (high)) & (truth)(v))
 #define HIGHEST(v) MOST_OF(MOST_OF((v)[0], (v)[1]), MOST_OF((v)[2], (v)[3]))
 #define MOST_OF(a, b) ((a) < (b) ? (b) : (a))
 #define TOTAL(v) (((v)[0] + (v)[2]) + ((v)[1] + (v)[3]))
@@ -46,6 +48,6 @@ static void turn(const char *const *x, size_t k, char *to, size_t width)
 
 const conv_kernel conv_kernel_base = {
     .name = "base f32", .rounding = "plain f32", .lanes = LANES, .tile_rows = ROWS, .unit = UNIT,
-    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line,
+    .is_bf16 = 0, .turn_side = TURN, .tile = tile, .depthwise = depthwise, .curve = curve_line, .slope = slope_line,
     .softmax = softmax, .quotients = quotients, .powers = powers, .gather = gather, .turn = turn,
 };

@@ -2,7 +2,7 @@
  *   LANES ROWS UNIT ELEMENT   channels of a vector, most pixels, elements of a step, element type
  *   vec, operand              f32 vector; what FMA multiplies
  *   LOAD STORE SET1 ADD MADD MAX MIN       on f32 vectors
- *   ROUND EXPONENT BY_SIGN HIGHEST TOTAL   likewise; see curve_math.h, softmax_tile.h
+ *   ROUND EXPONENT BY_SIGN ABOVE BELOW HIGHEST TOTAL   likewise; see curve_math.h, softmax_tile.h
  *   WEIGHTS SPREAD FMA                     a vector of weights; UNIT elements of a pixel to all lanes
  *   FROM_ELEMENTS TO_ELEMENTS              LANES elements of the map <-> f32
  * acc[pixel][vector] += x[pixel][k] * w[k][vector], k through the segments in order. */
@@ -77,6 +77,40 @@ static __attribute__((noinline)) void finish_curve(float *t, const int vectors, 
     else put_curved(t, vectors, at, a, ACT_SIGMOID);
 }
 
+/* Gradients: times a derivative, with the sum before it or behind it. */
+ALWAYS void put_gated(const float *t, const int vectors, const conv_tile *at, const conv_tile_args *a,
+                      const graph_op gate)
+{
+    for (int i = 0; i < at->pixels; i++)
+        for (int v = 0; v < vectors; v++, t += LANES) {
+            const int part = a->columns - v * LANES;
+            const size_t shift = (size_t)(v * LANES) * sizeof(ELEMENT);
+            char *y = at->y + (size_t)i * a->y_step + shift;
+            const char *g = at->g + (size_t)i * a->g_step + shift;
+            vec sum = LOAD(t), r = SET1(0.0f);
+            if (part <= 0) continue;
+            if (at->r != NULL) {
+                const char *from = at->r + (size_t)i * a->r_step + shift;
+                r = part >= LANES ? FROM_ELEMENTS((const void *)from) : load_part(from, part);
+                if (!a->after) sum = ADD(sum, r);
+            }
+            sum = sloped(sum, part >= LANES ? FROM_ELEMENTS((const void *)g) : load_part(g, part), gate);
+            if (at->r != NULL && a->after) sum = ADD(sum, r);
+            if (part >= LANES) TO_ELEMENTS((void *)y, sum);
+            else store_part(y, sum, part);
+        }
+}
+
+static __attribute__((noinline)) void finish_gated(const float *t, const int vectors, const conv_tile *at,
+                                                   const conv_tile_args *a)
+{
+    if (a->gate == OP_relu_back) put_gated(t, vectors, at, a, OP_relu_back);
+    else if (a->gate == OP_relu6_back) put_gated(t, vectors, at, a, OP_relu6_back);
+    else if (a->gate == OP_gelu_back) put_gated(t, vectors, at, a, OP_gelu_back);
+    else if (a->gate == OP_silu_back) put_gated(t, vectors, at, a, OP_silu_back);
+    else put_gated(t, vectors, at, a, OP_sigmoid_back);
+}
+
 /* What finish() will touch comes near while the sum runs. */
 ALWAYS void fetch_ahead(const int rows, const int vectors, const conv_tile *t,
                         const conv_tile_args *a)
@@ -86,6 +120,7 @@ ALWAYS void fetch_ahead(const int rows, const int vectors, const conv_tile *t,
         for (size_t at = 0; at < width; at += line) {
             __builtin_prefetch(t->y + (size_t)i * a->y_step + at, 1, 3);
             if (t->r != NULL) __builtin_prefetch(t->r + (size_t)i * a->r_step + at, 0, 3);
+            if (t->g != NULL) __builtin_prefetch(t->g + (size_t)i * a->g_step + at, 0, 3);
         }
 }
 
@@ -129,7 +164,7 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
                 x[i] += UNIT * sizeof(ELEMENT);
         }
     }
-    if (a->last && a->curve == ACT_NONE && a->columns == vectors * LANES) { /* whole vectors never leave the registers */
+    if (a->last && a->curve == ACT_NONE && t->g == NULL && a->columns == vectors * LANES) { /* whole vectors never leave the registers */
         const vec low = SET1(a->low), high = SET1(a->high);
         if (t->r != NULL) {
 #pragma GCC unroll 16
@@ -156,7 +191,8 @@ ALWAYS void tile_of(const int rows, const int vectors, const conv_tile *t, const
         for (int v = 0; v < vectors; v++)
             STORE(sums + (size_t)i * step + v * LANES, acc[i][v]);
     if (!a->last) return;
-    if (a->curve != ACT_NONE) finish_curve(sums, vectors, t, a);
+    if (t->g != NULL) finish_gated(sums, vectors, t, a);
+    else if (a->curve != ACT_NONE) finish_curve(sums, vectors, t, a);
     else finish(sums, vectors, t, a);
 }
 

@@ -2,6 +2,7 @@
  *   ROUND(v)                to the nearest integer, ties to even
  *   EXPONENT(p, n, u)       p 2^n for integers -125 <= n <= 126; 0 where u < -125; p where u is NaN
  *   BY_SIGN(x, minus, plus) minus where the sign bit of x is set
+ *   ABOVE(x, low, v)        v, 0 where x <= low;  BELOW(x, high, v) 0 where x >= high
  * The operations and their order are the same everywhere: what fuses multiply-add gives the same
  * bits.  The polynomials are minimax; tests/golden/make_curves.py makes them. */
 
@@ -74,5 +75,60 @@ static void curve_line(activation act, float *v, size_t n)
     if (act == ACT_GELU) EACH_VECTOR(ACT_GELU);
     else if (act == ACT_SIGMOID) EACH_VECTOR(ACT_SIGMOID);
     else if (act == ACT_SILU) EACH_VECTOR(ACT_SILU);
+#undef EACH_VECTOR
+}
+
+/* ---- derivatives -------------------------------------------------------------------------------- */
+
+/* Phi(x) + x phi(x), Phi by the polynomial of gelu(). */
+ALWAYS vec gelu_slope(vec x)
+{
+    const vec a = MIN(MAX(x, -x), SET1(13.0f)), a2 = a * a, a4 = a2 * a2;
+    const vec high = LINE(-6.95405163e-7f, 1.80268547e-8f, a);
+    const vec upper = MADD(LINE(-2.47893549e-5f, 9.08130914e-6f, a), a2,
+                           LINE(0.00767455017f, -0.000566387142f, a));
+    const vec lower = MADD(LINE(-0.459049672f, -0.0529516153f, a), a2, LINE(-1.0f, -1.15112364f, a));
+    const vec below = power_of_2(MADD(MADD(high, a4, upper), a4, lower));
+    const vec density = power_of_2(a2 * SET1(-0.72134752f)) * SET1(0.39894228f);
+    return MADD(x, density, BY_SIGN(x, below, SET1(1.0f) - below));
+}
+
+ALWAYS vec silu_slope(vec x)
+{
+    const vec s = sigmoid(x);
+    return s * MADD(x, SET1(1.0f) - s, SET1(1.0f));
+}
+
+/* v times the derivative; at: y of ReLU, ReLU6 and the logistic function, x of the others (extract/adjoint.c). */
+ALWAYS vec sloped(vec v, vec at, const graph_op gate)
+{
+    if (gate == OP_relu_back) return ABOVE(at, SET1(0.0f), v);
+    if (gate == OP_relu6_back) return BELOW(at, SET1(6.0f), ABOVE(at, SET1(0.0f), v));
+    if (gate == OP_gelu_back) return v * gelu_slope(at);
+    if (gate == OP_silu_back) return v * silu_slope(at);
+    return v * (at * (SET1(1.0f) - at));
+}
+
+/* v *= derivative at `at`, n floats. */
+static void slope_line(graph_op gate, float *v, const float *at, size_t n)
+{
+#define EACH_VECTOR(gate)                                                                          \
+    do {                                                                                           \
+        for (; i + LANES <= n; i += LANES)                                                         \
+            STORE(v + i, sloped(LOAD(v + i), LOAD(at + i), gate));                                 \
+        if (i < n) {                                                                               \
+            float rest[LANES] = { 0 }, place[LANES] = { 0 };                                       \
+            memcpy(rest, v + i, (n - i) * sizeof *rest);                                           \
+            memcpy(place, at + i, (n - i) * sizeof *place);                                        \
+            STORE(rest, sloped(LOAD(rest), LOAD(place), gate));                                    \
+            memcpy(v + i, rest, (n - i) * sizeof *rest);                                           \
+        }                                                                                          \
+    } while (0)
+    size_t i = 0;
+    if (gate == OP_relu_back) EACH_VECTOR(OP_relu_back);
+    else if (gate == OP_relu6_back) EACH_VECTOR(OP_relu6_back);
+    else if (gate == OP_gelu_back) EACH_VECTOR(OP_gelu_back);
+    else if (gate == OP_silu_back) EACH_VECTOR(OP_silu_back);
+    else if (gate == OP_sigmoid_back) EACH_VECTOR(OP_sigmoid_back);
 #undef EACH_VECTOR
 }

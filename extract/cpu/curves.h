@@ -12,5 +12,8 @@
 
 /* v[i] = act(v[i]) */
 void curve_apply(activation act, float *v, size_t n);
+/* v[i] *= the derivative at at[i]; gate: relu_back, relu6_back, gelu_back, silu_back, sigmoid_back.  Nothing passes
+ * the corners of ReLU and ReLU6. */
+void curve_slope(graph_op gate, float *v, const float *at, size_t n);
 
 #endif

@@ -19,7 +19,7 @@ static view slice_of(const view *v, int g, int groups)
     return s;
 }
 
-int grouped_new(grouped **out, const plan_step *step, const view *x, const view *y)
+int grouped_new(grouped **out, const plan_step *step, const view *x, const view *y, const grouped *like)
 {
     int rc = 0;
     size_t each = (size_t)(x->c / step->groups * y->c / step->groups * step->kernel * step->kernel);
@@ -34,7 +34,7 @@ int grouped_new(grouped **out, const plan_step *step, const view *x, const view 
         own.w = step->w + (size_t)i * each;
         own.w_count = each;
         own.b = step->b + i * ys.c;
-        TRY(conv_new(&g->each[i], &own, &xs, &ys));
+        TRY(conv_new(&g->each[i], &own, &xs, &ys, like != NULL ? like->each[i] : NULL));
     }
     *out = g;
     g = NULL;

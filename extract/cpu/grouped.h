@@ -8,7 +8,7 @@
 typedef struct grouped grouped;
 
 /* As conv_new. */
-int grouped_new(grouped **out, const plan_step *step, const view *x, const view *y);
+int grouped_new(grouped **out, const plan_step *step, const view *x, const view *y, const grouped *like);
 void grouped_free(grouped **g);
 /* As conv_run. */
 void grouped_run(const grouped *g, const view *x, const view *y, const view *residual, int n);

@@ -45,6 +45,28 @@ static inline __attribute__((always_inline)) const float *line_floats_bf16(const
     return t;
 }
 
+CLONES void line_softmax_back(float *e, float *d, size_t n, float inverse, float scale)
+{
+    float *restrict p = e, *restrict g = d;
+    const size_t whole = n / LANES * LANES;
+    lanes sum = { 0 }, u, v;
+    float rest = 0;
+    for (size_t j = 0; j < whole; j += LANES) {
+        memcpy(&u, p + j, sizeof u);
+        memcpy(&v, g + j, sizeof v);
+        u *= inverse;
+        memcpy(p + j, &u, sizeof u);
+        sum += u * v;
+    }
+    for (size_t j = whole; j < n; j++) {
+        p[j] *= inverse;
+        rest += p[j] * g[j];
+    }
+    rest = sum_lanes(&sum) + rest;
+    for (size_t j = 0; j < n; j++)
+        g[j] = scale * p[j] * (g[j] - rest);
+}
+
 #define NAME(name) line_##name##_f32
 #define PLAIN(name) line_##name##_f32
 #define ELEMENT float

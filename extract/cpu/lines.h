@@ -35,6 +35,14 @@ LINE(add, ROW_XY, const void *z, size_t z_ld, float low, float high);
 /* y = (x - mean) / sqrt(var + eps) gamma + beta over the channels of each pixel, two passes; t holds
  * c floats. */
 LINE(layernorm, ROW_XY, const float *gamma, const float *beta, float eps, float *t);
+/* y = x, 0 where at <= 0 or at >= high (inf: no bound) */
+LINE(mask, ROW_XY, const void *at, size_t at_ld, float high);
+/* y = x f[c] + (z - m[c]) s[c] + t[c] + r; r may be NULL */
+LINE(norm_back, ROW_XY, const void *z, size_t z_ld, const float *f, const float *m, const float *s,
+     const float *t, const void *r, size_t r_ld);
+/* The gradient x of layernorm to its input z, + r, which may be NULL; t holds 2 c floats. */
+LINE(layernorm_back, ROW_XY, const void *z, size_t z_ld, const float *gamma, float eps, const void *r,
+     size_t r_ld, float *t);
 
 /* ---- one pixel or sums ---- */
 /* y = max(x, y); NaN wins. */
@@ -45,11 +53,27 @@ LINE(times, const float *x, float f, void *y, size_t c);
 LINE(sum, const void *x, size_t x_ld, size_t w, size_t c, float *sum);
 /* d[c] += x - m[c] and d2[c] += (x - m[c])^2 over the pixels of the row */
 LINE(moments, const void *x, size_t x_ld, size_t w, size_t c, const float *m, float *d, float *d2);
+/* a[c] += x and b[c] += x (z - m[c]) over the pixels of the row */
+LINE(pull, const void *x, size_t x_ld, const void *z, size_t z_ld, size_t w, size_t c, const float *m, float *a,
+     float *b);
 /* y[k step + i] = x[i x_ld + k] for w pixels i and c channels k */
 LINE(deal, const void *x, size_t x_ld, void *y, size_t step, size_t w, size_t c);
+/* sum[c] += x z over the pixels of the row */
+LINE(products, const void *x, size_t x_ld, const void *z, size_t z_ld, size_t w, size_t c, float *sum);
+/* sum[k] += x[k] f;  sum[k] += x[k step] */
+LINE(more, const void *x, float f, float *sum, size_t c);
+LINE(gather, const void *x, size_t step, float *sum, size_t c);
+/* Where x > most or x is NaN: most = x and tap = t. */
+LINE(most, const void *x, int t, float *most, int32_t *tap, size_t c);
+/* sum += x where tap = t */
+LINE(pick, const void *x, int t, const int32_t *tap, float *sum, size_t c);
 /* elements <-> floats */
 LINE(widen, const void *x, float *y, size_t c);
 LINE(narrow, const float *x, void *y, size_t c);
+
+/* A row of n unnormalised probabilities e, whose sum is 1 / inverse, and the gradients d of the probabilities:
+ * e = p and d = scale p (d - sum p d). */
+void line_softmax_back(float *e, float *d, size_t n, float inverse, float scale);
 
 /* Calls the line function of the view's element type. */
 #define LINE_OF(v, name, ...)                                                                      \

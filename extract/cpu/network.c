@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MICRO_DEFAULT = 2 }; /* images of one pass: weights are read once for all of them */
+enum {
+    MICRO_DEFAULT = 2,  /* images of one pass: weights are read once for all of them */
+    LARGE = 256 << 20   /* bytes of one image's maps from which on it goes alone: gradients of large images */
+};
 
 typedef struct network {
     const plan *p;
@@ -57,18 +60,24 @@ static void cpu_close(void **out)
 }
 
 /* oneDNN: for bf16 where there are AMX tiles, and on request. */
-static int cpu_wants_dense(precision p)
+static int uses_dnnl(precision p)
 {
     const char *ask = getenv("OUTPOST_CPU");
     if (ask != NULL && strcmp(ask, "onednn") == 0) return 1;
     return p == PRECISION_BF16 && conv_dnnl_has_amx();
 }
 
+static int cpu_wants_dense(precision p)
+{
+    return PLAN_GRADIENTS | (uses_dnnl(p) ? PLAN_DENSE : 0);
+}
+
 /* What the environment asks for, but no more images than a batch has. */
-static size_t micro_of(const backend_options *o)
+static size_t micro_of(const backend_options *o, const plan *p)
 {
     const char *ask = getenv("OUTPOST_MICRO");
-    size_t micro = ask != NULL && atoi(ask) > 0 ? (size_t)atoi(ask) : MICRO_DEFAULT;
+    size_t usual = p->arena * ARENA_ELEMENT < LARGE ? MICRO_DEFAULT : 1;
+    size_t micro = ask != NULL && atoi(ask) > 0 ? (size_t)atoi(ask) : usual;
     return micro < o->batch ? micro : o->batch;
 }
 
@@ -96,18 +105,36 @@ done:
     return rc;
 }
 
+/* Step i and its twins, which find their weights packed and share them; then the plan's are let go. */
+static int make_twins(network *net, plan *p, size_t i)
+{
+    int rc = 0;
+    plan_step *s = &p->steps[i];
+    TRY(cpu_step_new(&net->steps[i], &net->l, s, net->arena[0], NULL));
+    for (size_t k = i + 1; k < p->n_steps; k++) {
+        plan_step twin = p->steps[k];
+        if (twin.twin != (int)i) continue;
+        twin.w = s->w;
+        twin.b = s->b;
+        twin.w_count = s->w_count;
+        TRY(cpu_step_new(&net->steps[k], &net->l, &twin, net->arena[0], net->steps[i]));
+    }
+    free(s->w); /* packed now; never twice in memory */
+    free(s->b);
+    s->w = s->b = NULL;
+done:
+    return rc;
+}
+
 static int make_steps(network *net, plan *p)
 {
     int rc = 0;
     TRY(mem_new(&net->steps, p->n_steps, sizeof(cpu_step *), "network"));
-    for (size_t i = 0; i < p->n_steps; i++) {
-        TRY(cpu_step_new(&net->steps[i], &net->l, &p->steps[i], net->arena[0]));
+    for (size_t i = 0; i < p->n_steps; i++)
+        if (p->steps[i].twin < 0) TRY(make_twins(net, p, i));
+    for (size_t i = 0; i < p->n_steps; i++)
         if (cpu_step_scratch(net->steps[i]) > net->scratch_bytes)
             net->scratch_bytes = cpu_step_scratch(net->steps[i]);
-        free(p->steps[i].w); /* packed now; never twice in memory */
-        free(p->steps[i].b);
-        p->steps[i].w = p->steps[i].b = NULL;
-    }
     TRY(mem_new(&net->status, (size_t)net->n_threads, sizeof *net->status, "network"));
     TRY(mem_new(&net->scratch, (size_t)net->n_threads, sizeof *net->scratch, "network"));
     for (int i = 0; i < net->n_threads; i++)
@@ -125,8 +152,8 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     net = made;
     net->p = p;
     net->n_threads = o->threads;
-    net->l = (arena_layout){ p, micro_of(o), o->precision == PRECISION_BF16,
-                       cpu_wants_dense(o->precision) };
+    net->l = (arena_layout){ p, micro_of(o, p), o->precision == PRECISION_BF16,
+                       uses_dnnl(o->precision) };
     TRY(check_precision(net, o->precision));
     net->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
     backend_normalise_table(net->table, o->prep);

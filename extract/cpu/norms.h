@@ -21,4 +21,10 @@ size_t norm_scratch(size_t c);
 void norm_groups(const norm *v, const view *x, activation act, const view *y, void *scratch, int n);
 void norm_layers(const norm *v, const view *x, const view *y, void *scratch, int n);
 
+/* y = the gradient at x, from g at the forward's y; + residual, which may be NULL.  x is measured again. */
+void norm_groups_back(const norm *v, const view *g, const view *x, const view *residual, const view *y,
+                      void *scratch, int n);
+void norm_layers_back(const norm *v, const view *g, const view *x, const view *residual, const view *y,
+                      void *scratch, int n);
+
 #endif

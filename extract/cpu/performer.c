@@ -1,6 +1,5 @@
-#include "extract/cpu/performer.h"
+#include "extract/cpu/performer_parts.h"
 #include "extract/cpu/attention_pack.h"
-#include "extract/cpu/conv.h"
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -8,35 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 224 /* tokens worked on at a time */ };
-
-struct performer {
-    const conv_kernel *kernel; /* f32 */
-    size_t m, d, t;
-    size_t m_vectors, d_vectors;
-    float *w;                  /* random features as panels [d][m] */
-    float *zeros;              /* of the wider of the two */
-    size_t *from, *to;         /* [t] bytes of each token in an image of x and of y */
-};
-
 /* One worker's memory, in floats. */
 typedef struct desk {
-    float *z;    /* [BLOCK, d] keys or queries */
-    float *phi;  /* [BLOCK, m_vectors] */
-    float *turned; /* [m, BLOCK] phi of keys */
-    float *v;    /* panels [BLOCK][d_vectors] of values */
+    float *z;    /* [PERFORMER_BLOCK, d] keys or queries */
+    float *phi;  /* [PERFORMER_BLOCK, m_vectors] */
+    float *turned; /* [m, PERFORMER_BLOCK] phi of keys */
+    float *v;    /* panels [PERFORMER_BLOCK][d_vectors] of values */
     float *kv;   /* [m, d_vectors] sums */
     float *packed; /* the same as panels */
     float *sum;  /* [m] */
-    float *o;    /* [BLOCK, d_vectors] */
+    float *o;    /* [PERFORMER_BLOCK, d_vectors] */
     size_t bytes;
 } desk;
 
 static desk desk_at(const performer *p, float *at)
 {
     const size_t lanes = (size_t)p->kernel->lanes, m = p->m_vectors * lanes, d = p->d_vectors * lanes;
-    const size_t size[] = { BLOCK * p->d, BLOCK * m, p->m * BLOCK, BLOCK * d, p->m * d, p->m * d,
-                            p->m, BLOCK * d };
+    const size_t size[] = { PERFORMER_BLOCK * p->d, PERFORMER_BLOCK * m, p->m * PERFORMER_BLOCK, PERFORMER_BLOCK * d, p->m * d, p->m * d,
+                            p->m, PERFORMER_BLOCK * d };
     size_t offset[sizeof size / sizeof *size], sum = 0, align = MEM_ALIGN / sizeof *at;
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         offset[i] = sum;
@@ -103,9 +91,8 @@ size_t performer_scratch(const performer *p)
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
-/* sums [rows, vectors] = x [rows, deep] w + what was there (not if `first`); x rows x_step floats apart. */
-static void product(const performer *p, const float *x, size_t x_step, size_t rows, size_t deep,
-                    const float *w, size_t vectors, float *sums, int first)
+void performer_product(const performer *p, const float *x, size_t x_step, size_t rows, size_t deep, const float *w,
+                       size_t vectors, float *sums, int first)
 {
     const size_t lanes = (size_t)p->kernel->lanes, most = (size_t)p->kernel->tile_rows;
     const conv_segment run = { 0, deep, deep };
@@ -123,8 +110,7 @@ static void product(const performer *p, const float *x, size_t x_step, size_t ro
     }
 }
 
-/* Eight sums side by side, then one. */
-static float product_sum(const float *a, const float *b, size_t n)
+float performer_sum(const float *a, const float *b, size_t n)
 {
     float part[8] = { 0 }, rest = 0.0f;
     size_t i = 0;
@@ -146,22 +132,25 @@ static void read_floats(const view *x, const char *at, size_t n, float *to)
             to[e] = bf16_to_float(((const bf16 *)(const void *)at)[e]);
 }
 
-/* phi of tokens first .. first + n of the map at x. */
-static void features(const performer *p, const desk *k, const view *x, const char *at, size_t first,
-                     size_t n)
+void performer_phi(const performer *p, const float *z, size_t n, float *phi)
 {
     const size_t width = p->m_vectors * (size_t)p->kernel->lanes;
     const float factor = 1.0f / sqrtf((float)p->m);
+    performer_product(p, z, p->d, n, p->d, p->w, p->m_vectors, phi, 1);
+    for (size_t i = 0; i < n; i++) {
+        float squares = performer_sum(z + i * p->d, z + i * p->d, p->d), *row = phi + i * width;
+        for (size_t f = 0; f < width; f++)
+            row[f] -= 0.5f * squares;
+        p->kernel->powers(row, factor, width);
+    }
+}
+
+/* phi of tokens first .. first + n of the map at `at`. */
+static void features(const performer *p, const desk *k, const view *x, const char *at, size_t first, size_t n)
+{
     for (size_t i = 0; i < n; i++)
         read_floats(x, at + p->from[first + i], p->d, k->z + i * p->d);
-    product(p, k->z, p->d, n, p->d, p->w, p->m_vectors, k->phi, 1);
-    for (size_t i = 0; i < n; i++) {
-        const float *z = k->z + i * p->d;
-        float squares = product_sum(z, z, p->d), *phi = k->phi + i * width;
-        for (size_t f = 0; f < width; f++)
-            phi[f] -= 0.5f * squares;
-        p->kernel->powers(phi, factor, width);
-    }
+    performer_phi(p, k->z, n, k->phi);
 }
 
 /* sum += phi of n keys, kv += phi v^T. */
@@ -172,7 +161,7 @@ static void add_keys(const performer *p, const desk *k, const view *x, const cha
     features(p, k, x, keys, first, n);
     for (size_t i = 0; i < n; i++)
         for (size_t f = 0; f < p->m; f++) {
-            k->turned[f * BLOCK + i] = k->phi[i * width + f];
+            k->turned[f * PERFORMER_BLOCK + i] = k->phi[i * width + f];
             k->sum[f] += k->phi[i * width + f];
         }
     for (size_t v = 0, panel; v < p->d_vectors; v += panel) { /* as pack_values, from either type */
@@ -184,7 +173,7 @@ static void add_keys(const performer *p, const desk *k, const view *x, const cha
             memset(to + columns, 0, (panel * lanes - columns) * sizeof *to);
         }
     }
-    product(p, k->turned, BLOCK, p->m, n, k->v, p->d_vectors, k->kv, 0);
+    performer_product(p, k->turned, PERFORMER_BLOCK, p->m, n, k->v, p->d_vectors, k->kv, 0);
 }
 
 static void answer(const performer *p, const desk *k, const view *x, const char *queries,
@@ -193,9 +182,9 @@ static void answer(const performer *p, const desk *k, const view *x, const char 
     const size_t lanes = (size_t)p->kernel->lanes, width = p->m_vectors * lanes;
     const size_t wide = p->d_vectors * lanes;
     features(p, k, x, queries, first, n);
-    product(p, k->phi, width, n, p->m, k->packed, p->d_vectors, k->o, 1);
+    performer_product(p, k->phi, width, n, p->m, k->packed, p->d_vectors, k->o, 1);
     for (size_t i = 0; i < n; i++) {
-        float total = product_sum(k->phi + i * width, k->sum, p->m), *o = k->o + i * wide;
+        float total = performer_sum(k->phi + i * width, k->sum, p->m), *o = k->o + i * wide;
         char *at = to + p->to[first + i];
         for (size_t e = 0; e < p->d; e++)
             o[e] /= total + 1e-8f;
@@ -215,16 +204,16 @@ void performer_run(const performer *p, const view *x, const view *y, void *scrat
         const char *queries = keys + p->d * view_bytes(x), *values = queries + p->d * view_bytes(x);
         memset(k.sum, 0, p->m * sizeof *k.sum);
         memset(k.kv, 0, p->m * wide * sizeof *k.kv);
-        for (size_t t = 0; t < p->t; t += BLOCK)
-            add_keys(p, &k, x, keys, values, t, p->t - t < BLOCK ? p->t - t : BLOCK);
+        for (size_t t = 0; t < p->t; t += PERFORMER_BLOCK)
+            add_keys(p, &k, x, keys, values, t, p->t - t < PERFORMER_BLOCK ? p->t - t : PERFORMER_BLOCK);
         for (size_t v = 0, panel; v < p->d_vectors; v += panel) {
             panel = p->d_vectors - v >= 2 ? 2 : 1;
             for (size_t f = 0; f < p->m; f++)
                 memcpy(k.packed + v * lanes * p->m + f * panel * lanes, k.kv + f * wide + v * lanes,
                        panel * lanes * sizeof *k.kv);
         }
-        for (size_t t = 0; t < p->t; t += BLOCK)
+        for (size_t t = 0; t < p->t; t += PERFORMER_BLOCK)
             answer(p, &k, x, queries, y, (char *)y->p + i * y->image * view_bytes(y), t,
-                   p->t - t < BLOCK ? p->t - t : BLOCK);
+                   p->t - t < PERFORMER_BLOCK ? p->t - t : PERFORMER_BLOCK);
     }
 }

@@ -1,34 +1,13 @@
-#include "extract/cpu/steps.h"
-#include "extract/cpu/attention.h"
-#include "extract/cpu/conv.h"
-#include "extract/cpu/conv_dnnl.h"
-#include "extract/cpu/depthwise.h"
-#include "extract/cpu/grouped.h"
+#include "extract/cpu/steps_parts.h"
 #include "extract/cpu/maps.h"
+#include "extract/cpu/maps_back.h"
 #include "extract/cpu/norms.h"
-#include "extract/cpu/performer.h"
 #include "extract/cpu/tokens.h"
 #include "common/err.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct cpu_step {
-    plan_step s;          /* without weights; without its sum where that is added later */
-    const arena_layout *l;
-    conv *conv;           /* dense convolution and linear */
-    depthwise *each;      /* a window per channel */
-    grouped *grouped;     /* a window per group of channels */
-    conv_dnnl *dnnl;      /* any of them in a network that runs through oneDNN */
-    attention *attention;
-    performer *performer;
-    float *w, *b;         /* parameters of the rest */
-    size_t stage;         /* bytes of a stand-in for y, see run_staged, which adds the sum then */
-    int sum;              /* tensor or -1 */
-    activation sum_act;
-    size_t scratch;       /* bytes of all */
-};
 
 view arena_view(const arena_layout *l, char *arena, int tensor)
 {
@@ -45,51 +24,53 @@ view arena_view(const arena_layout *l, char *arena, int tensor)
 
 /* ---- preparation -------------------------------------------------------------------------------- */
 
-static int copy_floats(float **out, const float *v, size_t n, const char *what)
+int step_copy_floats(float **out, const float *v, size_t n, const char *what)
 {
     int rc = mem_new_aligned(out, n, sizeof **out, what);
     if (rc == 0) memcpy(*out, v, n * sizeof **out);
     return rc;
 }
 
-static int prepare_product(cpu_step *c, const view *x, const view *y)
+static int prepare_product(cpu_step *c, const view *x, const view *y, const cpu_step *like)
 {
     const plan_step *s = &c->s;
     int is_vector = x->h * x->w == 1;
     if (c->l->uses_dnnl && !(s->op == OP_linear && is_vector))
         return conv_dnnl_new(&c->dnnl, s, x, y, (int)c->l->images);
-    if (s->groups > 1 && s->groups == y->c && y->c == x->c) return depthwise_new(&c->each, s, x);
-    if (s->groups > 1) return grouped_new(&c->grouped, s, x, y);
-    return conv_new(&c->conv, s, x, y);
+    if (s->groups > 1 && s->groups == y->c && y->c == x->c) return depthwise_new(&c->each, s, x, y);
+    if (s->groups > 1) return grouped_new(&c->grouped, s, x, y, like != NULL ? like->grouped : NULL);
+    return conv_new(&c->conv, s, x, y, like != NULL ? like->conv : NULL);
 }
 
 /* Positions with the class token at the first one. */
 static int prepare_embed(cpu_step *c, const view *y)
 {
-    int rc = copy_floats(&c->w, c->s.w, (size_t)y->h * (size_t)y->c, c->s.name);
+    int rc = step_copy_floats(&c->w, c->s.w, (size_t)y->h * (size_t)y->c, c->s.name);
     for (int k = 0; rc == 0 && k < y->c; k++)
         c->w[k] += c->s.b[k];
     return rc;
 }
 
-static int prepare(cpu_step *c, const view *x, const view *y)
+static int prepare(cpu_step *c, const view *x, const view *y, const cpu_step *like)
 {
     int rc = 0;
     const plan_step *s = &c->s;
     switch (s->op) {
     case OP_conv:
-    case OP_linear: TRY(prepare_product(c, x, y)); break;
+    case OP_linear: TRY(prepare_product(c, x, y, like)); break;
     case OP_batchnorm:
     case OP_scale:
     case OP_groupnorm:
     case OP_layernorm:
-        TRY(copy_floats(&c->w, s->w, (size_t)y->c, s->name));
-        TRY(copy_floats(&c->b, s->b, (size_t)y->c, s->name));
+        TRY(step_copy_floats(&c->w, s->w, (size_t)y->c, s->name));
+        TRY(step_copy_floats(&c->b, s->b, (size_t)y->c, s->name));
         break;
     case OP_embed: TRY(prepare_embed(c, y)); break;
     case OP_attention: TRY(attention_new(&c->attention, s, x, y)); break;
     case OP_performer: TRY(performer_new(&c->performer, s, x, y)); break;
-    default: break;
+    default:
+        if (s->op >= OP_conv_back) TRY(step_prepare_back(c, x, y, like));
+        break;
     }
 done:
     return rc;
@@ -101,11 +82,11 @@ static int converts(const cpu_step *c)
     switch (c->s.op) {
     case OP_input: case OP_avgpool: case OP_gap: case OP_token: case OP_concat: return 1;
     case OP_conv: return c->l->uses_dnnl;
-    default: return 0;
+    default: return step_converts_back(c);
     }
 }
 
-static size_t own_scratch(const cpu_step *c, const view *x)
+static size_t own_scratch(const cpu_step *c, const view *x, const view *y)
 {
     size_t channels = (size_t)x->c;
     switch (c->s.op) {
@@ -115,34 +96,39 @@ static size_t own_scratch(const cpu_step *c, const view *x)
     case OP_layernorm: return norm_scratch(channels);
     case OP_attention: return attention_scratch(c->attention);
     case OP_performer: return performer_scratch(c->performer);
-    default: return c->dnnl != NULL ? conv_dnnl_scratch(c->dnnl) : 0;
+    case OP_conv:
+    case OP_linear: return c->dnnl != NULL ? conv_dnnl_scratch(c->dnnl) : 0;
+    default: return step_scratch_back(c, x, y);
     }
 }
 
-int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena)
+/* In a bf16 network a map of one pixel is a vector and f32: an op between the two writes x's type first, and
+ * its ending follows. */
+static void make_staged(cpu_step *c, const view *x, const view *y)
+{
+    c->stage = (size_t)y->c * (size_t)y->h * (size_t)y->w * c->l->images * view_bytes(x);
+    c->later = c->s;
+    if (c->s.residual >= 0) c->s.act = ACT_NONE;
+    c->s.residual = c->s.gate_x = -1;
+    c->s.gate = OP_COUNT;
+}
+
+int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena, const cpu_step *like)
 {
     int rc = 0;
     cpu_step *c = NULL;
     view x, y = arena_view(l, arena, s->y);
     x = s->n_x > 0 ? arena_view(l, arena, s->x[0]) : y;
-    CHECK(s->op < OP_conv_back, ERR_USAGE, "the cpu backend has no '%s' yet; -d ref has",
-          graph_op_name(s->op));
     TRY(mem_new(&c, 1, sizeof *c, s->name));
     c->s = *s;
     c->l = l;
-    c->sum = -1;
     if (x.is_bf16 != y.is_bf16 && !converts(c)) {
-        c->stage = (size_t)y.c * (size_t)y.h * (size_t)y.w * l->images * view_bytes(&x);
-        if (s->residual >= 0) {
-            c->sum = s->residual;
-            c->sum_act = s->act;
-            c->s.residual = -1;
-            c->s.act = ACT_NONE;
-        }
+        make_staged(c, &x, &y);
+        y.is_bf16 = x.is_bf16;
     }
-    TRY(prepare(c, &x, &y));
+    TRY(prepare(c, &x, &y, like));
     c->s.w = c->s.b = NULL;
-    c->scratch = (own_scratch(c, &x) + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    c->scratch = (own_scratch(c, &x, &y) + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
     *out = c;
     c = NULL;
 done:
@@ -154,13 +140,18 @@ void cpu_step_free(cpu_step **c)
 {
     if (*c == NULL) return;
     conv_free(&(*c)->conv);
+    conv_back_free(&(*c)->back);
     depthwise_free(&(*c)->each);
     grouped_free(&(*c)->grouped);
     conv_dnnl_free(&(*c)->dnnl);
     attention_free(&(*c)->attention);
+    attention_back_free(&(*c)->attention_back);
     performer_free(&(*c)->performer);
+    performer_back_free(&(*c)->performer_back);
+    deflate_free(&(*c)->deflate);
     free((*c)->w);
     free((*c)->b);
+    free((*c)->offsets);
     free(*c);
     *c = NULL;
 }
@@ -175,11 +166,10 @@ size_t cpu_step_scratch(const cpu_step *c)
 static void run_concat(const cpu_step *c, char *arena, int n)
 {
     const plan_step *s = &c->s;
-    const plan_tensor *t = c->l->p->tensors;
     view y = arena_view(c->l, arena, s->y);
-    for (int k = 0; k < s->n_x; k++) {
+    for (int k = 0; k < s->n_x; k++) { /* what lies elsewhere */
         view x = arena_view(c->l, arena, s->x[k]);
-        if (t[s->x[k]].root != t[s->y].root) map_copy(&x, &y, n);
+        if (x.p != y.p) map_copy(&x, &y, n);
         y.p = (char *)y.p + (size_t)x.c * view_bytes(&y);
     }
 }
@@ -239,13 +229,29 @@ static int run_op(const cpu_step *c, char *arena, const view *x, const view *y, 
     case OP_unfold: token_unfold(x, s->kernel, s->stride, s->pad, y, n); break;
     case OP_merge: token_merge(x, y, n); break;
     case OP_shortcut_a: map_shortcut_a(x, y, n); break;
-    default: break;
+    default: return step_run_back(c, arena, x, y, scratch, n);
     }
     return 0;
 }
 
-/* In a bf16 network a map of one pixel is a vector and f32: an op between the two writes x's type
- * first. */
+/* What make_staged() put off. */
+static void end_staged(const cpu_step *c, char *arena, const view *y, int n)
+{
+    const plan_step *s = &c->later;
+    conv_ending e = { .gate = s->gate, .after = s->after };
+    view r, at;
+    if (s->residual >= 0) {
+        r = arena_view(c->l, arena, s->residual);
+        e.residual = &r;
+    }
+    if (s->gate != OP_COUNT) {
+        at = arena_view(c->l, arena, s->gate_x);
+        e.at = &at;
+    }
+    if (s->op >= OP_conv_back) map_end(y, &e, n);
+    else if (e.residual != NULL) map_add(y, &r, s->act, y, n);
+}
+
 static int run_staged(const cpu_step *c, char *arena, const view *x, const view *y, char *scratch,
                       int n)
 {
@@ -259,10 +265,7 @@ static int run_staged(const cpu_step *c, char *arena, const view *x, const view 
     t.image = t.row * (size_t)t.h;
     rc = run_op(c, arena, x, &t, scratch, n);
     map_copy(&t, y, n);
-    if (c->sum >= 0) {
-        const view sum = arena_view(c->l, arena, c->sum);
-        map_add(y, &sum, c->sum_act, y, n);
-    }
+    end_staged(c, arena, y, n);
     return rc;
 }
 

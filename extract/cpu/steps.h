@@ -18,8 +18,9 @@ view arena_view(const arena_layout *l, char *arena, int tensor);
 
 typedef struct cpu_step cpu_step;
 
-/* Takes what it needs of s->w and s->b.  `arena` is only measured. */
-int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena);
+/* Takes what it needs of s->w and s->b.  `arena` is only measured.  like: of the same weights, which are then shared,
+ * or NULL. */
+int cpu_step_new(cpu_step **out, const arena_layout *l, const plan_step *s, char *arena, const cpu_step *like);
 void cpu_step_free(cpu_step **c);
 /* Bytes of scratch that a run needs, MEM_ALIGN-aligned. */
 size_t cpu_step_scratch(const cpu_step *c);

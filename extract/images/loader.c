@@ -137,6 +137,17 @@ static int copy_reason(const char *name, const char **out)
     return rc;
 }
 
+static int decode_view(const loader *l, worker *k, slot *t, size_t row, size_t size)
+{
+    const size_t i = row - t->b.row;
+    const view_choice c = { l->o.seed, row / l->o.views, row % l->o.views };
+    view v = { 0 };
+    int rc = view_decode(&v, l->o.prep, &c, &k->im, k->file, size, l->o.images->path[row],
+                         t->b.rgb + i * l->image_bytes);
+    memcpy(t->b.views + i * VIEW_NUMBERS, (int64_t[]){ v.x, v.y, v.w, v.h, v.flip }, VIEW_NUMBERS * sizeof(int64_t));
+    return rc;
+}
+
 /* Decodes one row into its place.  A bad image is not a failure: it is flagged, with its reason. */
 static int decode_row(const loader *l, worker *k, slot *t, size_t row)
 {
@@ -148,7 +159,8 @@ static int decode_row(const loader *l, worker *k, slot *t, size_t row)
     rc = read_file(k, l->root, name, &size);
     if (rc == 0) {
         status = ROW_DECODE_ERROR;
-        rc = prep_decode(l->o.prep, k->scratch, &k->im, k->file, size, name, dst);
+        if (l->o.views > 0) rc = decode_view(l, k, t, row, size);
+        else rc = prep_decode(l->o.prep, k->scratch, &k->im, k->file, size, name, dst);
     }
     if (rc == 0) {
         t->b.status[i] = ROW_OK;
@@ -263,6 +275,7 @@ static int start_slots(loader *l)
         TRY(mem_new_aligned(&b->rgb, bytes, 1, "batch of images"));
         TRY(mem_new(&b->status, l->o.batch, 1, "batch of images"));
         TRY(mem_new(&b->reason, l->o.batch, sizeof *b->reason, "batch of images"));
+        if (l->o.views > 0) TRY(mem_new(&b->views, l->o.batch, VIEW_NUMBERS * sizeof *b->views, "batch of images"));
     }
 done:
     return rc;
@@ -381,6 +394,7 @@ void loader_close(loader **at)
         free(b->rgb);
         free(b->status);
         free(b->reason);
+        free(b->views);
     }
     if (l->locks > 2) pthread_cond_destroy(&l->s->finished);
     if (l->locks > 1) pthread_cond_destroy(&l->s->freed);

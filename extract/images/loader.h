@@ -3,7 +3,7 @@
 #define OUTPOST_LOADER_H
 
 #include "common/list.h"
-#include "extract/images/preprocess.h"
+#include "extract/images/views.h"
 
 enum { LOADER_FILE_MAX = 256 << 20 }; /* bytes of one image file */
 
@@ -13,6 +13,7 @@ typedef struct loader_batch {
     uint8_t *rgb;        /* [batch, out_h, out_w, 3]; rows of bad images are zero */
     uint8_t *status;     /* [batch] ROW_OK or why not (common/feature_file.h) */
     const char **reason; /* [batch] NULL or words: rule and place, without the path */
+    int64_t *views;      /* [batch, VIEW_NUMBERS] of what views were cut; NULL: none */
 } loader_batch;
 
 typedef struct loader_options {
@@ -23,6 +24,8 @@ typedef struct loader_options {
     size_t batch; /* images per batch */
     size_t ring;  /* batches in memory, at least 2 */
     int threads;
+    size_t views;  /* above 0: rows v, v + 1, ... v + views - 1 of the list are random views of one image */
+    uint64_t seed; /* of the views */
 } loader_options;
 
 typedef struct loader_counters { /* for the progress line */

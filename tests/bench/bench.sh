@@ -2,11 +2,12 @@
 # make bench: ours against the peers, interleaved in one run.  Prints a table and keeps it in
 # outputs/bench.txt.  It reports and never judges: exit 0 whatever the goals (docs/performance.md).
 #
-#   bench.sh [BUILD] [SECTION...]     sections: decode entropy net-f32 ort net-bf16 nets nets-bf16 score knn startup
+#   bench.sh [BUILD] [SECTION...]     sections: decode entropy net-f32 ort net-bf16 nets nets-bf16 gradients score
+#                                     knn startup
 #
 # OUTPOST_PEERS  environment made by setup_peers.sh   OUTPOST_DATA   images and checkpoints
 # ROUNDS         runs of each command [3]             CORE           first core to pin to [0]
-# BENCH_NETS     networks of the sections nets and nets-bf16
+# BENCH_NETS     networks of the sections nets and nets-bf16; GRADIENT_NETS: of gradients
 # BENCH_WORK     folder for lists, features, caches   GEN_LIMIT      rows of GEN's slow methods [20]
 set -u
 # Every side picks the kernels of this processor.
@@ -14,7 +15,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_NUM_THREADS
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:-build}
 [ $# -gt 0 ] && shift
-sections=${*:-decode entropy net-f32 ort net-bf16 nets nets-bf16 score knn startup}
+sections=${*:-decode entropy net-f32 ort net-bf16 nets nets-bf16 gradients score knn startup}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
 peers=${OUTPOST_PEERS:-$cache/outpost-peers}
 data=${OUTPOST_DATA:-$cache/outpost-data}
@@ -23,6 +24,7 @@ rounds=${ROUNDS:-3}
 core=${CORE:-0}
 gen_limit=${GEN_LIMIT:-20}
 nets=${BENCH_NETS:-vit_base_patch16_224 swin_t t2t_vit_t_14 t2t_vit_14 bit_s_r101x1 repvgg_b1 resnet50d densenet121 regnet_y_16gf convnext_tiny efficientnet_b0 wrn_40_2}
+gradient_nets=${GRADIENT_NETS:-resnet50 vit_base_patch16_224 swin_t bit_s_r101x1 mobilenet_v2 densenet121}
 ab=$build/bench/ab
 extract=$build/extract
 score=$build/score
@@ -189,6 +191,25 @@ nets() {
     done
 }
 
+# gradients: forward and backward to the image beside our own forward pass, which they may cost 3.2 times, and
+# beside PyTorch's autograd.
+gradients() {
+    header "forward and gradient at the image, f32, 1 thread"
+    have gradients torch,timm || return
+    need gradients "$build/tools/hash_weights" "$build/tools/gradient_speed" || return
+    for net in $gradient_nets; do
+        w=$work/$net.safetensors
+        gain=$(awk -F'\t' -v net="$net" '$1 == net { print $2; exit }' tests/golden/nets.tsv)
+        "$build/tools/hash_weights" "$net" "$gain" "$w" || continue
+        case $net in bit_*) b=1 n=2 ;; *_32x32 | wrn_*) b=32 n=64 ;; *) b=8 n=16 ;; esac
+        eager="$py $here/peers/torch_gradient.py $net -b $b -n $n"
+        compare "$net" cpu ours,own-forward,autograd,autograd-nhwc own-forward:cpu:0.3125,autograd:cpu:1 -- \
+            "-p $core" -- "$build/tools/gradient_speed $net $w gradient $b $n" \
+            "$build/tools/gradient_speed $net $w forward $b $n" "$eager" "$eager --layout cl"
+        rm -f "$w"
+    done
+}
+
 score_rows() {
     header "fifteen rows, 20k train, 5k id, 4 x 2k ood"
     have score torch,sklearn,scipy,h5py || return
@@ -254,6 +275,7 @@ print("peers: " + ", ".join(n + " " + v(n) for n in
         net-bf16) net_bf16 ;;
         nets) nets fp32 ;;
         nets-bf16) nets bf16 ;;
+        gradients) gradients ;;
         score) score_rows ;;
         knn) knn ;;
         startup) startup ;;

@@ -112,7 +112,7 @@ static void linear(int h, int w, int k, int out, activation act, int is_bf16, in
     plan_step s = { .op = OP_linear, .name = "linear", .kernel = 1, .stride = 1, .groups = 1, .act = act };
     s.w = numbers((size_t)k * (size_t)out);
     s.b = numbers((size_t)out);
-    stop(conv_new(&j.linear, &s, &j.x, &j.y));
+    stop(conv_new(&j.linear, &s, &j.x, &j.y, NULL));
     free(s.w);
     free(s.b);
     snprintf(what, sizeof what, "%s linear %dx%d x %d -> %d, %d images%s", is_bf16 ? "bf16" : "f32 ", h, w,

@@ -53,11 +53,11 @@ static inline void fixture_init(fixture *x, size_t rows, size_t d, const char *p
     snprintf(x->dir, sizeof x->dir, "%s/outpost-test-XXXXXX", tmp);
     if (mkdtemp(x->dir) == NULL) abort();
     snprintf(x->file, sizeof x->file, "%s/out.h5", x->dir);
-    x->set[0] = (feature_dataset){"features", FEATURE_F32, 1, {d}};
-    x->set[1] = (feature_dataset){"logits", FEATURE_F32, 1, {10}};
-    x->set[2] = (feature_dataset){"taps/layer4", FEATURE_F16, 3, {3, 2, 2}};
-    x->set[3] = (feature_dataset){"probes/odin/top", FEATURE_I64, 0, {0}};
-    x->set[4] = (feature_dataset){"probes/odin/bits", FEATURE_U8, 1, {5}};
+    x->set[0] = (feature_dataset){"features", FEATURE_F32, 1, {d}, NULL};
+    x->set[1] = (feature_dataset){"logits", FEATURE_F32, 1, {10}, NULL};
+    x->set[2] = (feature_dataset){"taps/layer4", FEATURE_F16, 3, {3, 2, 2}, NULL};
+    x->set[3] = (feature_dataset){"probes/odin/top", FEATURE_I64, 0, {0}, NULL};
+    x->set[4] = (feature_dataset){"probes/odin/bits", FEATURE_U8, 1, {5}, NULL};
     x->weight = calloc(10 * d, sizeof *x->weight);
     x->bias = calloc(10, sizeof *x->bias);
     for (size_t i = 0; i < 10 * d; i++)

@@ -191,7 +191,7 @@ static void layer(activation act, int is_bf16, int depthwise_kernel, int k, int 
         memcpy(bias_of, s.b, (size_t)k * sizeof *s.b);
         kernel->depthwise(&a, x.p, y.p, ACROSS);
     } else {
-        assert_int_equal(conv_new(&c, &s, &x, &y), 0);
+        assert_int_equal(conv_new(&c, &s, &x, &y, NULL), 0);
         conv_run(c, &x, &y, NULL, 1);
         conv_free(&c);
     }

@@ -36,14 +36,20 @@ static void wrong(walk *w, const char *format, ...)
     va_end(ap);
 }
 
-/* A tensor without a step of its own is made of the tensors that lie in it. */
+static int first_channel(const plan *p, int tensor)
+{
+    return p->tensors[tensor].root == tensor ? 0 : p->tensors[tensor].channel;
+}
+
+/* A tensor without a step of its own is made of the tensors that lie in it, or is a slice of one. */
 static int is_written(const walk *w, int tensor)
 {
-    int channels = 0;
+    int channels = 0, first = first_channel(w->p, tensor);
     if (w->written[tensor]) return 1;
     for (size_t i = 0; i < w->p->n_tensors; i++) {
         const plan_tensor *t = &w->p->tensors[i], *in = &w->p->tensors[tensor];
-        int first = (in->root == tensor ? 0 : in->channel);
+        int from = first_channel(w->p, (int)i);
+        if (t->root == in->root && w->written[i] && from <= first && first + in->s.c <= from + t->s.c) return 1;
         if ((int)i != tensor && t->root == in->root && t->channel >= first &&
             t->channel + t->s.c <= first + in->s.c && w->written[i])
             channels += t->s.c;
@@ -90,6 +96,7 @@ static int walk_through(walk *w, const plan *p)
         for (int k = 0; k < s->n_x; k++)
             see_there(w, s->x[k], i);
         if (s->residual >= 0) see_there(w, s->residual, i);
+        if (s->gate_x >= 0) see_there(w, s->gate_x, i);
         put_there(w, s->y, i);
     }
     for (size_t i = 0; i < p->n_outputs; i++)
@@ -110,12 +117,12 @@ static size_t all_elements(const plan *p)
     return sum;
 }
 
-static size_t arena_of(const hash_network *s, const plan_request *r, size_t n, int dense, size_t *all)
+static size_t arena_of(const hash_network *s, const plan_request *r, size_t n, int kind, size_t *all)
 {
     plan *p = NULL;
     size_t arena;
     walk w;
-    must(plan_build(&p, s->g, s->w, r, n, dense));
+    must(plan_build(&p, s->g, s->w, r, n, kind));
     if (!walk_through(&w, p)) fail_msg("%s: %s", s->name, w.wrong);
     arena = p->arena;
     *all = all_elements(p);
@@ -155,13 +162,14 @@ static void check_network(const char *name, double gain)
     snprintf(s.name, sizeof s.name, "%s", name);
     if (strchr(name, '@') != NULL) s.side = atoi(strchr(name, '@') + 1);
     build(&s);
-    for (int dense = 0; dense < 2; dense++) {
-        size_t all, forward = arena_of(&s, s.requests, 1, dense, &all);
-        size_t gradient = arena_of(&s, s.requests, 2, dense, &all);
-        size_t odin = arena_of(&s, s.requests, 3, dense, &all);
-        size_t every = arena_of(&s, s.requests, s.n_requests, dense, &all);
-        print_message("# %s%s: MB of one image: %.1f forward, %.1f with the gradient, %.1f with ODIN, %.1f with every "
-                      "tap's (%.1f without reuse)\n", name, dense ? ", dense" : "", (double)forward * 4e-6,
+    for (int kind = 0; kind < 4; kind++) {
+        size_t all, forward = arena_of(&s, s.requests, 1, kind, &all);
+        size_t gradient = arena_of(&s, s.requests, 2, kind, &all);
+        size_t odin = arena_of(&s, s.requests, 3, kind, &all);
+        size_t every = arena_of(&s, s.requests, s.n_requests, kind, &all);
+        print_message("# %s%s%s: MB of one image: %.1f forward, %.1f with the gradient, %.1f with ODIN, %.1f with every "
+                      "tap's (%.1f without reuse)\n", name, kind & PLAN_DENSE ? ", dense" : "",
+                      kind & PLAN_GRADIENTS ? ", fused" : "", (double)forward * 4e-6,
                       (double)gradient * 4e-6, (double)odin * 4e-6, (double)every * 4e-6, (double)all * 4e-6);
         /* a second forward fits where the gradient was, but for the image, which waits for it */
         size_t image_elements = (size_t)(3 * s.side * s.side) + 2 * UNIT;

@@ -1,15 +1,12 @@
 /* Every network's gradients against PyTorch in float64 on weights and inputs that any program can generate
  * (tests/golden/nets.tsv, models.md 14): of F = sum logsumexp with respect to the image and of
- * L = -sum mean log softmax with respect to every tap, in one graph and one plan.  On the reference where it is
- * quick, or all with OUTPOST_LONG=1; each backend of the table below.  What a plan with gradients keeps is printed. */
+ * L = -sum mean log softmax with respect to every tap, in one graph and one plan.  Each backend of the
+ * table below where it is quick, or all with OUTPOST_LONG=1.  What a plan with gradients keeps is printed. */
 #include "tests/unit/hash_network.h"
 
 #include <math.h>
 
 enum { ROWS_MAX = HASH_OUTPUTS };
-
-/* Multiply-adds of the forward pass of networks that run on the reference by default, beside one transformer. */
-static const double QUICK_MACS = 0.45e9;
 
 typedef struct golden {
     char tensor[64];
@@ -18,18 +15,29 @@ typedef struct golden {
 } golden;
 
 /* Relative to the tensor's norm.  The reference computes in double and stores f32. */
-static double tolerance_double(const golden *g)
+static double tolerance_double(const golden *g, int has_masks)
 {
     (void)g;
+    (void)has_masks;
     return 2e-7;
+}
+
+/* Where rounding turns the sign of a ReLU's input over, its mask flips: in PyTorch's f32 run no less than in ours, but
+ * elsewhere.  What lies behind a flip is off by thousandths of its norm, single values by more; test_gradient_images
+ * counts how often.  Networks without masks: rounding only, of single values. */
+static double tolerance_cpu(const golden *g, int has_masks)
+{
+    return has_masks ? 1e-1 : fmax(3e-5, 10 * g->f32_dev);
 }
 
 typedef struct device_row { /* a backend that has the adjoints, the reference first */
     const char *name;
-    double (*tolerance)(const golden *g);
+    double (*tolerance)(const golden *g, int has_masks);
+    double most_macs;      /* of the networks that run by default */
 } device_row;
 
-static const device_row devices[] = { { "ref", tolerance_double } };
+static const device_row devices[] = { { "ref", tolerance_double, 0.45e9 },
+                                      { "cpu", tolerance_cpu, 5e9 } };
 
 enum { DEVICES = sizeof devices / sizeof *devices };
 
@@ -126,6 +134,7 @@ static double deviation(const golden *g, const float *v, size_t n)
 
 typedef struct subject {
     hash_network n;
+    int has_masks; /* ReLU, ReLU6 */
     float *out[DEVICES][ROWS_MAX];
 } subject;
 
@@ -140,6 +149,8 @@ static int build(subject *s, const network *w)
     TRY(hash_network_build(&s->n));
     g = s->n.g;
     z = graph_logits(g);
+    for (int i = 0; i < z; i++)
+        s->has_masks |= graph_node(g, i)->op == OP_relu || graph_node(g, i)->op == OP_relu6;
     for (int i = 0; i < n; i++) {
         taps[i] = graph_find_tap(g, w->rows[i].tensor);
         CHECK(taps[i] >= 0, ERR_INTERNAL, "no tap %s", w->rows[i].tensor);
@@ -162,7 +173,7 @@ static int run(subject *s, const network *w, int d)
         const golden *g = &w->rows[i];
         char what[128];
         snprintf(what, sizeof what, "%s gradient of %.60s against float64 PyTorch", devices[d].name, g->tensor);
-        check(deviation(g, s->out[d][i], s->n.count[i] * HASH_BATCH), devices[d].tolerance(g), w->name, what);
+        check(deviation(g, s->out[d][i], s->n.count[i] * HASH_BATCH), devices[d].tolerance(g, s->has_masks), w->name, what);
     }
 done:
     return rc;
@@ -181,14 +192,14 @@ static void compare(const subject *s, const network *w, int d)
         }
         snprintf(what, sizeof what, "%s gradient of %.60s against the reference, whole", devices[d].name,
                  w->rows[i].tensor);
-        check(sqrt(off / norm), devices[d].tolerance(&w->rows[i]), w->name, what);
+        check(sqrt(off / norm), devices[d].tolerance(&w->rows[i], s->has_masks), w->name, what);
     }
 }
 
 static int arena_of(size_t *bytes, const subject *s, const plan_request *r, size_t n)
 {
     plan *p = NULL;
-    int rc = plan_build(&p, s->n.g, s->n.w, r, n, 0);
+    int rc = plan_build(&p, s->n.g, s->n.w, r, n, PLAN_GRADIENTS);
     if (rc == 0) *bytes = p->arena * sizeof(float);
     plan_free(&p);
     return rc;
@@ -209,9 +220,9 @@ done:
     return rc;
 }
 
-static int is_quick(const network *w, const graph *g)
+static int is_quick(const network *w, const graph *g, int d)
 {
-    return graph_macs(g) < QUICK_MACS || strcmp(w->name, "vit_tiny_patch16_224") == 0 ||
+    return graph_macs(g) < devices[d].most_macs || strcmp(w->name, "vit_tiny_patch16_224") == 0 ||
            getenv("OUTPOST_LONG") != NULL;
 }
 
@@ -221,7 +232,7 @@ static void test_network(const network *w, const char *only, int named)
     subject s = { 0 };
     TRY(build(&s, w));
     for (int d = 0; d < DEVICES; d++)
-        any |= ran[d] = only != NULL ? strcmp(only, devices[d].name) == 0 : d > 0 || is_quick(w, s.n.g) || named;
+        any |= ran[d] = only != NULL ? strcmp(only, devices[d].name) == 0 : is_quick(w, s.n.g, d) || named;
     if (!any) goto done;
     TRY(hash_network_bind(&s.n));
     TRY(say_memory(&s, w));
