@@ -136,13 +136,13 @@ static uint64_t mix(uint64_t z)
 
 typedef struct merged { /* the distinct scores of both sets, ascending */
     size_t groups;
-    uint8_t *joined;          /* [groups] */
+    uint32_t *chain;          /* [groups] */
     uint32_t *of_id, *of_ood; /* which group the i-th smallest score of a set is in */
 } merged;
 
 static void merged_clear(merged *m)
 {
-    free(m->joined);
+    free(m->chain);
     free(m->of_id);
     free(m->of_ood);
 }
@@ -151,8 +151,9 @@ static int merge(merged *m, const score_set *id, const score_set *ood)
 {
     int rc = 0;
     float before = 0;
+    uint32_t chain = 0;
     size_t i = 0, j = 0;
-    TRY(mem_new(&m->joined, id->n + ood->n, sizeof *m->joined, "bootstrap"));
+    TRY(mem_new(&m->chain, id->n + ood->n, sizeof *m->chain, "bootstrap"));
     TRY(mem_new(&m->of_id, id->n, sizeof *m->of_id, "bootstrap"));
     TRY(mem_new(&m->of_ood, ood->n, sizeof *m->of_ood, "bootstrap"));
     CHECK(id->n + ood->n < UINT32_MAX, ERR_INPUT, "%zu scores are too many for the bootstrap",
@@ -161,7 +162,8 @@ static int merge(merged *m, const score_set *id, const score_set *ood)
         uint32_t key =
             i < id->n && (j == ood->n || id->key[i] < ood->key[j]) ? id->key[i] : ood->key[j];
         float v = score_of_key(key);
-        m->joined[m->groups] = m->groups > 0 && 1.0f - v == 1.0f - before;
+        chain += m->groups > 0 && 1.0f - v != 1.0f - before;
+        m->chain[m->groups] = chain;
         before = v;
         for (; i < id->n && id->key[i] == key; i++)
             m->of_id[i] = (uint32_t)m->groups;
@@ -184,77 +186,153 @@ static void draw(uint64_t *state, const uint32_t *of, size_t n, uint32_t *count)
     *state = s;
 }
 
-/* From the smallest score up: what has a place in the ascending order. */
-static void ascending(metrics *m, const uint32_t *p, const uint32_t *q, const uint8_t *joined,
-                      size_t groups, size_t n_id, size_t n_ood)
-{
-    size_t below_p = 0, below_q = 0, rest = n_id % 20;
-    size_t vim = n_id / 20 + (rest != 0), react = n_id / 20, openood = n_ood - n_ood / 20;
-    size_t out_p = 0, out_q = 0; /* the group of 1 - s that is being gathered */
-    uint64_t twice = 0;
-    double before = 1, steps = 0, trapezoid = 0, last;
-    if (n_id == 1) vim = 0;
-    react += rest > 10 || (rest == 10 && react % 2 == 1);
-    for (size_t g = 0; g < groups; g++) {
-        size_t i = below_p + p[g], j = below_q + q[g];
-        if (!joined[g] && out_p + out_q > 0) { /* before this group: OOD positive, 1 - s */
-            double precision = (double)below_q / (double)(below_p + below_q);
-            trapezoid += (double)out_q * (precision + before) / 2;
-            before = precision;
-            out_p = out_q = 0;
-        }
-        out_p += p[g];
-        out_q += q[g];
-        twice += (uint64_t)p[g] * (2 * (uint64_t)below_q + q[g]);
-        if (below_p <= vim && vim < i) m->fpr95_vim = (double)(n_ood - below_q) / (double)n_ood;
-        if (below_p <= react && react < i) m->fpr95_react = (double)(n_ood - j) / (double)n_ood;
-        if (below_q < openood && openood <= j) m->fpr95_openood = (double)i / (double)n_id;
-        if (q[g] > 0) steps += (double)q[g] * ((double)j / (double)(i + j));
-        below_p = i;
-        below_q = j;
-    }
-    last = (double)n_ood / (double)(n_id + n_ood);
-    trapezoid += (double)out_q * (last + before) / 2;
-    m->auroc = (double)twice / (2.0 * (double)n_id * (double)n_ood);
-    m->aupr_out = trapezoid / (double)n_ood;
-    m->ap_out = steps / (double)n_ood;
-}
+/* The groups that were drawn, ascending, with counts up to each of them. */
+typedef struct drawn {
+    size_t n, n_id, n_ood;
+    int apart;                     /* no two of them are of one chain */
+    const uint32_t *p, *q, *chain; /* [n] */
+    const double *i, *j;           /* [n] ID and OOD scores up to and with the group */
+} drawn;
 
-static void descending(metrics *m, const uint32_t *p, const uint32_t *q, size_t groups, size_t n_id,
-                       size_t n_ood)
+/* Squeezes what was not drawn out of p, q and chain; room [2 groups]. */
+static drawn squeeze(uint32_t *p, uint32_t *q, uint32_t *chain, size_t groups, double *room)
 {
-    size_t i = 0, j = 0, accepted = 0;
-    double before = 1, trapezoid = 0, steps = 0, nearest = INFINITY;
-    for (size_t g = groups; g-- > 0;) {
-        double precision, far;
-        int searching = i < n_id;
-        if (p[g] + q[g] == 0) continue;
+    double *up_i = room, *up_j = room + groups;
+    size_t n = 0;
+    uint64_t i = 0, j = 0;
+    int apart = 1;
+    for (size_t g = 0; g < groups; g++) {
+        uint32_t c = chain[g];
+        size_t drawn_here = (p[g] | q[g]) != 0; /* before what follows writes there */
         i += p[g];
         j += q[g];
-        precision = (double)i / (double)(i + j);
-        trapezoid += (double)p[g] * (precision + before) / 2;
-        steps += (double)p[g] * precision;
-        before = precision;
-        far = fabs((double)i / (double)n_id - 0.95);
-        if (!searching || far > nearest) continue;
-        nearest = far;
-        accepted = j;
+        p[n] = p[g];
+        q[n] = q[g];
+        chain[n] = c;
+        up_i[n] = (double)i;
+        up_j[n] = (double)j;
+        n += drawn_here;
     }
-    m->fpr95_mos = (double)accepted / (double)n_ood;
-    m->aupr_in = trapezoid / (double)n_id;
-    m->ap_in = steps / (double)n_id;
+    for (size_t g = 1; g < n; g++)
+        apart &= chain[g] != chain[g - 1];
+    return (drawn){n, (size_t)i, (size_t)j, apart, p, q, chain, up_i, up_j};
 }
 
-void metrics_of_counts(metrics *m, const uint32_t *p, const uint32_t *q, const uint8_t *joined,
-                       size_t groups)
+/* The first group with up[k] > rank. */
+static size_t place(const double *up, size_t n, size_t rank)
 {
-    size_t n_id = 0, n_ood = 0;
-    for (size_t g = 0; g < groups; g++) {
-        n_id += p[g];
-        n_ood += q[g];
+    size_t lo = 0, hi = n - 1;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (up[mid] > (double)rank) hi = mid;
+        else lo = mid + 1;
     }
-    ascending(m, p, q, joined, groups, n_id, n_ood);
-    descending(m, p, q, groups, n_id, n_ood);
+    return lo;
+}
+
+static double auroc_of(const drawn *d)
+{
+    uint64_t twice = 0;
+    for (size_t k = 0; k < d->n; k++)
+        twice += (uint64_t)d->p[k] * (2 * (uint64_t)d->j[k] - d->q[k]);
+    return (double)twice / (2.0 * (double)d->n_id * (double)d->n_ood);
+}
+
+/* ID scores at or above a group; falls as the groups rise. */
+static double accepted_id(const drawn *d, size_t k)
+{
+    return (double)d->n_id - d->i[k] + (double)d->p[k];
+}
+
+static double accepted_ood(const drawn *d, size_t k)
+{
+    return (double)d->n_ood - d->j[k] + (double)d->q[k];
+}
+
+/* The recalls on both sides of 0.95 are the only ones that can be the nearest. */
+static double fpr95_mos_of(const drawn *d)
+{
+    size_t lo = 0, hi = d->n - 1;
+    double n = (double)d->n_id, above, under;
+    while (lo < hi) { /* the highest group with recall 0.95 or more */
+        size_t mid = lo + (hi - lo + 1) / 2;
+        if (accepted_id(d, mid) / n >= 0.95) lo = mid;
+        else hi = mid - 1;
+    }
+    above = fabs(accepted_id(d, lo) / n - 0.95);
+    under = lo + 1 < d->n ? fabs(accepted_id(d, lo + 1) / n - 0.95) : INFINITY;
+    if (under < above) return accepted_ood(d, lo + 1) / (double)d->n_ood;
+    /* of one recall the lowest threshold, but nothing below full recall */
+    while (accepted_id(d, lo) < n && d->p[lo - 1] == 0)
+        lo--;
+    return accepted_ood(d, lo) / (double)d->n_ood;
+}
+
+static void fpr95_of(metrics *m, const drawn *d)
+{
+    size_t n = d->n_id, vim = n / 20 + (n % 20 != 0), react = n / 20, openood, k;
+    if (n == 1) vim = 0;
+    react += n % 20 > 10 || (n % 20 == 10 && react % 2 == 1);
+    openood = d->n_ood - d->n_ood / 20 - 1;
+    m->fpr95_vim = accepted_ood(d, place(d->i, d->n, vim)) / (double)d->n_ood;
+    k = place(d->i, d->n, react);
+    m->fpr95_react = ((double)d->n_ood - d->j[k]) / (double)d->n_ood;
+    m->fpr95_openood = d->i[place(d->j, d->n, openood)] / (double)n;
+    m->fpr95_mos = fpr95_mos_of(d);
+}
+
+/* ID positive, from the largest score down; precision [n + 1]. */
+static void areas_in(metrics *m, const drawn *d, double *precision)
+{
+    double trapezoid = 0, steps = 0, n = (double)d->n_id, all = n + (double)d->n_ood;
+#pragma omp simd
+    for (size_t k = 0; k < d->n; k++) {
+        double i = n - d->i[k] + (double)d->p[k];
+        precision[k] = i / (all - d->i[k] - d->j[k] + (double)d->p[k] + (double)d->q[k]);
+    }
+    precision[d->n] = 1;
+#pragma omp simd reduction(+ : trapezoid, steps)
+    for (size_t k = 0; k < d->n; k++) {
+        trapezoid += (double)d->p[k] * (precision[k] + precision[k + 1]);
+        steps += (double)d->p[k] * precision[k];
+    }
+    m->aupr_in = trapezoid / 2 / n;
+    m->ap_in = steps / n;
+}
+
+/* OOD positive, from the smallest score up; a chain counts as one score in the trapezoids. */
+static void areas_out(metrics *m, const drawn *d, double *precision)
+{
+    double trapezoid = 0, steps = 0, before = 1, width = 0;
+#pragma omp simd
+    for (size_t k = 0; k < d->n; k++)
+        precision[k + 1] = d->j[k] / (d->i[k] + d->j[k]);
+    precision[0] = 1;
+#pragma omp simd reduction(+ : trapezoid, steps)
+    for (size_t k = 0; k < d->n; k++) {
+        trapezoid += (double)d->q[k] * (precision[k + 1] + precision[k]);
+        steps += (double)d->q[k] * precision[k + 1];
+    }
+    m->ap_out = steps / (double)d->n_ood;
+    for (size_t k = 0; k < d->n && !d->apart; k++) {
+        if (k == 0) trapezoid = 0;
+        width += d->q[k];
+        if (k + 1 < d->n && d->chain[k + 1] == d->chain[k]) continue;
+        trapezoid += width * (precision[k + 1] + before);
+        before = precision[k + 1];
+        width = 0;
+    }
+    m->aupr_out = trapezoid / 2 / (double)d->n_ood;
+}
+
+void metrics_of_counts(metrics *m, uint32_t *p, uint32_t *q, uint32_t *chain, size_t groups,
+                       double *room)
+{
+    drawn d = squeeze(p, q, chain, groups, room);
+    m->auroc = auroc_of(&d);
+    fpr95_of(m, &d);
+    areas_in(m, &d, room + 2 * groups);
+    areas_out(m, &d, room + 2 * groups);
 }
 
 static int compare(const void *a, const void *b)
@@ -277,21 +355,25 @@ int metrics_bootstrap(interval *ci, const score_set *id, const score_set *ood, s
     merged g = {0};
     uint32_t *counts = NULL;
     double *value = NULL; /* [METRIC_COUNT, replicates] */
+    double *room = NULL;
     size_t threads = (size_t)omp_get_max_threads(), each;
     CHECK(id->n > 0 && ood->n > 0, ERR_INPUT, "metrics of an empty set are undefined");
     TRY(merge(&g, id, ood));
-    each = 2 * g.groups;
-    TRY(mem_new_aligned(&counts, threads * each, sizeof *counts, "bootstrap"));
+    each = g.groups;
+    TRY(mem_new_aligned(&counts, threads * 3 * each, sizeof *counts, "bootstrap"));
+    TRY(mem_new_aligned(&room, threads * (3 * each + 1), sizeof *room, "bootstrap"));
     TRY(mem_new(&value, METRIC_COUNT * replicates, sizeof *value, "bootstrap"));
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < replicates; r++) {
-        uint32_t *p = counts + each * (size_t)omp_get_thread_num(), *q = p + g.groups;
+        size_t t = (size_t)omp_get_thread_num();
+        uint32_t *p = counts + 3 * each * t, *q = p + each, *chain = q + each;
         uint64_t state = mix(seed + mix(r + GOLDEN));
         metrics m;
-        memset(p, 0, each * sizeof *p);
+        memset(p, 0, 2 * each * sizeof *p);
+        memcpy(chain, g.chain, each * sizeof *chain);
         draw(&state, g.of_id, id->n, p);
         draw(&state, g.of_ood, ood->n, q);
-        metrics_of_counts(&m, p, q, g.joined, g.groups);
+        metrics_of_counts(&m, p, q, chain, each, room + (3 * each + 1) * t);
         for (size_t k = 0; k < METRIC_COUNT; k++)
             value[k * replicates + r] = metric_value(&m, &metric_fields[k]);
     }
@@ -303,6 +385,7 @@ int metrics_bootstrap(interval *ci, const score_set *id, const score_set *ood, s
 done:
     merged_clear(&g);
     free(counts);
+    free(room);
     free(value);
     return rc;
 }

@@ -35,10 +35,10 @@ interval auroc_interval(double auroc, double variance);
 int metrics_bootstrap(interval *ci, const score_set *id, const score_set *ood, size_t replicates,
                       uint64_t seed);
 
-/* The metrics of one replicate: counts of each distinct score, ascending, for tests.  p, q [groups];
- * joined[g]: 1 - score ties with that of g - 1 in f32. */
-void metrics_of_counts(metrics *m, const uint32_t *p, const uint32_t *q, const uint8_t *joined,
-                       size_t groups);
+/* The metrics of one replicate: how often each distinct score was drawn, ascending, p of ID and q of OOD.
+ * Scores whose 1 - s is one f32 have one chain.  The arrays [groups] are squeezed; room [3 groups + 1]. */
+void metrics_of_counts(metrics *m, uint32_t *p, uint32_t *q, uint32_t *chain, size_t groups,
+                       double *room);
 
 /* Two scores of the same images: DeLong's test of AUROC a = AUROC b. */
 typedef struct paired_test {

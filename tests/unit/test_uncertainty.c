@@ -31,14 +31,15 @@ static void counts_are_scores(void **state)
     (void)state;
     for (int round = 0; round < 3000; round++) {
         uint32_t p[GROUPS], q[GROUPS];
-        uint8_t joined[GROUPS];
+        uint32_t chain[GROUPS];
+        double room[3 * GROUPS + 1];
         float id[GROUPS * MOST], ood[GROUPS * MOST], before = 0;
         size_t groups = 2 + below(GROUPS - 2), n = 0, m = 0;
         score_set a = { 0 }, b = { 0 };
         metrics want, got;
         for (size_t g = 0; g < groups; g++) {
             float v = (float)((double)g * (round % 3 == 0 ? 1.3e-8 : 0.7) - 3 * (round % 3 != 0));
-            joined[g] = g > 0 && 1.0f - v == 1.0f - before;
+            chain[g] = g > 0 ? chain[g - 1] + (1.0f - v != 1.0f - before) : 0;
             before = v;
             p[g] = (uint32_t)below(MOST);
             q[g] = (uint32_t)below(MOST);
@@ -51,7 +52,7 @@ static void counts_are_scores(void **state)
         assert_int_equal(score_set_init(&a, id, n, "id"), 0);
         assert_int_equal(score_set_init(&b, ood, m, "ood"), 0);
         assert_int_equal(metrics_compute(&want, &a, &b), 0);
-        metrics_of_counts(&got, p, q, joined, groups);
+        metrics_of_counts(&got, p, q, chain, groups, room);
         for (size_t k = 0; k < METRIC_COUNT; k++)
             worst = fmax(worst, fabs(metric_value(&got, &metric_fields[k]) -
                                      metric_value(&want, &metric_fields[k])));
