@@ -70,25 +70,6 @@ const char *source_model(const source *s, char *buf, size_t room)
     return name != NULL ? buf : NULL;
 }
 
-void source_probe_options(const source *s, const char *probe, char *buf, size_t room)
-{
-    json_t *o = parse(s), *all = json_array();
-    const json_t *entry;
-    size_t i;
-    buf[0] = '\0';
-    json_array_foreach(find(o, "probes"), i, entry) {
-        const char *name = json_string_value(json_object_get(entry, "name"));
-        if (name != NULL && strcmp(name, probe) == 0)
-            json_array_append(all, json_object_get(entry, "options"));
-    }
-    if (json_array_size(all) > 0) {
-        size_t n = json_dumpb(all, buf, room - 1, JSON_COMPACT | JSON_SORT_KEYS);
-        buf[n < room ? n : room - 1] = '\0';
-    }
-    json_decref(all);
-    json_decref(o);
-}
-
 int source_list_sha256(const source *s, char sha256[65])
 {
     json_t *o = parse(s);

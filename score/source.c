@@ -173,6 +173,7 @@ int source_open(source **out, const char *name, const char *path)
     s->c = r->in->logits.data != NULL ? r->in->logits.width : 0;
     s->tables = r->in->tables;
     s->n_tables = r->in->n_tables;
+    s->provenance = r->in->provenance;
     TRY(drop_bad_rows(s, r));
     if (r->in->labels.data != NULL) {
         TRY(mem_new(&all, r->in->rows, sizeof *all, path));

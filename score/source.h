@@ -32,6 +32,7 @@ typedef struct source {
     const int64_t *labels; /* [n] or NULL; -1 unknown */
     const source_table *tables; /* [n_tables] of /probes, in the order of the file */
     size_t n_tables;
+    const char *provenance; /* JSON text or NULL */
     void *impl;
 } source;
 

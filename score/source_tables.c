@@ -1,8 +1,9 @@
 /* Tables of /probes as the methods see them: the good rows, as f32. */
+#include <jansson.h>
+#include <string.h>
+
 #include "common/err.h"
 #include "score/input.h"
-
-#include <string.h>
 
 const source_table *source_table_find(const source *s, const char *name)
 {
@@ -36,4 +37,24 @@ int source_table_rows(const source *s, const source_table *t, size_t begin, size
         matrix_row(&m, r->keep != NULL ? r->keep[begin + i] : begin + i, buffer + i * m.width);
 done:
     return rc;
+}
+
+void source_probe_options(const source *s, const char *probe, char *buf, size_t room)
+{
+    json_t *all = json_array();
+    json_t *o = s->provenance != NULL ? json_loads(s->provenance, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const json_t *entry;
+    size_t i;
+    buf[0] = '\0';
+    json_array_foreach(json_object_get(o, "probes"), i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (name != NULL && strcmp(name, probe) == 0)
+            json_array_append(all, json_object_get(entry, "options"));
+    }
+    if (json_array_size(all) > 0) {
+        size_t n = json_dumpb(all, buf, room - 1, JSON_COMPACT | JSON_SORT_KEYS);
+        buf[n < room ? n : room - 1] = '\0';
+    }
+    json_decref(all);
+    json_decref(o);
 }

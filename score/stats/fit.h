@@ -68,6 +68,7 @@ struct fit_context {
     double alpha[SPACES_MAX]; /* 0: not yet */
     size_t spaces;
     templates q;
+    struct coverages *coverage;      /* of NAC, shared by its settings */
     struct nearest_bank *nearest[2]; /* train rows to search: as they are, normalised */
     quantile_known *quantile;
     size_t quantiles, quantiles_room;

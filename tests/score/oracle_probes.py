@@ -68,6 +68,8 @@ def make(seed):
         for t in ("1", "1000"):
             for probe in ("odin", "iodin"):
                 s.probe(f"{probe}/T={t},eps=0.0014/logits", z_of(s) + rng.normal(size=(s.n, C)) / 4)
+        for layer, c in LAYERS.items():
+            s.probe(f"nac/{layer}", rng.normal(size=(s.n, c)) * rng.random(c) / 300 * (1 + shift))
         for block in ("last", "earlier"):
             s.probe(f"rankfeat/{block}/logits", z_of(s) * (0.8 - shift / 3) + rng.normal(size=(s.n, C)) / 4)
             s.probe(f"rankfeat/{block}/features", np.maximum(s["features"] - rng.random(D) / 2, 0))
@@ -147,7 +149,7 @@ def check_simple(tmp, sets):
 def says(tmp, sets, spec, words, extra=()):
     got, out = run(tmp, sets, spec + ",msp", extra)
     line = next((l for l in out.splitlines() if words in l), None)
-    ok(got is not None and spec.split(":")[0] not in got and line is not None,
+    ok(got is not None and spec.split(":")[0] not in (got or ()) and line is not None,
        f"{spec} is left out, saying '{words}'" + ("" if line else ": " + out[-300:]))
 
 
@@ -181,7 +183,102 @@ def check_rows(tmp, sets):
     ok(got is None and "row 37" in words and "rankfeat/last/logits" in words, "a NaN in a table is refused, with set, row and table")
 
 
-CHECKS = [check_simple, check_missing, check_rows]
+def boundaries(m):
+    x = np.linspace(1, np.sqrt(1000), m // 2)
+    a = np.log(x) / np.log(1000)
+    t = np.concatenate([a[:-1], 1 - a[::-1]])
+    t[-1] += 0.01
+    t[m // 2 - 1] = 0.5
+    return np.append(t, 1.2)
+
+
+def states(x, alpha):
+    with np.errstate(over="ignore"):
+        return (1 / (1 + np.exp(-(F32(alpha) * x.astype(F32))))).astype(F64)
+
+
+def nac_layer(build, x, t, o, alpha):
+    """Counts by np.histogram-like bins; the mean over neurons."""
+    out = np.zeros(len(x))
+    for j in range(x.shape[1]):
+        edges = np.searchsorted(t, states(build[:, j], alpha), side="right") - 1
+        count = np.bincount(edges[edges < len(t) - 1], minlength=len(t) - 1)
+        at = np.searchsorted(t, states(x[:, j], alpha), side="right") - 1
+        out += np.where(at < len(t) - 1, np.minimum(count[np.minimum(at, len(t) - 2)] / o, 1), 0)
+    return out / x.shape[1]
+
+
+def chosen(labels, images, held, split):
+    """NAC's own two selections, by NumPy's legacy generator."""
+    main = []
+    for k in range(C):
+        rows = list(np.flatnonzero(labels == k))
+        if split:
+            np.random.seed(1)
+            np.random.shuffle(rows)
+            rows = rows[held // C:]
+        main.append(rows)
+    out = []
+    for rows in main:
+        at = np.arange(len(rows))
+        np.random.seed(1)
+        np.random.shuffle(at)
+        out += [rows[i] for i in at[: images // C]]
+    return out
+
+
+def nac(sets, rows, params):
+    train = sets["train"]
+    return tests_of(sets, lambda s: sum(
+        nac_layer(train["probes/nac/" + l][rows], s["probes/nac/" + l], boundaries(m), o, alpha)
+        for l, (o, m, alpha) in params.items()) / len(params))
+
+
+def closed(s):
+    z = s["features"] @ s["head/weight"].T + s["head/bias"]
+    return s["features"] * ((softmax(z, axis=1) - 1 / C) @ s["head/weight"])
+
+
+def check_nac(tmp, sets):
+    every = np.arange(sets["train"].n)
+    y = sets["train"].v["labels"]
+    given = {"avgpool": (10, 50, 3000), "layer3": (500, 50, 300), "layer2": (5, 500, 1), "layer1": (50, 1000, 1)}
+    options = ":".join(f"{k}=" + "/".join(str(v[i]) for v in given.values()) for i, k in enumerate(("o", "m", "alpha")))
+    layers = "nac:layers=" + "/".join(given) + ":" + options
+    for spec, rows in ((layers + ":build=all", every),
+                       (layers + ":build=main:images=50", chosen(y, 50, 0, False)),
+                       (layers + ":build=published:images=50:held=25", chosen(y, 50, 25, True))):
+        got, words = run(tmp, sets, spec)
+        ok(got is not None, f"{spec} {words if got is None else ''}")
+        want = nac(sets, rows, given)
+        # an exp of another last bit moves a state over a boundary
+        differ = np.mean(np.abs(got["nac"] - want) > 1e-6 * np.abs(want))
+        print(f"# {differ:.2%} of the rows differ, by {np.abs(got['nac'] - want).max():.1e}")
+        ok(differ <= 0.02, f"{spec}: {differ:.1%} of the rows differ, allowed 2 %")
+    got, _ = run(tmp, sets, "nac:build=all:o=5:m=50:alpha=100")
+    compare("nac, one O, M and alpha for all stored layers", got["nac"], nac(sets, every, {l: (5, 50, 100) for l in LAYERS}), 1e-6)
+    for build, of in (("train", "train"), ("test", "id")):
+        got, words = run(tmp, sets, f"nac-v0:build={build}:m=200:o=3:alpha=40")
+        t = np.linspace(0, 1, 200).astype(F32).astype(F64)
+        want = tests_of(sets, lambda s: nac_layer(closed(sets[of]), closed(s), t, 3, 40))
+        # a state within rounding of a boundary may fall on its other side: one of 16 neurons
+        off = np.abs(got["nac-v0"] - want)
+        ok(np.mean(off > 1e-6) < 0.02 and off.max() <= 2 / D, f"nac-v0 built on {build}: {np.mean(off > 1e-6):.1%} of the rows differ, allowed 2 %")
+    says(tmp, sets, "nac:build=all:m=51", "m is 51: an even number")
+    says(tmp, sets, "nac:build=all:o=1/2", "o is published, one number or 4 joined by '/', not '1/2'")
+    says(tmp, sets, "nac:images=3", "leave no train row of 5 classes (build=all takes all)")
+    says(tmp, sets, "nac:layers=layer9", "has no /probes/nac/layer9 (extract with --probe nac)")
+    del sets["train"].v["probes/nac/layer2"]
+    sets["train"].write(os.path.join(tmp, "train.h5"))
+    says(tmp, sets, "nac:build=all", "set 'train' has no /probes/nac/layer2 (extract with --probe nac)")
+    for k in sets:
+        for l in LAYERS:
+            sets[k].v.pop(f"probes/nac/{l}", None)
+        sets[k].write(os.path.join(tmp, k + ".h5"))
+    says(tmp, sets, "nac", "set 'id' has no tables /probes/nac/ (extract with --probe nac)")
+
+
+CHECKS = [check_nac, check_simple, check_missing, check_rows]
 
 
 def main():

@@ -92,6 +92,7 @@ static const struct golden {
     {"max-group:groups=1+2", 0.8777289414},
     {"mos:groups=2", -0.1222710586},
     {"knn:k=2", -0.2727348166},
+    {"nac:layers=features:build=all:m=50:o=2:alpha=10", 0.75},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
