@@ -72,6 +72,9 @@ def make(seed):
                 s.probe(f"{probe}/T={t},eps=0.0014/logits", z_of(s) + rng.normal(size=(s.n, C)) / 4)
         for layer, c in LAYERS.items():
             s.probe(f"nac/{layer}", rng.normal(size=(s.n, c)) * rng.random(c) / 300 * (1 + shift))
+        for layer, c in LAYERS.items():
+            s.probe(f"gram/{layer}", np.abs(rng.normal(size=(s.n, 3, c)) + rng.random((3, c)) * 3) * (1 + shift))
+        s.probe("adascale/features", s["features"] + rng.normal(size=(s.n, D)) * (0.1 + shift / 4))
         for block in ("last", "earlier"):
             s.probe(f"rankfeat/{block}/logits", z_of(s) * (0.8 - shift / 3) + rng.normal(size=(s.n, C)) / 4)
             s.probe(f"rankfeat/{block}/features", np.maximum(s["features"] - rng.random(D) / 2, 0))
@@ -304,7 +307,114 @@ def check_sweep(tmp, sets):
     ok(worst <= 2e-3, f"AUROC of its settings off by {worst:.1e}, allowed 2e-3")
 
 
-CHECKS = [check_sweep, check_nac, check_simple, check_missing, check_rows]
+def deviation(g, lo, hi):
+    return np.maximum(lo - g, 0) / np.abs(lo + 1e-6) + np.maximum(g - hi, 0) / np.abs(hi + 1e-6)
+
+
+def gram_leaderboard(sets):
+    train, y = sets["train"], sets["train"].v["labels"]
+
+    def one(s):
+        out, k = np.zeros(s.n), z_of(s).argmax(1)
+        for l in LAYERS:
+            g, of = s["probes/gram/" + l], train["probes/gram/" + l]
+            lo = np.stack([of[y == c].min((0, 2)) for c in range(C)])
+            hi = np.stack([of[y == c].max((0, 2)) for c in range(C)])
+            out += deviation(g.sum(2), lo[k], hi[k]).sum(1)
+        return out / 50
+    return tests_of(sets, one)
+
+
+def gram_corrected(sets, held):
+    train, y = sets["train"], sets["train"].v["labels"]
+
+    def one(s):
+        out, k = np.zeros(s.n), z_of(s).argmax(1)
+        for l in LAYERS:
+            g, of = s["probes/gram/" + l], train["probes/gram/" + l]
+            lo = np.stack([of[(y == c) & ~held].min(0) for c in range(C)])
+            hi = np.stack([of[(y == c) & ~held].max(0) for c in range(C)])
+            unit = deviation(of[held], lo[y[held]], hi[y[held]]).sum((1, 2)).mean()
+            out += deviation(g, lo[k], hi[k]).sum((1, 2)) / unit
+        return -out / msp(z_of(s))
+    return tests_of(sets, one)
+
+
+def draw_sample(seed, n, take):
+    """Selection sampling by splitmix64, as the option `seed` is documented to draw."""
+    mask, state, out = (1 << 64) - 1, seed, []
+
+    def below(m):
+        nonlocal state
+        while True:
+            state = (state + 0x9E3779B97F4A7C15) & mask
+            x = state
+            x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & mask
+            x = ((x ^ x >> 27) * 0x94D049BB133111EB) & mask
+            x ^= x >> 31
+            if x >= (1 << 64) % m:
+                return x % m
+
+    for i in range(n):
+        if len(out) < take and below(n - i) < take - len(out):
+            out.append(i)
+    return out
+
+
+def check_gram(tmp, sets):
+    got, words = run(tmp, sets, "gram:form=leaderboard")
+    compare("gram:form=leaderboard", got["gram"], gram_leaderboard(sets), 2e-6)
+    y = sets["train"].v["labels"]
+    got, words = run(tmp, sets, "gram:held=0.1:seed=3")
+    held = np.zeros(len(y), bool)
+    for c in range(C):
+        rows = np.flatnonzero(y == c)
+        held[rows[draw_sample(3 + c, len(rows), int(0.1 * len(rows)))]] = True
+    compare("gram, corrected", got["gram"], gram_corrected(sets, held), 2e-6)
+    says(tmp, sets, "gram:held=0.001", "is less than one of every class")
+    del sets["far"].v["probes/gram/layer1"]
+    sets["far"].write(os.path.join(tmp, "far.h5"))
+    says(tmp, sets, "gram", "set 'far' has no /probes/gram/layer1 (extract with --probe gram)")
+    for k in sets:
+        for l in LAYERS:
+            sets[k].v.pop("probes/gram/" + l, None)
+        sets[k].write(os.path.join(tmp, k + ".h5"))
+    says(tmp, sets, "gram", "set 'id' has no tables /probes/gram/ (extract with --probe gram)")
+
+
+def check_adascale(tmp, sets):
+    low, high, k1, k2, lam = 60, 85, D * 25 // 100, D * 13 // 100, 7
+
+    def q_of(s):
+        f, moved = s["features"], s["probes/adascale/features"]
+        order = np.argsort(-f, axis=1, kind="stable")
+        top = lambda x, k: np.take_along_axis(x, order[:, :k], 1)
+        return np.maximum(top(moved, k1), 0).sum(1) + lam * np.abs(top(f, k2) - top(moved, k2)).sum(1)
+
+    val = np.sort(q_of(sets["val"]))
+
+    def r_of(s):
+        q = low + (1 - np.searchsorted(val, q_of(s), side="right") / len(val)) * (high - low)
+        h = np.maximum(s["features"], 0)
+        k = D - np.round(D * q / 100).astype(int)
+        top = -np.sort(-h, axis=1)
+        return h.sum(1) / np.array([top[i, :k[i]].sum() for i in range(len(h))])
+
+    given = f":low={low}:high={high}:k1=25:k2=13:lambda={lam}"
+    w, b = sets["id"]["head/weight"], sets["id"]["head/bias"]
+    for tail, f in (("a", lambda s: logsumexp(s["features"] * np.exp(r_of(s))[:, None] @ w.T + b, axis=1)),
+                    ("l", lambda s: logsumexp(z_of(s) * (r_of(s) ** 2)[:, None], axis=1))):
+        got, words = run(tmp, sets, f"adascale-{tail}" + given)
+        ok(got is not None, f"adascale-{tail} runs {words if got is None else ''}")
+        compare(f"adascale-{tail}", got[f"adascale-{tail}"], tests_of(sets, f), 2e-6)
+    got, words = run(tmp, sets, "adascale-a,adascale-l")
+    ok(len(got) == 2 and all(np.isfinite(v).all() for v in got.values()), "adascale with its defaults, k2 no feature of 16")
+    del sets["val"].v["probes/adascale/features"]
+    sets["val"].write(os.path.join(tmp, "val.h5"))
+    says(tmp, sets, "adascale-l", "has no /probes/adascale/features (extract with --probe adascale)")
+
+
+CHECKS = [check_gram, check_adascale, check_sweep, check_nac, check_simple, check_missing, check_rows]
 
 
 def main():
