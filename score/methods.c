@@ -14,7 +14,7 @@
     X(weighted_energy) X(otod) X(react) X(vra) X(dice) X(dice_react) X(ash_p) X(ash_b) X(ash_s)    \
     X(scale) X(lts) X(line) X(himplos) X(she) X(nnguide) X(fdbd) X(nci) X(caref) X(cadref) X(weiper) \
     X(knn)                                                                                         \
-    X(iodin) X(nac) X(nac_v0) X(rankfeat) X(rankweight) X(gram) X(adascale_a) X(adascale_l)
+    X(iodin) X(nac) X(nac_v0) X(rankfeat) X(rankweight) X(gram) X(adascale_a) X(adascale_l) X(mdsens) X(mahalanobis_layers)
 
 #define DECLARE(name) extern const method method_##name;
 #define ADDRESS(name) &method_##name,
