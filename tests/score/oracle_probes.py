@@ -13,6 +13,7 @@ import tempfile
 import h5py
 import numpy as np
 from scipy.special import logsumexp, softmax
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 
 score = os.path.abspath(sys.argv[1])
@@ -72,6 +73,15 @@ def make(seed):
                 s.probe(f"{probe}/T={t},eps=0.0014/logits", z_of(s) + rng.normal(size=(s.n, C)) / 4)
         for layer, c in LAYERS.items():
             s.probe(f"nac/{layer}", rng.normal(size=(s.n, c)) * rng.random(c) / 300 * (1 + shift))
+        y, means = s.v["labels"], np.random.default_rng(99).normal(size=(C, 40))
+        for layer, c in LAYERS.items():
+            a = means[y][:, :c] + (1 + shift) * rng.normal(size=(s.n, c))
+            s.probe(f"gap/{layer}", a)
+            for eps in ("0", "0.002", "0.0005"):
+                s.probe(f"mahalanobis/eps={eps}/{layer}", a + float(eps) * 50 * rng.normal(size=a.shape))
+                if name == "val":
+                    s.probe(f"mahalanobis/fgsm,eps={eps}/{layer}", a * 1.2 + (0.8 + float(eps) * 200) * rng.normal(size=a.shape))
+        s.probe("mdsens/eps=0.0014/layer1", s["probes/gap/layer1"] + rng.normal(size=(s.n, 6)) / 10)
         for layer, c in LAYERS.items():
             s.probe(f"gram/{layer}", np.abs(rng.normal(size=(s.n, 3, c)) + rng.random((3, c)) * 3) * (1 + shift))
         s.probe("adascale/features", s["features"] + rng.normal(size=(s.n, D)) * (0.1 + shift / 4))
@@ -414,7 +424,66 @@ def check_adascale(tmp, sets):
     says(tmp, sets, "adascale-l", "has no /probes/adascale/features (extract with --probe adascale)")
 
 
-CHECKS = [check_gram, check_adascale, check_sweep, check_nac, check_simple, check_missing, check_rows]
+def gaussians(s, layer):
+    x, y = s["probes/gap/" + layer], s.v["labels"]
+    m = np.stack([x[y == k].mean(0) for k in range(C)])
+    return m, np.linalg.pinv(np.cov((x - m[y]).T, bias=True), hermitian=True)
+
+
+def gauss_score(x, m, p):
+    t = x[:, None] - m
+    return (-0.5 * np.einsum("nkd,de,nke->nk", t, p, t)).max(1)
+
+
+def check_mdsens(tmp, sets):
+    m, p = gaussians(sets["train"], "layer1")
+    got, words = run(tmp, sets, "mdsens")
+    compare("mdsens", got["mdsens"], tests_of(sets, lambda s: gauss_score(s["probes/mdsens/eps=0.0014/layer1"], m, p)), 2e-6)
+    says(tmp, sets, "mdsens:eps=1", "has no tables /probes/mdsens/eps=1/ (extract with --probe mdsens)")
+    sets["train"].v["probes/gap/layer1"][:] = 3
+    sets["train"].write(os.path.join(tmp, "train.h5"))
+    says(tmp, sets, "mdsens", "the vectors of gap/layer1 do not vary within classes")
+    del sets["train"].v["probes/gap/layer1"]
+    sets["train"].write(os.path.join(tmp, "train.h5"))
+    says(tmp, sets, "mdsens", "set 'train' has no /probes/gap/layer1 (extract with --probe gap)")
+
+
+def fpr95_mos(i, o):
+    """methods-seeds 8.2, by trying every threshold."""
+    t = np.unique(np.r_[i, o])
+    recall = np.array([(i >= v).mean() for v in t])
+    return (o >= t[np.abs(recall - 0.95).argmin()]).mean()
+
+
+def check_mahalanobis(tmp, sets):
+    fitted = {l: gaussians(sets["train"], l) for l in sorted(LAYERS)}
+    scores = lambda s, prefix: np.stack([gauss_score(s[f"probes/mahalanobis/{prefix}/{l}"], *fitted[l]) for l in fitted], 1)
+    half, y = 75, np.r_[np.zeros(75), np.ones(75)]
+    best, chosen = np.inf, {}
+    for eps in ("0", "0.002", "0.0005"):  # the published order of these
+        clean, moved = scores(sets["val"], f"eps={eps}"), scores(sets["val"], f"fgsm,eps={eps}")
+        r = LogisticRegressionCV(solver="newton-cholesky", tol=1e-12, max_iter=10000).fit(np.r_[clean[:half], moved[:half]], y)
+        fpr = fpr95_mos(-r.decision_function(clean[half:]), -r.decision_function(moved[half:]))
+        chosen[eps] = r
+        if fpr < best:
+            best, auto = fpr, eps
+    for spec, eps in (("", auto), (":eps=0.0005", "0.0005"), (":eps=0", "0")):
+        got, words = run(tmp, sets, "mahalanobis-layers" + spec)
+        ok(got is not None, f"mahalanobis-layers{spec} runs {words if got is None else ''}")
+        want = tests_of(sets, lambda s: -chosen[eps].decision_function(scores(s, f"eps={eps}")))
+        compare(f"mahalanobis-layers{spec}, eps {eps}", got["mahalanobis-layers"], want, 1e-5)
+    got, words = run(tmp, sets, "mahalanobis-layers:score=probability:eps=0")
+    want = tests_of(sets, lambda s: -chosen["0"].predict_proba(scores(s, "eps=0"))[:, 1])
+    compare("mahalanobis-layers:score=probability", got["mahalanobis-layers"], want, 1e-5)
+    says(tmp, sets, "mahalanobis-layers:eps=0.01", "lacks tables /probes/mahalanobis/eps=0.01/")
+    for l in LAYERS:
+        for e in ("0", "0.002", "0.0005"):
+            del sets["val"].v[f"probes/mahalanobis/fgsm,eps={e}/{l}"]
+    sets["val"].write(os.path.join(tmp, "val.h5"))
+    says(tmp, sets, "mahalanobis-layers", "set 'val-id' has no step of the ID set with and without FGSM")
+
+
+CHECKS = [check_mdsens, check_mahalanobis, check_gram, check_adascale, check_sweep, check_nac, check_simple, check_missing, check_rows]
 
 
 def main():
