@@ -448,6 +448,33 @@ def check_mdsens(tmp, sets):
     says(tmp, sets, "mdsens", "set 'train' has no /probes/gap/layer1 (extract with --probe gap)")
 
 
+def check_fit(tmp, sets):
+    """score fit, and that `extract` would find what it reads."""
+    path, out = os.path.join(tmp, "train.h5"), os.path.join(tmp, "stats.h5")
+    sets["train"].v["labels"][:9] = -1  # unknown; and class 3 has no rows
+    sets["train"].v["labels"][sets["train"].v["labels"] == 3] = 7
+    sets["train"].write(path)
+    p = subprocess.run([score, "fit", "-q", "--train", path, "-o", out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ok(p.returncode == 0, "score fit " + p.stdout)
+    keep = sets["train"].v["labels"] >= 0
+    y = np.unique(sets["train"].v["labels"][keep], return_inverse=True)[1]
+    with h5py.File(out) as f:
+        ok(f.attrs["format"] in (b"outpost-stats", "outpost-stats") and f.attrs["format_version"] == 1, "says what it is")
+        ok(sorted(f["layers"]) == sorted(LAYERS), "has every layer of gap")
+        worst = 0
+        for l in LAYERS:
+            x = sets["train"]["probes/gap/" + l][keep]
+            m = np.stack([x[y == k].mean(0) for k in range(C)])
+            p = np.linalg.pinv(np.cov((x - m[y]).T, bias=True), hermitian=True)
+            worst = max(worst, np.abs(f[f"layers/{l}/means"][:] - m).max(), np.abs(f[f"layers/{l}/precision"][:] / p - 1).max())
+    ok(worst < 1e-10, f"means and precisions off by {worst:.1e}, allowed 1e-10")
+    for l in LAYERS:
+        del sets["train"].v["probes/gap/" + l]
+    sets["train"].write(path)
+    p = subprocess.run([score, "fit", "--train", path, "-o", out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ok(p.returncode == 4 and "no tables /probes/gap/ (extract with --probe gap)" in p.stdout, "a train set without gap is refused")
+
+
 def fpr95_mos(i, o):
     """methods-seeds 8.2, by trying every threshold."""
     t = np.unique(np.r_[i, o])
@@ -483,7 +510,7 @@ def check_mahalanobis(tmp, sets):
     says(tmp, sets, "mahalanobis-layers", "set 'val-id' has no step of the ID set with and without FGSM")
 
 
-CHECKS = [check_mdsens, check_mahalanobis, check_gram, check_adascale, check_sweep, check_nac, check_simple, check_missing, check_rows]
+CHECKS = [check_fit, check_mdsens, check_mahalanobis, check_gram, check_adascale, check_sweep, check_nac, check_simple, check_missing, check_rows]
 
 
 def main():
