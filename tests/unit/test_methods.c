@@ -224,17 +224,19 @@ static void groups_hold_what_the_tables_say(void **unused)
 {
     (void)unused;
     static const struct {
-        const char *group, *names[40];
+        const char *group, *names[48];
     } tables[] = {
         {"mos", {"msp", "odin", "energy", "kl-matching-mos", "mos", "gradnorm"}},
         {"openood",
          {"openmax", "msp", "temp-scale", "energy", "gradnorm", "react", "maxlogit", "klm", "dice", "ash-b",
-          "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos", "weiper"}},
+          "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos", "weiper", "odin", "iodin",
+          "nac", "rankfeat", "gram", "mdsens", "adascale-a", "adascale-l"}},
         {"seeds",
          {"msp", "maxlogit", "energy", "temp-scale", "entropy", "gen", "kl-matching", "kl-matching-mos",
           "klm", "odin", "openmax", "mos", "max-group", "energy-react", "react", "local-react", "dice",
           "dice-react", "ash-p", "ash-b", "ash-s", "scale", "line", "himplos", "residual", "vim",
-          "gen-residual", "gen-react", "gen-local-react", "mahalanobis", "she", "gradnorm"}},
+          "gen-residual", "gen-react", "gen-local-react", "mahalanobis", "she", "gradnorm", "nac", "rankfeat",
+          "rankweight", "gram", "mahalanobis-layers"}},
     };
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
         method_use *uses = NULL;
