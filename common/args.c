@@ -191,20 +191,41 @@ const opt args_common_opts[] = {
     { NULL, 0, OPT_FLAG, 0, NULL, NULL, NULL, NULL, 0, 0, 0 }
 };
 
+enum { HELP_AT = 28, HELP_WIDTH = 80 }; /* columns */
+
+/* Words from column `*at` on, broken before HELP_WIDTH; a line of the text is one here. */
+static void print_words(FILE *f, const char *text, int *at)
+{
+    while (*text != '\0') {
+        int n = (int)strcspn(text, " \n"), gap = (int)strspn(text, " ");
+        if (*text == '\n' || (*at > HELP_AT && *at + gap + (int)strcspn(text + gap, " \n") > HELP_WIDTH)) {
+            fprintf(f, "\n%*s", HELP_AT, "");
+            *at = HELP_AT;
+            text += *text == '\n' ? 1 : gap;
+            continue;
+        }
+        if (gap > 0) n = gap;
+        fprintf(f, "%.*s", n, text);
+        *at += n;
+        text += n;
+    }
+}
+
 static void print_option(FILE *f, const opt *o)
 {
-    char head[64];
-    const char *p = o->help;
+    char head[64], def[128];
+    int at = HELP_AT;
     int n = snprintf(head, sizeof head, "  %c%c%s--%s%s%s%s", o->letter ? '-' : ' ',
                      o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
                      o->value ? " " : "", o->value ? o->value : "",
                      o->kind == OPT_REPEAT || o->kind == OPT_MANY ? "..." : "");
-    fprintf(f, "%-28s%s", head, n > 27 ? "\n                            " : "");
-    for (; *p != '\0'; p++) {
-        fputc(*p, f);
-        if (*p == '\n') fprintf(f, "%28s", "");
+    fprintf(f, "%-*s", HELP_AT, head);
+    if (n >= HELP_AT) fprintf(f, "\n%*s", HELP_AT, "");
+    print_words(f, o->help, &at);
+    if (o->def != NULL) {
+        snprintf(def, sizeof def, "  [%s]", o->def);
+        print_words(f, def, &at);
     }
-    if (o->def != NULL) fprintf(f, "  [%s]", o->def);
     fputc('\n', f);
 }
 

@@ -7,6 +7,7 @@
 
 #include "extract/plan.h"
 #include "extract/images/preprocess.h"
+#include "kernels/record.h"
 
 #include <stdint.h>
 
@@ -21,11 +22,17 @@ typedef struct backend_options {
     int threads;       /* cpu: worker threads */
     size_t batch;      /* most images of one forward call */
     const prep *prep;  /* input size, mean and std */
+    int records;       /* whether batches may be records */
 } backend_options;
 
-typedef struct batch_input { /* one of the two */
-    const uint8_t *rgb;       /* [n,h,w,3] decoded bytes, normalised by the backend */
-    const float *values;      /* [n,3,h,w] taken as they are: changed inputs, golden vectors */
+typedef struct batch_input { /* one of the three */
+    const uint8_t *rgb;          /* [n,h,w,3] decoded bytes, normalised by the backend */
+    const float *values;         /* [n,3,h,w] taken as they are: changed inputs, golden vectors */
+    const record_batch *records; /* images `first` and on, which the backend's kernels decode; what
+                                    record_layout() sets is the backend's.  They stay, and no image of
+                                    them is handed in again before the batch was waited for. */
+    size_t first;
+    int stays; /* rgb stays as it is until the batch was waited for: best in memory of host_alloc */
 } batch_input;
 
 typedef struct backend_def {
@@ -40,10 +47,14 @@ typedef struct backend_def {
     size_t (*memory)(const void *net); /* bytes held */
     void (*close)(void **net);
     /* Of backends that work beside their caller, else NULL.  submit queues a batch and needs nothing of
-     * `in` afterwards; at most depth(net) are under way.  wait gives the outputs of the oldest. */
+     * `in` afterwards but what stays; at most depth(net) are under way.  wait gives the outputs of the oldest. */
     int (*submit)(void *net, const batch_input *in, size_t n);
     int (*wait)(void *net, float *const *out);
     size_t (*depth)(const void *net);
+    /* Memory for batches that it takes without copying, of backends that have such, else NULL.  release
+     * waits until nothing under way reads it. */
+    int (*host_alloc)(void *net, size_t bytes, void **mem);
+    void (*host_release)(void *net, void **mem);
 } backend_def;
 
 extern const backend_def backend_cpu, backend_ref, backend_cuda, backend_several;

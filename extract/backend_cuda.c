@@ -22,6 +22,8 @@ typedef struct cuda_net {
     size_t queued[DEPTH]; /* images of the batches under way, oldest first */
     size_t n_queued;
     float **out; /* [outputs] where a part's rows begin */
+    void **plain; /* memory for batches that could not be pinned */
+    size_t n_plain, plain_room;
 } cuda_net;
 
 static void net_close(void **out)
@@ -30,6 +32,9 @@ static void net_close(void **out)
     if (n == NULL) return;
     if (n->net != NULL) n->plugin->network_close(&n->net);
     if (n->be != NULL) n->plugin->close(&n->be);
+    for (size_t i = 0; i < n->n_plain; i++)
+        free(n->plain[i]);
+    free(n->plain);
     free(n->out);
     free(n);
     *out = NULL;
@@ -101,7 +106,10 @@ static int net_submit(void *net, const batch_input *in, size_t images)
     for (size_t at = 0; at < images; at += n->batch) {
         size_t take = images - at < n->batch ? images - at : n->batch;
         const batch_input part = {.rgb = in->rgb != NULL ? in->rgb + at * n->image : NULL,
-                                  .values = in->rgb == NULL ? in->values + at * n->image : NULL};
+                                  .values = in->values != NULL ? in->values + at * n->image : NULL,
+                                  .records = in->records,
+                                  .first = in->first + at,
+                                  .stays = in->stays};
         TRY(n->plugin->network_submit(n->net, &part, take));
     }
     n->queued[n->n_queued++] = images;
@@ -132,6 +140,37 @@ static int net_forward(void *net, const batch_input *in, size_t images, float *c
     return rc < 0 ? rc : net_wait(net, out);
 }
 
+/* Copies from ordinary memory are slower, and no reason to fail. */
+static int net_host_alloc(void *net, size_t bytes, void **mem)
+{
+    int rc = 0;
+    cuda_net *n = net;
+    rc = n->plugin->network_host_alloc(n->net, bytes, mem);
+    if (rc == 0 || n->plugin->fault() != FAULT_MEMORY) return rc;
+    if (n->n_plain == 0) log_warn("%s; going on with memory that is not pinned", err_text());
+    err_clear();
+    rc = 0;
+    TRY(mem_grow(&n->plain, &n->plain_room, n->n_plain + 1, sizeof *n->plain, "batch of images"));
+    TRY(mem_new_aligned(mem, bytes, 1, "batch of images"));
+    n->plain[n->n_plain++] = *mem;
+done:
+    return rc;
+}
+
+static void net_host_release(void *net, void **mem)
+{
+    cuda_net *n = net;
+    size_t i = 0;
+    void *none = NULL;
+    while (i < n->n_plain && n->plain[i] != *mem)
+        i++;
+    n->plugin->network_host_release(n->net, i < n->n_plain ? &none : mem); /* waits in both cases */
+    if (i == n->n_plain) return;
+    free(*mem);
+    *mem = NULL;
+    n->plain[i] = n->plain[--n->n_plain];
+}
+
 static void net_describe(const void *net, char *text, size_t room)
 {
     const cuda_net *n = net;
@@ -151,4 +190,5 @@ static int wants_dense(precision p)
 }
 
 const backend_def backend_cuda = {"cuda",     wants_dense, net_open,   net_forward, net_describe,
-                                  net_memory, net_close,   net_submit, net_wait,    net_depth};
+                                  net_memory, net_close,   net_submit, net_wait,    net_depth,
+                                  net_host_alloc, net_host_release};

@@ -1,8 +1,7 @@
 /* `-d cuda:0,1,...`: several GPUs of one machine in one process.  Each has a network of its own; batches
  * are dealt to them in turn and come back in the order in which they were handed in.  All networks have one
  * batch size, so an image meets the same kernels on each, and GPUs of one model give the bytes of one GPU.
- * One thread serves them: what it does per image is to copy bytes into pinned memory and outputs out of
- * it, and every call into the plugin selects its device first. */
+ * One thread serves them: what it does per image is to copy its outputs out of pinned memory, and every call into the plugin selects its device first. */
 #include "extract/backend_cuda.h"
 #include "extract/plugin.h"
 #include "common/err.h"
@@ -190,6 +189,23 @@ static int wants_dense(precision p)
     return backend_cuda.wants_dense(p);
 }
 
+/* Pinned memory serves every device, whichever it was asked of. */
+static int host_alloc(void *net, size_t bytes, void **mem)
+{
+    const several *s = net;
+    return blame(s, 0, backend_cuda.host_alloc(s->net[0], bytes, mem));
+}
+
+static void host_release(void *net, void **mem)
+{
+    const several *s = net;
+    void *none = NULL;
+    for (size_t i = 1; i < s->n; i++)
+        backend_cuda.host_release(s->net[i], &none); /* waits */
+    backend_cuda.host_release(s->net[0], mem);
+}
+
 /* Named as one GPU is: what it makes is the same. */
 const backend_def backend_several = {"cuda", wants_dense,   open_several, forward,     describe,
-                                     memory, close_several, submit,       wait_oldest, depth};
+                                     memory, close_several, submit,       wait_oldest, depth,
+                                     host_alloc, host_release};

@@ -13,7 +13,7 @@
 #include <time.h>
 
 typedef struct bench_config {
-    const char *model, *weights, *root, *list, *device, *precision, *prep, *positions;
+    const char *model, *weights, *root, *list, *device, *precision, *prep, *positions, *decode;
     int batch, threads, images, digest;
     args_strings words;
 } bench_config;
@@ -62,6 +62,7 @@ static int bench_decode(const bench_config *c)
     TRY(prep_resolve(&p, c->prep, m != NULL ? &m->prep : &native));
     TRY(list_read(&images, c->list, LIST_AUTO));
     o.images = images;
+    o.records = strcmp(c->decode, "gpu") == 0;
     o.end = images->n;
     if (c->images > 0 && (size_t)c->images < o.end) o.end = (size_t)c->images;
     w = start();
@@ -183,6 +184,7 @@ static int cmd_bench(void *config)
 }
 
 #define AT(field) offsetof(bench_config, field)
+static const char *const decoders[] = { "cpu", "gpu", NULL };
 static const opt opts[] = {
     { .name = "model", .letter = 'm', .kind = OPT_STRING, .at = AT(model), .value = "NAME",
       .help = "network" },
@@ -204,6 +206,9 @@ static const opt opts[] = {
       .help = "images per batch", .def = "16", .min = 1, .max = 4096 },
     { .name = "threads", .letter = 't', .kind = OPT_INT, .at = AT(threads), .value = "N",
       .help = "threads", .def = "1", .min = 1, .max = 1024 },
+    { .name = "decode", .kind = OPT_STRING, .at = AT(decode), .value = "WHO",
+      .help = "decode: cpu, or as far as gpu kernels leave it to the cpu", .def = "cpu",
+      .choices = decoders },
     { .name = "images", .letter = 'n', .kind = OPT_INT, .at = AT(images), .value = "N",
       .help = "images to time", .def = "64", .min = 1, .max = 100000000 },
     { .name = "digest", .kind = OPT_FLAG, .at = AT(digest),

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 extern const command command_run, command_models, command_probes, command_inspect, command_check,
-    command_merge, command_bench;
+    command_merge, command_doctor, command_bench;
 
 int extract_print_version(FILE *f, int json);
 

@@ -3,7 +3,7 @@
 
 static const command *const commands[] = { &command_run,   &command_models, &command_probes,
                                            &command_inspect, &command_check, &command_merge,
-                                           &command_bench, NULL };
+                                           &command_bench,  &command_doctor, NULL };
 
 int main(int argc, char **argv)
 {

@@ -4,7 +4,8 @@
  *
  * Factors of channels before and behind go into its weights, in double and rounded once: a mask commutes with
  * them.  One sum is fused, in front of the gate or behind it: x + f(x) of ResNet, whose gradients meet before the
- * derivative of the ReLU, and of networks whose norms come first, where they meet behind it. */
+ * derivative of the ReLU, and of networks whose norms come first, where they meet behind it.  The gradient of a norm
+ * takes a sum with it, that of a maximum pool a sum and a gate. */
 #include "extract/plan_parts.h"
 #include "common/err.h"
 
@@ -26,7 +27,6 @@ static int is_factor(graph_op op)
     return op == OP_batchnorm_back || op == OP_scale;
 }
 
-/* Ops whose result a sum may join: layernorm and groupnorm write it anyway. */
 static int is_norm(graph_op op)
 {
     return op == OP_layernorm_back || op == OP_groupnorm_back;
@@ -52,7 +52,7 @@ int plan_is_back(const planner *b, int start)
     if (m != NULL) return m->back;
     if (op_of(b, start) == OP_scale && b->end[start] != start) return 1; /* nothing else grows from it */
     return product_behind(b, start) >= 0 || is_product(op_of(b, start)) || is_norm(op_of(b, start)) ||
-           op_of(b, start) == OP_batchnorm_back;
+           op_of(b, start) == OP_batchnorm_back || op_of(b, start) == OP_maxpool_back;
 }
 
 /* ---- growing ------------------------------------------------------------------------------------ */
@@ -92,8 +92,10 @@ void plan_fuse_back(planner *b, int start)
     for (int i = start; product >= 0 && i != product; i = b->end[start])
         plan_absorb(b, start, plan_next(b, i));
     if (!(b->kind & PLAN_GRADIENTS)) return;
-    if (product < 0 && plan_branches(b, start) == NULL) { /* a norm, or factors alone */
-        if (is_norm(op_of(b, start))) take_sum(b, start);
+    if (product < 0 && plan_branches(b, start) == NULL) { /* a norm, a pool, or factors alone */
+        if (op_of(b, start) == OP_batchnorm_back || op_of(b, start) == OP_scale) return;
+        take_sum(b, start);
+        if (op_of(b, start) == OP_maxpool_back) take_gate(b, start);
         return;
     }
     summed = take_sum(b, start);

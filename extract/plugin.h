@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Raised whenever this header, extract/plan.h, extract/backend.h, op_args or the meaning of a kernel changes. */
-enum { CUDA_PLUGIN_ABI = 4 };
+enum { CUDA_PLUGIN_ABI = 5 };
 
 /* What a failed call of the plugin means for the run. */
 typedef enum cuda_fault {
@@ -63,10 +63,13 @@ typedef struct cuda_plugin {
     int (*network_open)(cuda_network **out, cuda_backend *be, const struct plan *p,
                         const struct backend_options *o);
     void (*network_close)(cuda_network **net); /* before its device is closed */
-    /* Queues up to o->batch images; `in` is copied.  Two batches may be under way. */
+    /* Queues up to o->batch images; `in` is copied, or read until waited for where it stays.  Two batches may be under way. */
     int (*network_submit)(cuda_network *net, const struct batch_input *in, size_t n);
     /* Outputs of the oldest of them: out[i] [n, count of p->outputs[i]]. */
     int (*network_wait)(cuda_network *net, float *const *out);
+    /* Pinned memory that batches may stay in; release waits until no copy reads it. */
+    int (*network_host_alloc)(cuda_network *net, size_t bytes, void **mem);
+    void (*network_host_release)(cuda_network *net, void **mem);
     void (*network_describe)(const cuda_network *net, char *text, size_t room);
     size_t (*network_memory)(const cuda_network *net); /* bytes of the device */
     /* The kind of this thread's last failure, for callers that can act on it. */

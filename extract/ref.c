@@ -2,6 +2,7 @@
  * on NCHW.  Slow; the truth that the fast backends are held to (`extract run -d ref`, tests). */
 #include "extract/backend.h"
 #include "extract/ref_parts.h"
+#include "extract/record_run.h"
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -14,6 +15,7 @@ typedef struct reference {
     const plan *p;
     float table[3][256];
     double **value; /* [nodes] of one image */
+    record_decoder *decoder; /* NULL: no batches of records */
 } reference;
 
 static size_t count_of(const node *v)
@@ -258,6 +260,7 @@ static void ref_close(void **out)
 {
     reference *r = *out;
     if (r == NULL) return;
+    record_decoder_free(&r->decoder);
     for (size_t i = 0; r->value != NULL && i < graph_nodes(r->p->g); i++)
         free(r->value[i]);
     free(r->value);
@@ -275,6 +278,7 @@ static int ref_open(void **out, plan *p, const backend_options *o)
     r = made;
     r->p = p;
     backend_normalise_table(r->table, o->prep);
+    if (o->records) TRY(record_decoder_new(&r->decoder, o->prep, o->batch));
     TRY(mem_new(&r->value, graph_nodes(p->g), sizeof *r->value, "reference"));
     for (size_t i = 0; i < graph_nodes(p->g); i++)
         TRY(mem_new(&r->value[i], count_of(graph_node(p->g, (int)i)), sizeof **r->value,
@@ -309,6 +313,12 @@ static int ref_forward(void *n, const batch_input *in, size_t images, float *con
 {
     reference *r = n;
     const graph *g = r->p->g;
+    batch_input decoded = { .rgb = NULL };
+    if (in->records != NULL) {
+        int rc = record_decode(r->decoder, in->records, in->first, images, &decoded.rgb);
+        if (rc < 0) return rc;
+        in = &decoded;
+    }
     for (size_t i = 0; i < images; i++) {
         for (size_t k = 0; k < graph_nodes(g); k++)
             if (run_node(r, graph_node(g, (int)k), r->value[k], in, i) < 0)
@@ -351,4 +361,4 @@ static int ref_wants_dense(precision p)
 }
 
 const backend_def backend_ref = { "ref", ref_wants_dense, ref_open, ref_forward, ref_describe, ref_memory,
-                                  ref_close, NULL, NULL, NULL };
+                                  ref_close, NULL, NULL, NULL, NULL, NULL };

@@ -139,6 +139,13 @@ static void say_resampled(const session *s, positions_how how)
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
+/* A GPU has the time, and few cores feed it. */
+static int decodes_itself(const backend_def *be, const char *who)
+{
+    if (who == NULL || strcmp(who, "cpu") == 0) return 0;
+    return strcmp(who, "gpu") == 0 || be->host_alloc != NULL;
+}
+
 int session_open(session *s, const session_options *o)
 {
     int rc = 0;
@@ -165,6 +172,7 @@ int session_open(session *s, const session_options *o)
     options.devices = s->devices.id;
     options.n_devices = s->devices.n;
     options.prep = &s->prep;
+    s->records = options.records = decodes_itself(s->backend, o->decode);
     TRY(s->backend->open(&s->net, s->p, &options));
     s->backend->describe(s->net, s->about, sizeof s->about);
 done:

@@ -19,6 +19,7 @@ typedef struct session_options {
     const char *stats;       /* file of statistics for probes, or NULL */
     int threads;
     size_t batch;
+    const char *decode; /* who decodes images: cpu, gpu (the backend's kernels), auto; NULL: cpu */
 } session_options;
 
 typedef struct session {
@@ -34,6 +35,7 @@ typedef struct session {
     device_list devices;
     precision precision;
     positions_how positions;
+    int records; /* batches are records: the backend's kernels decode */
     void *net;
     char about[1024];        /* what computes: "cpu fma f32" */
 } session;

@@ -155,6 +155,14 @@ static const char *origin_problem(int kernel, const op_args *a)
                : NULL;
 }
 
+/* The kernels over records of images (record.h). */
+static const char *record_problem(const op_args *a)
+{
+    if (a->u8 == NULL) return "no records";
+    if (a->x[2] == NULL) return "no scratch";
+    return a->c != 3 || a->y_c < 1 ? "no images of three channels, or no tasks" : NULL;
+}
+
 static const char *nearest_problem(int kernel, const op_args *a)
 {
     size_t bytes;
@@ -196,6 +204,10 @@ static const char *shape_problem(int kernel, const op_args *a)
     case KERNEL_performer_join_fwd: return a->w == 1 ? NULL : "sums are not a map";
     case KERNEL_widen_fwd:
     case KERNEL_row_least_fwd: return origin_problem(kernel, a);
+    case KERNEL_jpeg_samples_fwd:
+    case KERNEL_jpeg_rgb_fwd:
+    case KERNEL_resize_across_fwd:
+    case KERNEL_resize_down_fwd: return record_problem(a);
     case KERNEL_row_nearest_fwd:
     case KERNEL_row_pairs_fwd: return nearest_problem(kernel, a);
     default: return NULL;

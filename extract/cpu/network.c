@@ -7,6 +7,7 @@
 #include "extract/cpu/maps.h"
 #include "extract/cpu/pool.h"
 #include "extract/cpu/steps.h"
+#include "extract/record_run.h"
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -32,6 +33,7 @@ typedef struct network {
     char **scratch;    /* [threads] of the hungriest step */
     int *status;       /* [threads] first error of a worker in this batch */
     size_t image_bytes;
+    record_decoder *decoder; /* NULL: no batches of records */
     /* the batch under way */
     const batch_input *in;
     size_t n;
@@ -45,6 +47,7 @@ static void cpu_close(void **out)
     network *net = *out;
     if (net == NULL) return;
     pool_free(&net->threads);
+    record_decoder_free(&net->decoder);
     for (size_t i = 0; net->steps != NULL && i < net->p->n_steps; i++)
         cpu_step_free(&net->steps[i]);
     for (int i = 0; i < net->n_threads; i++) {
@@ -161,6 +164,7 @@ static int cpu_open(void **out, plan *p, const backend_options *o)
     if (net->l.uses_dnnl) omp_set_num_threads(1); /* primitives are made for the thread count they see */
     TRY(make_steps(net, p));
     TRY(pool_new(&net->threads, o->threads));
+    if (o->records) TRY(record_decoder_new(&net->decoder, o->prep, o->batch));
     *out = made;
     made = NULL;
 done:
@@ -211,6 +215,12 @@ static void run_micro(void *context, int worker, size_t task)
 static int cpu_forward(void *n, const batch_input *in, size_t images, float *const *out)
 {
     network *net = n;
+    batch_input decoded = { .rgb = NULL };
+    if (in->records != NULL) {
+        int rc = record_decode(net->decoder, in->records, in->first, images, &decoded.rgb);
+        if (rc < 0) return rc;
+        in = &decoded;
+    }
     net->in = in;
     net->n = images;
     net->out = out;
@@ -237,4 +247,4 @@ static size_t cpu_memory(const void *n)
 }
 
 const backend_def backend_cpu = { "cpu", cpu_wants_dense, cpu_open, cpu_forward, cpu_describe, cpu_memory,
-                                  cpu_close, NULL, NULL, NULL };
+                                  cpu_close, NULL, NULL, NULL, NULL, NULL };

@@ -34,14 +34,12 @@ static int make_slot(cuda_network *net, network_slot *s)
 {
     int rc = 0;
     size_t rgb = net->image_bytes * net->d.batch, out = net->out_floats * sizeof(float);
-    TRY(take_pinned(net, rgb, &s->rgb));
     TRY(take_pinned(net, out, &s->out));
     TRY(take(net, rgb, &s->d_rgb));
     TRY(take(net, out, &s->d_out));
     CU(cuda.event_create(&s->uploaded, 0), "making a CUDA event");
     CU(cuda.event_create(&s->computed, 0), "making a CUDA event");
     CU(cuda.event_create(&s->downloaded, 0), "making a CUDA event");
-    memset(s->rgb, 0, rgb);
 done:
     return rc;
 }
@@ -140,7 +138,7 @@ static int warm_up(cuda_network *net)
     int rc = 0;
     const char *ask = getenv("OUTPOST_CUDA_GRAPHS");
     network_slot *s = net->slot;
-    TRY(memory_upload(net->be, s->d_rgb, s->rgb, net->image_bytes * net->d.batch));
+    TRY(memory_clear(net->be, s->d_rgb, net->image_bytes * net->d.batch));
     TRY(queue_forward(net, s, 0));
     TRY(device_sync(net->be));
     net->records = ask == NULL || strcmp(ask, "0") != 0;
@@ -182,6 +180,8 @@ int network_open(cuda_network **out, cuda_backend *be, const plan *p, const back
     CU(cuda.stream_create(&net->down), "making a CUDA stream");
     for (int i = 0; i < NETWORK_SLOTS; i++)
         TRY(make_slot(net, &net->slot[i]));
+    if (o->records) TRY(decode_open(&net->decode, be, o));
+    net->bytes += net->decode.bytes;
     TRY(warm_up(net));
     *out = net;
     net = NULL;
@@ -222,6 +222,7 @@ void network_close(cuda_network **out)
     if (net->up != NULL) (void)cuda.stream_destroy(net->up);
     if (net->down != NULL) (void)cuda.stream_destroy(net->down);
     if (net->d.blas_workspace != NULL) (void)cuda.blas_set_workspace(net->be->blas, NULL, 0);
+    decode_close(&net->decode);
     values = net->values;
     memory_release(net->be, &values);
     memory_release(net->be, &net->d_values);
@@ -239,18 +240,43 @@ void network_close(cuda_network **out)
 
 /* ---- running ----------------------------------------------------------------------------------- */
 
-/* The slot's bytes to the device on a stream of their own, then the forward behind them. */
-static int submit_images(cuda_network *net, network_slot *s, const uint8_t *rgb, size_t n)
+/* The network over a slot's images, black ones behind the n that there are. */
+static int start(cuda_network *net, network_slot *s, size_t n)
 {
     int rc = 0;
     size_t used = n * net->image_bytes, all = net->d.batch * net->image_bytes;
-    memcpy(s->rgb, rgb, used);
-    memset(s->rgb + used, 0, all - used);
-    CU(cuda.copy_in(s->d_rgb, s->rgb, all, net->up), "copying images to the GPU");
-    CU(cuda.event_record(s->uploaded, net->up), "copying images to the GPU");
-    CU(cuda.event_wait(net->be->stream, s->uploaded), "copying images to the GPU");
+    if (used < all)
+        CU(cuda.fill((char *)s->d_rgb + used, 0, all - used, net->be->stream), "clearing GPU memory");
     if (net->records) CU(cuda.graph_launch(s->ready, net->be->stream), "starting the network");
     else TRY(queue_forward(net, s, 0));
+done:
+    return rc;
+}
+
+/* Bytes to the device on a stream of their own, then the forward behind them. */
+static int submit_images(cuda_network *net, network_slot *s, const batch_input *in, size_t n)
+{
+    int rc = 0;
+    size_t used = n * net->image_bytes;
+    const uint8_t *rgb = in->rgb;
+    if (!in->stays) {
+        if (s->rgb == NULL) TRY(take_pinned(net, net->image_bytes * net->d.batch, &s->rgb));
+        memcpy(s->rgb, rgb, used);
+        rgb = s->rgb;
+    }
+    CU(cuda.copy_in(s->d_rgb, rgb, used, net->up), "copying images to the GPU");
+    CU(cuda.event_record(s->uploaded, net->up), "copying images to the GPU");
+    CU(cuda.event_wait(net->be->stream, s->uploaded), "copying images to the GPU");
+    TRY(start(net, s, n));
+done:
+    return rc;
+}
+
+static int submit_records(cuda_network *net, network_slot *s, const batch_input *in, size_t n)
+{
+    int rc = 0;
+    TRY(decode_queue(&net->decode, net->next, in->records, in->first, n, net->up, s->uploaded, s->d_rgb));
+    TRY(start(net, s, n));
 done:
     return rc;
 }
@@ -280,7 +306,8 @@ int network_submit(cuda_network *net, const batch_input *in, size_t n)
     CHECK(n > 0 && n <= net->d.batch, ERR_INTERNAL, "a batch of %zu images, made for %zu", n,
           net->d.batch);
     TRY(device_use(net->be));
-    if (in->rgb != NULL) TRY(submit_images(net, s, in->rgb, n));
+    if (in->records != NULL) TRY(submit_records(net, s, in, n));
+    else if (in->rgb != NULL) TRY(submit_images(net, s, in, n));
     else TRY(submit_values(net, s, in->values, n));
     CU(cuda.event_record(s->computed, net->be->stream), "running the network");
     CU(cuda.event_wait(net->down, s->computed), "running the network");
@@ -309,6 +336,20 @@ int network_wait(cuda_network *net, float *const *out)
     net->oldest = (net->oldest + 1) % NETWORK_SLOTS;
 done:
     return rc;
+}
+
+int network_host_alloc(cuda_network *net, size_t bytes, void **mem)
+{
+    return memory_alloc(net->be, bytes, 1, mem);
+}
+
+void network_host_release(cuda_network *net, void **mem)
+{
+    (void)cuda.set_device(net->be->device);
+    (void)cuda.stream_sync(net->up);
+    (void)cuda.stream_sync(net->be->stream);
+    (void)cuda.last_error();
+    memory_release(net->be, mem);
 }
 
 void network_describe(const cuda_network *net, char *text, size_t room)

@@ -6,12 +6,13 @@
 #define OUTPOST_CUDA_NETWORK_H
 
 #include "extract/backend.h"
+#include "extract/cuda/decode.h"
 #include "extract/cuda/steps.h"
 
-enum { NETWORK_SLOTS = 2 };
+enum { NETWORK_SLOTS = DECODE_SLOTS };
 
 typedef struct network_slot {
-    uint8_t *rgb; /* pinned [batch,h,w,3] */
+    uint8_t *rgb; /* pinned [batch,h,w,3], for bytes that do not stay; made when needed */
     void *d_rgb;
     float *out; /* pinned, the outputs one behind another: [batch,count] each */
     void *d_out;
@@ -30,6 +31,7 @@ struct cuda_network {
     size_t out_floats;
     void *up, *down; /* streams of the copies */
     network_slot slot[NETWORK_SLOTS];
+    cuda_decode decode; /* for batches of records */
     int next, oldest; /* slots to fill and to wait for */
     float *values;    /* pinned [batch,3,h,w], for inputs that are no images; made when needed */
     void *d_values;
@@ -41,10 +43,13 @@ struct cuda_network {
  * cuda_fault_now() FAULT_MEMORY. */
 int network_open(cuda_network **out, cuda_backend *be, const plan *p, const backend_options *o);
 void network_close(cuda_network **net);
-/* Queues n <= batch images; `in` is copied.  At most NETWORK_SLOTS are under way. */
+/* Queues n <= batch images; `in` is copied, or read until network_wait where it stays.  At most NETWORK_SLOTS are under way. */
 int network_submit(cuda_network *net, const batch_input *in, size_t n);
 /* Outputs of the oldest: out[i] [n,count]. */
 int network_wait(cuda_network *net, float *const *out);
+/* Pinned memory that batches may stay in; release waits until no copy reads it. */
+int network_host_alloc(cuda_network *net, size_t bytes, void **mem);
+void network_host_release(cuda_network *net, void **mem);
 void network_describe(const cuda_network *net, char *text, size_t room);
 size_t network_memory(const cuda_network *net);
 

@@ -65,6 +65,11 @@ static int wait_network(cuda_network *net, float *const *results)
     ENTRY(network_wait(net, results));
 }
 
+static int host_alloc(cuda_network *net, size_t bytes, void **mem)
+{
+    ENTRY(network_host_alloc(net, bytes, mem));
+}
+
 static void built(char *text, size_t room)
 {
     cuda.built(text, room);
@@ -92,6 +97,8 @@ static const cuda_plugin plugin = {
     .network_close = network_close,
     .network_submit = submit,
     .network_wait = wait_network,
+    .network_host_alloc = host_alloc,
+    .network_host_release = network_host_release,
     .network_describe = network_describe,
     .network_memory = network_memory,
     .fault = cuda_fault_now,

@@ -53,8 +53,7 @@ static void place(layout *l, jpeg_frame *f, const jpeg_scan *s, int single, uint
     l->bytes = at;
 }
 
-/* Which MCUs have pixels in or near the window. */
-static void mcus_of(const jpeg_frame *f, const image_window *w, jpeg_range *r)
+void jpeg_range_of(const jpeg_frame *f, const image_window *w, jpeg_range *r)
 {
     int sx = 8 * f->hmax, sy = 8 * f->vmax;
     r->x0 = w->x0 > MARGIN ? (w->x0 - MARGIN) / sx : 0;
@@ -146,14 +145,36 @@ static int is_ycbcr(const jpeg_frame *f)
     return f->adobe < 0 && c[0].id == 1 && c[1].id == 2 && c[2].id == 3;
 }
 
-/* Whether the pixel code here knows the sampling and the colour. */
-static int has_pixels(const jpeg_frame *f)
+int jpeg_has_pixels(const jpeg_frame *f)
 {
     const jpeg_component *c = f->c;
     if (f->n == 3 &&
         (c[0].h > 2 || c[0].v > 2 || c[1].h != 1 || c[1].v != 1 || c[2].h != 1 || c[2].v != 1))
         return 0;
     return f->n != 4 && f->w >= 16 && f->h >= 8 && is_ycbcr(f);
+}
+
+int jpeg_open(image *im, jpeg_reader *r, jpeg_frame *f, jpeg_scan *s, const uint8_t *bytes, size_t n,
+              const jpeg_head *head, const char *name)
+{
+    int rc = 0;
+    if (!jpeg_entropy_present() || head->layers == 4) return 0;
+    if (im->work_room < sizeof(jpeg_tables)) {
+        TRY(mem_grow(&im->work, &im->work_room, sizeof(jpeg_tables), 1, name));
+        memset(im->work, 0, sizeof(jpeg_tables));
+    }
+    rc = jpeg_read_start(r, f, (jpeg_tables *)(void *)im->work, bytes, n, s) == JPEG_SCAN &&
+         f->w == head->w && f->h == head->h && jpeg_has_pixels(f);
+done:
+    return rc;
+}
+
+void jpeg_trim_work(image *im)
+{
+    if (im->work_room <= WORK_KEPT) return;
+    free(im->work);
+    im->work = NULL;
+    im->work_room = 0;
 }
 
 int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head *head,
@@ -166,14 +187,9 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
     layout l;
     image_window w;
     jpeg_range r;
-    if (!jpeg_entropy_present() || head->layers == 4) return 0;
-    if (im->work_room < sizeof(jpeg_tables)) {
-        TRY(mem_grow(&im->work, &im->work_room, sizeof(jpeg_tables), 1, name));
-        memset(im->work, 0, sizeof(jpeg_tables));
-    }
-    if (jpeg_read_start(&reader, &f, (jpeg_tables *)(void *)im->work, bytes, n, &scan) != JPEG_SCAN)
-        return 0;
-    if (f.w != head->w || f.h != head->h || !has_pixels(&f)) return 0;
+    rc = jpeg_open(im, &reader, &f, &scan, bytes, n, head, name);
+    if (rc != 1) return rc;
+    rc = 0;
     single = jpeg_is_single(&f, &scan);
     place(&l, &f, &scan, single, im->work);
     TRY(mem_grow(&im->work, &im->work_room, l.bytes, 1, name));
@@ -182,7 +198,7 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
     TRY(image_reserve(im, (size_t)f.w, (size_t)f.h, name));
     w = (image_window){0, f.w, 0, f.h};
     if (wish != NULL) wish->window(wish->ctx, f.w, f.h, &w);
-    mcus_of(&f, &w, &r);
+    jpeg_range_of(&f, &w, &r);
     if (single) {
         if (!jpeg_scan_decode(&f, l.tables, &scan, &r, l.clean, l.blocks)) goto done;
     } else {
@@ -193,11 +209,7 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
     make_rows(&f, &l, &w, im);
     rc = 1;
 done:
-    if (im->work_room > WORK_KEPT) {
-        free(im->work);
-        im->work = NULL;
-        im->work_room = 0;
-    }
+    jpeg_trim_work(im);
     return rc;
 }
 

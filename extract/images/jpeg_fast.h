@@ -15,6 +15,22 @@ int jpeg_fast_decode(image *im, const uint8_t *bytes, size_t n, const jpeg_head 
 
 /* ---- between the files of this decoder ------------------------------------------------------- */
 
+/* MCUs whose samples are wanted. */
+typedef struct jpeg_range {
+    int x0, x1, y0, y1;
+} jpeg_range;
+
+/* Whether sampling and colour are of the kinds that are made here. */
+int jpeg_has_pixels(const jpeg_frame *f);
+/* The MCUs that have pixels in or near the window. */
+void jpeg_range_of(const jpeg_frame *f, const image_window *w, jpeg_range *r);
+/* Header of a file up to its first scan, which it takes if jpeg_has_pixels: 1; 0: not one for us;
+ * negative: no memory.  im->work begins with the tables, which stay from file to file. */
+int jpeg_open(image *im, jpeg_reader *r, jpeg_frame *f, jpeg_scan *s, const uint8_t *bytes, size_t n,
+              const jpeg_head *head, const char *name);
+/* Gives back what im->work has beyond a common image's need. */
+void jpeg_trim_work(image *im);
+
 enum { JPEG_PLANE_PAD = 32 }; /* bytes left and right of each plane row */
 
 /* Natural position of the k-th coefficient. */

@@ -30,9 +30,14 @@ static void fill_look(jpeg_huffman *t, jpeg_kind kind, int code, int length, int
     int run = kind == JPEG_DC ? 0 : symbol >> 4, size = kind == JPEG_DC ? symbol : symbol & 15;
     int spare = JPEG_LOOK - length;
     uint32_t slow = (uint32_t)symbol << 16 | JPEG_SLOW | (uint32_t)length;
-    for (int tail = 0; tail < 1 << spare; tail++) {
+    uint32_t *at = t->look + (code << spare);
+    int read = size > 0 ? size : kind == JPEG_AC_PROGRESSIVE && run < 15 ? run : 0; /* bits behind it */
+    int alike = read < spare ? spare - read : 0; /* and those that do not matter */
+    for (int tail = 0; tail < 1 << spare; tail += 1 << alike) {
         uint32_t e = whole(kind, length, run, size, tail, spare);
-        t->look[code << spare | tail] = e != 0 ? e : slow;
+        if (e == 0) e = slow;
+        for (int i = 0; i < 1 << alike; i++)
+            *at++ = e;
     }
 }
 

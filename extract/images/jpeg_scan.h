@@ -4,11 +4,6 @@
 
 #include "extract/images/jpeg_fast.h"
 
-/* MCUs whose samples are wanted. */
-typedef struct jpeg_range {
-    int x0, x1, y0, y1;
-} jpeg_range;
-
 /* Decodes the scan into the components' planes.  clean has scan->bytes + JPEG_CLEAN_PAD bytes,
  * blocks jpeg_lanes_room int16_t's.  1: every MCU was there and the end marker follows; 0:
  * something else. */

@@ -3,20 +3,16 @@
  * Threads claim the rows of the list one by one, in order; the first row of a batch claims a free
  * slot of the ring and waits for one when there is none.  So at most `ring` batches exist, the one
  * the consumer waits for is always among them, and results do not depend on who decoded what. */
-#include "extract/images/loader.h"
+#include "extract/images/loader_parts.h"
 #include "common/err.h"
 #include "common/feature_file.h"
-#include "common/log.h"
 #include "common/mem.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +20,7 @@ typedef struct slot {
     loader_batch b; /* first member: loader_release is given this address */
     size_t number;  /* of the batch in the list; FREE when none */
     size_t undone;  /* rows still to be decoded */
+    size_t placed;  /* of records: rows that have their bytes in the slot */
 } slot;
 
 static const size_t FREE = (size_t)-1;
@@ -44,74 +41,13 @@ struct loader {
     loader_options o;
     int root; /* directory, or AT_FDCWD */
     size_t image_bytes;
+    record_limits limits; /* of records */
     slot *slots;       /* [ring] */
     pthread_t *thread; /* [threads] */
     int started;
     int locks; /* how many of lock, freed, finished exist */
     state *s;
 };
-
-/* What one thread owns. */
-typedef struct worker {
-    image im;
-    prep_scratch *scratch;
-    uint8_t *file;
-    size_t room;
-} worker;
-
-/* ---- reading a file -------------------------------------------------------------------------- */
-
-/* Faults of the machine rather than of the list: the run must stop, not flag the image. */
-static int is_environment(int e)
-{
-    return e == EMFILE || e == ENFILE || e == ENOMEM || e == EIO || e == ESTALE || e == ETIMEDOUT ||
-           e == ENOLCK || e == EREMOTEIO;
-}
-
-static int system_refuses(const char *name, const char *what)
-{
-    int e = errno;
-    return err_set(is_environment(e) ? ERR_ENV : ERR_INPUT, "%s: %s: %s", name, what, strerror(e));
-}
-
-static int read_all(int fd, uint8_t *at, size_t n, size_t *got)
-{
-    *got = 0;
-    while (*got < n) {
-        ssize_t k = read(fd, at + *got, n - *got);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return -1;
-        if (k == 0) break;
-        *got += (size_t)k;
-    }
-    return 0;
-}
-
-/* The whole of a regular file; anything else (folder, FIFO, device) is refused without blocking. */
-static int read_file(worker *k, int root, const char *name, size_t *size)
-{
-    int rc = 0, fd;
-    struct stat st;
-    fd = openat(root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) return system_refuses(name, "cannot be opened");
-    if (fstat(fd, &st) != 0) {
-        rc = system_refuses(name, "cannot be examined");
-        goto done;
-    }
-    CHECK(S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", name);
-    CHECK(st.st_size <= LOADER_FILE_MAX, ERR_INPUT,
-          "%s: file of %lld bytes is above the limit of %d", name, (long long)st.st_size,
-          (int)LOADER_FILE_MAX);
-    TRY(mem_grow(&k->file, &k->room, (size_t)st.st_size + 1, 1, name));
-    if (read_all(fd, k->file, (size_t)st.st_size + 1, size) != 0) {
-        rc = system_refuses(name, "cannot be read");
-        goto done;
-    }
-    CHECK(*size == (size_t)st.st_size, ERR_INPUT, "%s: changed while it was read", name);
-done:
-    close(fd);
-    return rc;
-}
 
 /* ---- decoding threads ------------------------------------------------------------------------ */
 
@@ -122,18 +58,43 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The words of the recorded error without the file name in front, which the caller knows. */
-static int copy_reason(const char *name, const char **out)
+/* Bytes in a slot of records, at *at.  Those that every other row may still need for its pixels are left, so
+ * that pixels always find their place and records may not: 0 then. */
+static int reserve(const loader *l, slot *t, size_t bytes, uint64_t *at)
 {
-    char shown[2048], *copy;
-    const char *words = err_text();
-    size_t n;
-    int rc;
-    log_printable(shown, sizeof shown, name);
-    n = strlen(shown);
-    if (strncmp(words, shown, n) == 0 && strncmp(words + n, ": ", 2) == 0) words += n + 2;
-    rc = mem_strdup(&copy, words);
-    if (rc == 0) *out = copy;
+    record_batch *b = &t->b.records;
+    size_t end, left;
+    pthread_mutex_lock(&l->s->lock);
+    end = b->bytes + record_aligned(bytes);
+    left = (b->n - t->placed - 1) * record_aligned(l->image_bytes);
+    if (end + left <= l->limits.batch) {
+        *at = b->bytes;
+        b->bytes = end;
+        t->placed++;
+    } else {
+        end = 0;
+    }
+    pthread_mutex_unlock(&l->s->lock);
+    return end != 0;
+}
+
+/* One row as a record, or as pixels where the kernels cannot take it. */
+static int decode_record(const loader *l, worker *k, slot *t, size_t i, size_t size, const char *name)
+{
+    int rc = 0;
+    uint8_t *base = (uint8_t *)t->b.records.images;
+    record_image d;
+    TRY(record_make(&d, &k->record, l->o.prep, k->scratch, &k->im, k->file, size, name, &l->limits));
+    if (rc == 1 && reserve(l, t, d.bytes, &d.at)) {
+        memcpy(base + d.at, k->record.bytes, d.bytes);
+    } else {
+        d = record_of_pixels(l->o.prep);
+        CHECK(reserve(l, t, d.bytes, &d.at), ERR_INTERNAL, "loader: no room for the pixels of an image");
+        TRY(prep_decode(l->o.prep, k->scratch, &k->im, k->file, size, name, base + d.at));
+    }
+    t->b.records.images[i] = d;
+    rc = 0;
+done:
     return rc;
 }
 
@@ -148,28 +109,35 @@ static int decode_view(const loader *l, worker *k, slot *t, size_t row, size_t s
     return rc;
 }
 
+static int decode_pixels(const loader *l, worker *k, slot *t, size_t i, size_t size, const char *name)
+{
+    uint8_t *dst = t->b.rgb + i * l->image_bytes;
+    return prep_decode(l->o.prep, k->scratch, &k->im, k->file, size, name, dst);
+}
+
 /* Decodes one row into its place.  A bad image is not a failure: it is flagged, with its reason. */
 static int decode_row(const loader *l, worker *k, slot *t, size_t row)
 {
     size_t i = row - t->b.row, size = 0;
     const char *name = l->o.images->path[row];
-    uint8_t *dst = t->b.rgb + i * l->image_bytes;
     int rc, status = ROW_UNREADABLE;
     err_clear();
-    rc = read_file(k, l->root, name, &size);
+    rc = loader_read(k, l->root, name, &size);
     if (rc == 0) {
         status = ROW_DECODE_ERROR;
         if (l->o.views > 0) rc = decode_view(l, k, t, row, size);
-        else rc = prep_decode(l->o.prep, k->scratch, &k->im, k->file, size, name, dst);
+        else if (l->o.records) rc = decode_record(l, k, t, i, size, name);
+        else rc = decode_pixels(l, k, t, i, size, name);
     }
     if (rc == 0) {
         t->b.status[i] = ROW_OK;
         return 0;
     }
     if (rc != ERR_INPUT) return rc;
-    memset(dst, 0, l->image_bytes);
+    if (l->o.records) t->b.records.images[i].kind = RECORD_EMPTY;
+    else memset(t->b.rgb + i * l->image_bytes, 0, l->image_bytes);
     t->b.status[i] = (uint8_t)status;
-    return copy_reason(name, &t->b.reason[i]);
+    return loader_reason(name, &t->b.reason[i]);
 }
 
 static slot *slot_of(const loader *l, size_t number)
@@ -193,6 +161,9 @@ static slot *claim(loader *l, size_t *row)
             t->b.row = l->o.begin + number * l->o.batch;
             t->b.n = l->o.end - t->b.row < l->o.batch ? l->o.end - t->b.row : l->o.batch;
             t->undone = t->b.n;
+            t->placed = 0;
+            t->b.records.n = t->b.n;
+            t->b.records.bytes = record_aligned(t->b.n * sizeof(record_image));
         }
         if (t != NULL) {
             *row = s->next_row++;
@@ -246,9 +217,7 @@ static void *work(void *arg)
         if (rc == 0) finish(l, t, now() - start);
     }
     if (rc < 0) fail(l, rc);
-    image_clear(&k.im);
-    prep_scratch_free(&k.scratch);
-    free(k.file);
+    loader_worker_clear(&k);
     return NULL;
 }
 
@@ -263,16 +232,33 @@ static int start_locks(loader *l)
     return err_set(ERR_ENV, "loader: no more locks");
 }
 
+static int take_memory(const loader *l, size_t bytes, void **mem)
+{
+    const loader_memory *m = l->o.memory;
+    return m != NULL ? m->alloc(m->ctx, bytes, mem) : mem_new_aligned(mem, bytes, 1, "batch of images");
+}
+
+static void give_memory(const loader *l, void *mem)
+{
+    const loader_memory *m = l->o.memory;
+    if (m == NULL) free(mem);
+    else if (mem != NULL) m->release(m->ctx, &mem);
+}
+
 static int start_slots(loader *l)
 {
     int rc = 0;
     size_t bytes;
     TRY(mem_new(&l->slots, l->o.ring, sizeof *l->slots, "batches"));
     TRY(mem_product(&bytes, l->image_bytes, l->o.batch, "batch of images"));
+    if (l->o.records) bytes = l->limits.batch;
     for (size_t i = 0; i < l->o.ring; i++) {
         loader_batch *b = &l->slots[i].b;
+        void *mem = NULL;
         l->slots[i].number = FREE;
-        TRY(mem_new_aligned(&b->rgb, bytes, 1, "batch of images"));
+        TRY(take_memory(l, bytes, &mem));
+        if (l->o.records) b->records.images = mem;
+        else b->rgb = mem;
         TRY(mem_new(&b->status, l->o.batch, 1, "batch of images"));
         TRY(mem_new(&b->reason, l->o.batch, sizeof *b->reason, "batch of images"));
         if (l->o.views > 0) TRY(mem_new(&b->views, l->o.batch, VIEW_NUMBERS * sizeof *b->views, "batch of images"));
@@ -312,13 +298,14 @@ int loader_open(loader **out, const loader_options *o)
     l->o = *o;
     l->root = AT_FDCWD;
     l->image_bytes = (size_t)o->prep->out_h * (size_t)o->prep->out_w * 3;
+    l->limits = record_limits_of(o->batch, (size_t)o->prep->out_h, (size_t)o->prep->out_w);
     TRY(mem_new(&l->s, 1, sizeof *l->s, "loader"));
     l->s->next_row = o->begin;
     if (o->root != NULL && o->root[0] != '\0') {
         l->root = open(o->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (l->root < 0) {
             l->root = AT_FDCWD;
-            rc = system_refuses(o->root, "cannot be opened as a folder");
+            rc = loader_refuses(o->root, "cannot be opened as a folder");
             goto done;
         }
     }
@@ -391,7 +378,8 @@ void loader_close(loader **at)
     for (size_t i = 0; l->slots != NULL && i < l->o.ring; i++) {
         loader_batch *b = &l->slots[i].b;
         forget_reasons(l, b);
-        free(b->rgb);
+        give_memory(l, b->rgb);
+        give_memory(l, b->records.images);
         free(b->status);
         free(b->reason);
         free(b->views);

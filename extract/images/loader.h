@@ -4,17 +4,26 @@
 
 #include "common/list.h"
 #include "extract/images/views.h"
+#include "kernels/record.h"
 
 enum { LOADER_FILE_MAX = 256 << 20 }; /* bytes of one image file */
 
 typedef struct loader_batch {
     size_t row;          /* list index of the first image */
     size_t n;            /* images in it; the last batch may be short */
-    uint8_t *rgb;        /* [batch, out_h, out_w, 3]; rows of bad images are zero */
+    uint8_t *rgb;        /* [batch, out_h, out_w, 3]; rows of bad images are zero; NULL: */
+    record_batch records; /* [n] for the kernels of a backend; bad images are RECORD_EMPTY */
     uint8_t *status;     /* [batch] ROW_OK or why not (common/feature_file.h) */
     const char **reason; /* [batch] NULL or words: rule and place, without the path */
     int64_t *views;      /* [batch, VIEW_NUMBERS] of what views were cut; NULL: none */
 } loader_batch;
+
+/* Where batches lie: memory that a device copies from best. */
+typedef struct loader_memory {
+    void *ctx;
+    int (*alloc)(void *ctx, size_t bytes, void **mem);
+    void (*release)(void *ctx, void **mem);
+} loader_memory;
 
 typedef struct loader_options {
     const char *root;
@@ -26,6 +35,8 @@ typedef struct loader_options {
     int threads;
     size_t views;  /* above 0: rows v, v + 1, ... v + views - 1 of the list are random views of one image */
     uint64_t seed; /* of the views */
+    int records;                 /* 1: batches are records, 0: pixels */
+    const loader_memory *memory; /* outlives the loader; NULL: malloc's */
 } loader_options;
 
 typedef struct loader_counters { /* for the progress line */

@@ -108,33 +108,38 @@ done:
     return rc;
 }
 
+int prep_plan(const prep_wanted *k, int w, int h, resize_plan **plan, resize_shape *shape, int *x,
+              int *y)
+{
+    int rc = 0;
+    TRY(prep_window(k->p, w, h, shape, x, y));
+    if (k->passes_only) shape->path = RESIZE_PORTABLE;
+    TRY(find_plan(k->s, shape, plan));
+done:
+    return rc;
+}
+
 int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst)
 {
     int rc = 0, x, y;
     size_t stride = (size_t)p->out_w * 3;
     resize_shape shape;
     resize_plan *plan;
-    TRY(prep_window(p, im->w, im->h, &shape, &x, &y));
-    TRY(find_plan(s, &shape, &plan));
+    const prep_wanted k = {.p = p, .s = s};
+    TRY(prep_plan(&k, im->w, im->h, &plan, &shape, &x, &y));
     if (shape.cw < p->out_w || shape.ch < p->out_h) memset(dst, 0, stride * (size_t)p->out_h);
     resize_plan_run(plan, im->rgb, dst + (size_t)y * stride + (size_t)x * 3, stride);
 done:
     return rc;
 }
 
-typedef struct wanted {
-    const prep *p;
-    prep_scratch *s;
-} wanted;
-
-/* The pixels that the plan reads.  Where there is no plan, prep_apply says why. */
-static void window_of(void *ctx, int w, int h, image_window *out)
+/* Where there is no plan, prep_apply says why. */
+void prep_window_of(void *ctx, int w, int h, image_window *out)
 {
-    const wanted *k = ctx;
     resize_shape shape;
     resize_plan *plan;
     int x, y;
-    if (prep_window(k->p, w, h, &shape, &x, &y) < 0 || find_plan(k->s, &shape, &plan) < 0) return;
+    if (prep_plan(ctx, w, h, &plan, &shape, &x, &y) < 0) return;
     resize_plan_columns(plan, &out->x0, &out->x1);
     resize_plan_rows(plan, &out->y0, &out->y1);
 }
@@ -143,8 +148,8 @@ int prep_decode(const prep *p, prep_scratch *s, image *im, const uint8_t *bytes,
                 const char *name, uint8_t *dst)
 {
     int rc = 0;
-    wanted k = {p, s};
-    image_wish wish = {window_of, &k};
+    prep_wanted k = {.p = p, .s = s};
+    image_wish wish = {prep_window_of, &k};
     TRY(image_decode_part(im, bytes, n, name, &wish));
     TRY(prep_apply(p, s, im, dst));
 done:

@@ -48,6 +48,16 @@ void prep_scratch_free(prep_scratch **s);
 /* What of an image of w x h pixels is resized to what, and where in the output it begins (above 0
  * only where CenterCrop pads a small image with zeros).  ERR_INPUT for absurd shapes. */
 int prep_window(const prep *p, int w, int h, resize_shape *shape, int *x, int *y);
+/* An image_wish for the pixels that the resize reads: ctx is a prep_wanted. */
+typedef struct prep_wanted {
+    const prep *p;
+    prep_scratch *s;
+    int passes_only; /* the plan is not run here: RESIZE_PORTABLE is the least to prepare */
+} prep_wanted;
+/* The plan of prep_window, kept in k->s until eight others were asked for. */
+int prep_plan(const prep_wanted *k, int w, int h, resize_plan **plan, resize_shape *shape, int *x,
+              int *y);
+void prep_window_of(void *ctx, int w, int h, image_window *out);
 /* Decoded image -> out_h*out_w*3 bytes HWC RGB at dst. */
 int prep_apply(const prep *p, prep_scratch *s, const image *im, uint8_t *dst);
 /* Bytes of an image file -> the same; decodes only the pixels that the resize looks at, so *im

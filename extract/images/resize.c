@@ -235,6 +235,18 @@ void resize_plan_columns(const resize_plan *p, int *first, int *end)
     *end = p->end_column;
 }
 
+static resize_pass pass_of(const resize_axis *a)
+{
+    return (resize_pass){a->count, a->max, a->lo, a->n, a->q};
+}
+
+int resize_plan_passes(const resize_plan *p, resize_pass *across, resize_pass *down)
+{
+    *across = pass_of(&p->across);
+    *down = pass_of(&p->down);
+    return p->cv2 == NULL;
+}
+
 /* ---- running a plan -------------------------------------------------------------------------- */
 
 static void across_portable(const resize_axis *a, const uint8_t *src, size_t sstride, uint8_t *dst,

@@ -51,4 +51,15 @@ void resize_plan_run(resize_plan *p, const uint8_t *src, uint8_t *dst, size_t st
 void resize_plan_rows(const resize_plan *p, int *first, int *end);
 void resize_plan_columns(const resize_plan *p, int *first, int *end);
 
+/* One of Pillow's passes as numbers, for those who run it themselves: output i is made of pixels
+ * first[i] .. first[i] + n[i] - 1 of the source, weights in units of 2^-22. */
+typedef struct resize_pass {
+    int count, most;     /* outputs, taps of one at most; count 0: the pass is skipped */
+    const int *first, *n;  /* [count] */
+    const int32_t *weight; /* [count][most] */
+} resize_pass;
+
+/* 1: the plan is these two passes, rows across first; 0: it is none of Pillow's. */
+int resize_plan_passes(const resize_plan *p, resize_pass *across, resize_pass *down);
+
 #endif

@@ -102,9 +102,6 @@ done:
 
 /* ---- statistics of a data set by name ------------------------------------------------------------------ */
 
-const char *const probe_std_help = "divide by a deviation of each channel: none, imagenet, cifar10, cifar100, "
-                                   "half (0.5), or R/G/B";
-
 int probe_divisors(const probe_build *b, const char *key, float v[3])
 {
     static const struct {

@@ -56,7 +56,6 @@ int probe_take_layers(const probe_build *b, const char *key, probe_layers *out);
 int probe_take_layer(const probe_build *b, const char *key, const char *def, const char **name, int *at);
 
 /* Per-channel divisors of a perturbation: none, imagenet, cifar10, cifar100, half or R/G/B.  v[3] */
-extern const char *const probe_std_help;
 int probe_divisors(const probe_build *b, const char *key, float v[3]);
 
 /* ---- the graph --------------------------------------------------------------------------------------- */

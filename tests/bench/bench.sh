@@ -105,7 +105,7 @@ decode() {
 # entropy: the JPEG decoder alone beside libjpeg-turbo, one program, by turns.
 entropy() {
     say ""
-    say "JPEG, one thread, CPU time; ratios to libjpeg-turbo, goals: coefficients 1.5x, pixels of the crop 2x"
+    say "JPEG, one thread, CPU time; ratios to libjpeg-turbo, goals: coefficients 1.5x, pixels and records of the crop 2x"
     need entropy "$list" "$build/tools/entropy_bench" || return
     awk -v root="$root" '/^[^#]/ { sub(/[ \t].*/, ""); print root "/" $0 }' "$list" >"$work/jpegs.txt"
     [ -n "$two" ] && pin="taskset -c $core" || pin=

@@ -72,11 +72,25 @@ whole=$("$build/extract" bench net -m demo -w weights/demo.safetensors -d cuda -
     sed -n 's/.*, \([0-9]*\) MiB of activations$/\1/p')
 check 'bench says how much memory the network takes' [ "${whole:-0}" -gt 0 ]
 OUTPOST_MOCK_MEMORY=$((whole * 1048576 - 1048576)); export OUTPOST_MOCK_MEMORY
-run small.h5 -d cuda -b 64
+run small.h5 -d cuda -b 64 --decode cpu
 check 'too little memory: exit status 0' [ $status -eq 0 ]
 check 'too little memory: half the batch, said once' said 'going on with batches of 32'
 check 'too little memory: the same features' close_to small.h5 cpu.h5 1e-5
-OUTPOST_MOCK_MEMORY=20000000
+# Records of a batch go through in two parts then; their memory is 98 MB for the whole, 49 MB for half.
+OUTPOST_MOCK_MEMORY=$((whole * 1048576 + 90000000))
+run parts.h5 -d cuda -b 64 --decode gpu
+check 'too little memory for records: exit status 0' [ $status -eq 0 ]
+check 'too little memory for records: half the batch, said once' said 'going on with batches of 32'
+check 'too little memory for records: the bytes of the CPU'"'"'s decode' cmp -s "$tmp/small.h5" "$tmp/parts.h5"
+# No pinned memory at all.
+OUTPOST_MOCK_FAIL=host_alloc:3:2; export OUTPOST_MOCK_FAIL
+unset OUTPOST_MOCK_MEMORY
+run pageable.h5 -d cuda
+check 'no pinned memory: exit status 0' [ $status -eq 0 ]
+check 'no pinned memory: said' said 'going on with memory that is not pinned'
+check 'no pinned memory: the same file' same pageable.h5 cuda.h5
+unset OUTPOST_MOCK_FAIL
+OUTPOST_MOCK_MEMORY=20000000; export OUTPOST_MOCK_MEMORY
 run none.h5 -d cuda -b 64
 check 'far too little memory: exit status 5' [ $status -eq 5 ]
 check 'far too little memory: says what was asked for' said 'out of GPU memory: '

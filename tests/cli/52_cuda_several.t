@@ -89,12 +89,12 @@ whole=$("$build/extract" bench net -m demo -w weights/demo.safetensors -d cuda -
 check 'bench says how much memory the network takes' [ "${whole:-0}" -gt 0 ]
 short=$((whole * 1048576 - 1048576))
 OUTPOST_MOCK_MEMORY=$short; export OUTPOST_MOCK_MEMORY
-run half.one.h5 cuda -b 64
+run half.one.h5 cuda -b 64 --decode cpu
 check 'little memory, one device: half the batch' said 'cuda:0: out of GPU memory: '
 for at in first middle last; do
     case $at in first) m=$short,1073741824 ;; middle) m=1073741824,$short,1073741824 ;; last) m=1073741824,1073741824,$short ;; esac
     OUTPOST_MOCK_MEMORY=$m
-    run half.$at.h5 cuda:0,1,2 -b 64
+    run half.$at.h5 cuda:0,1,2 -b 64 --decode cpu
     check "little memory on the $at of three: said once" [ "$(grep -c 'going on with batches of 32' "$tmp/err")" -eq 1 ]
     check "little memory on the $at of three: the file of one device with half batches" same half.$at.h5 half.one.h5
 done

@@ -1,22 +1,24 @@
 #!/bin/sh
 # Builds and runs the libFuzzer targets of every reader of untrusted bytes: run.sh [SECONDS [TARGET...]]
-# Targets: arrays pickle list journal bench results image entropy.  Needs clang (CLANG=clang-14).  Corpus and findings stay in
+# Targets: arrays pickle list journal bench results image entropy record.  Needs clang (CLANG=clang-14).  Corpus and findings stay in
 # build/fuzz; exit 1 when something was found.
 set -u
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- arrays pickle list journal bench results image entropy
+[ $# -gt 0 ] || set -- arrays pickle list journal bench results image entropy record
 clang=${CLANG:-clang-14}
 out=build/fuzz
 hdf5=$(pkg-config --cflags hdf5-serial 2>/dev/null)
 flags="-g -O1 -std=c11 -I. -D_GNU_SOURCE -DH5_USE_110_API -DOUTPOST_VERSION=\"fuzz\" $hdf5 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
 status=0
 
-compile() { # compile SOURCE: its object, made once; vector files get their flags by name as in the Makefile
+compile() { # compile SOURCE: its object, made once; vector files get their flags by name as in the Makefile,
+    # kernels are their CPU twins
     object=$out/obj/$(echo "$1" | tr / _).o
     case $1 in
     *_avx512.c) vector="-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2" ;;
     *_avx2.c) vector="-mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt" ;;
+    *.cu) vector="-x c" ;;
     *) vector= ;;
     esac
     # shellcheck disable=SC2086,SC3013 # dash, bash and busybox have -nt
@@ -36,6 +38,8 @@ for t in "$@"; do
         find "$out/images" -name '*.jpg' -size -4k -o -name '*.png' -size -4k | head -n 40 |
             while read -r f; do cp "$f" "$out/$t.seeds/$(basename "$(dirname "$f")")-$(basename "$f")"; done ;;
     entropy) extra=$(ls extract/images/*.c); max=4000
+        build/unit/test_jpeg_entropy "$out/$t.seeds" || exit 1 ;;
+    record) extra=$(ls extract/images/*.c extract/record_run.c kernels/*.cu); max=4000
         build/unit/test_jpeg_entropy "$out/$t.seeds" || exit 1 ;;
     journal) max=4096 ;;
     bench) cp datalists/*.yaml "$out/$t.seeds"; max=4096 ;;

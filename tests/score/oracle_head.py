@@ -735,6 +735,11 @@ def boundary(data, method, o):
     return skip
 
 
+def fpr95(a, b):
+    """ViM's: OOD rows at or above the score that 95 % of the ID rows reach, counted."""
+    return int((b >= np.sort(a)[::-1][int(0.95 * len(a)) - 1]).sum())
+
+
 USES_CLASS = "line himplos she nci caref cadref fdbd openmax weiper".split()
 
 
@@ -777,11 +782,14 @@ def run_case(tap, tool, name, seed, table):
                 single = [v.astype(np.float32)[~s] for v, s in zip(values, skip)]  # what f32 scores can tell apart
                 moved = max(abs(base.auroc(ours[i][0][~skip[0]], ours[i][s][~skip[s]]) - base.auroc(single[0], single[s]))
                             for s in range(1, len(values)))
+                # a row of the OOD set at the threshold may fall either way where its score is rounded
+                rows = max(abs(fpr95(ours[i][0][~skip[0]], ours[i][s][~skip[s]]) - fpr95(single[0], single[s]))
+                           for s in range(1, len(values)))
                 limit = 1e-4 + TIES.get((what, method), 0)
                 left_out = sum(int(s.sum()) for s in skip)
-                tap.check(same_inf and worst <= tol and moved <= limit,
+                tap.check(same_inf and worst <= tol and moved <= limit and rows <= 1 + 5 * (method == "weiper"),
                           f"{label}, {worst:.1e} of {tol:.0e} allowed ({100 * worst / tol:.0f} %), AUROC moves by "
-                          f"{moved:.1e} of {limit:.0e}" + (f", {left_out} rows at a boundary left out" if left_out else ""))
+                          f"{moved:.1e} of {limit:.0e}, FPR95 by {rows} rows" + (f", {left_out} rows at a boundary left out" if left_out else ""))
                 row = table.setdefault((method, what), [0, 0, tol])
                 row[0], row[1] = max(row[0], worst), max(row[1], moved)
         same = lambda x, z: all(a is not None and np.array_equal(p, q) for a, b in zip(x, z) for p, q in zip(a, b))
@@ -790,7 +798,7 @@ def run_case(tap, tool, name, seed, table):
 
 
 # Where float32 scores tie, or a histogram differs by an entry, and the pairs fall either way.
-TIES = {("exact", "max-group"): 1e-3, ("exact", "weiper"): 1e-3, ("script", "odin"): 5e-3, ("script", "klm"): 1e-3, ("script", "kl-matching-mos"): 1e-3}
+TIES = {("exact", "max-group"): 1e-3, ("exact", "weiper"): 1e-3}
 
 
 def main():

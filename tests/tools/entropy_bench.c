@@ -3,11 +3,12 @@
  *                                     what it leaves of those that libjpeg reads; exit 1 on a
  *                                     difference
  *   entropy_bench time LIST [ROUNDS]  libjpeg and ours by turns: coefficients, all pixels, and the
- *                                     pixels of Resize(256) + CenterCrop(224) alone; the medians
- *                                     and the ratios of the rounds */
+ *                                     pixels of Resize(256) + CenterCrop(224) alone, and records
+ *                                     of those, which kernels turn to pixels; the medians and the
+ *                                     ratios of the rounds */
 #include "common/err.h"
 #include "extract/images/image_parts.h"
-#include "extract/images/preprocess.h"
+#include "extract/images/record.h"
 #include "tests/lib/jpeg_reference.h"
 
 #include <stdlib.h>
@@ -90,7 +91,10 @@ static struct {
     jpeg_coefficients k;
     prep p;
     prep_scratch *s;
-    uint8_t out[224 * 224 * 3];
+    record_memory m;
+    record_limits limits;
+    uint8_t out[224 * 224 * 3], staged[8 << 20];
+    size_t records, record_bytes;
 } mine;
 
 static void lib_coefficients(const loaded *f)
@@ -116,6 +120,19 @@ static void our_window(const loaded *f)
     prep_decode(&mine.p, mine.s, &mine.im, f->bytes, f->n, f->path, mine.out);
 }
 
+/* What a decode thread does under --decode gpu, the copy into the batch's memory included. */
+static void our_record(const loaded *f)
+{
+    record_image d;
+    if (record_make(&d, &mine.m, &mine.p, mine.s, &mine.im, f->bytes, f->n, f->path, &mine.limits) != 1) {
+        our_window(f);
+        return;
+    }
+    memcpy(mine.staged, mine.m.bytes, mine.m.used);
+    mine.records++;
+    mine.record_bytes += mine.m.used;
+}
+
 static const struct way {
     const char *name;
     void (*go)(const loaded *);
@@ -126,6 +143,7 @@ static const struct way {
     {"libjpeg-turbo, all pixels", lib_pixels, 2},
     {"ours, all pixels", our_pixels, 2},
     {"ours, pixels of the crop, resized", our_window, 2},
+    {"ours, record of the crop (--decode gpu)", our_record, 2},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -160,6 +178,7 @@ static int times(int n, int rounds)
     if (prep_resolve(&mine.p, "gen:resize=256,crop=224", &native) < 0 ||
         prep_scratch_new(&mine.s) < 0)
         return 2;
+    mine.limits = record_limits_of(32, 224, 224);
     for (int i = 0; i < n; i++)
         bytes += (double)files[i].n;
     for (int round = -1; round < rounds; round++) /* the first one warms up */
@@ -174,7 +193,7 @@ static int times(int n, int rounds)
     printf("%d files of %.1f KB, %d rounds, one thread, CPU seconds\n", n, bytes / n / 1e3, rounds);
     for (int w = 0; w < WAYS; w++) {
         double m = median(t[w], rounds, &least, &most);
-        printf("%-38s %8.1f images/s  %7.3f ms", ways[w].name, 1 / m, m * 1e3);
+        printf("%-40s %8.1f images/s  %7.3f ms", ways[w].name, 1 / m, m * 1e3);
         if (ways[w].against != w) {
             for (int i = 0; i < rounds; i++)
                 ratio[i] = t[ways[w].against][i] / t[w][i];
@@ -183,6 +202,9 @@ static int times(int n, int rounds)
         }
         printf("\n");
     }
+    printf("records of %zu KB, %.1f %% of the files\n", mine.record_bytes / (mine.records + 1) / 1000,
+           100.0 * (double)mine.records / ((double)n * (rounds + 1)));
+    record_memory_clear(&mine.m);
     prep_scratch_free(&mine.s);
     image_clear(&mine.im);
     jpeg_coefficients_clear(&mine.k);

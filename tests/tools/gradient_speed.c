@@ -1,9 +1,10 @@
 /* How long a network's forward and its gradient at the image take on the CPU.
  *
- *     build/tools/gradient_speed NET CHECKPOINT forward|gradient|steps [BATCH [IMAGES [THREADS [PRECISION]]]]
+ *     build/tools/gradient_speed NET CHECKPOINT WHAT [BATCH [IMAGES [THREADS [PRECISION]]]]
  *
- * forward: features and logits; gradient: those, and the gradient of log-sum-exp at the image; steps: the gradient,
- * with the time of each step of the plan on one thread.  The last line is the one that build/bench/ab reads, as
+ * WHAT: forward, features and logits; gradient, those and the gradient of log-sum-exp at the image; deflate:TAP, those
+ * and the logits behind a tap without its largest singular component (RankFeat); steps, as gradient, with the time of
+ * each step of the plan on one thread.  The last line is the one that build/bench/ab reads, as
  * `extract bench net` prints it.  A tool to measure with (make bench, section gradients; tests/bench/memory.sh); no
  * test runs it. */
 #include "common/err.h"
@@ -47,9 +48,20 @@ static void ask(setup *s, const char *name, int i)
     s->requests[s->n_requests++] = (plan_request){ name, i, REDUCE_NONE };
 }
 
-static int make_graph(setup *s, const char *checkpoint, int gradient)
+/* RankFeat's logits. */
+static int deflated(graph *g, const char *tap, int logits)
+{
+    int from = graph_find_tap(g, tap), to, out = -1;
+    if (from < 0) return -1;
+    to = g_deflate(g, from, DEFLATE_EXACT, 0, -1);
+    graph_replay(g, &(replay){ .from = &from, .to = &to, .n = 1 }, &logits, 1, &out);
+    return out;
+}
+
+static int make_graph(setup *s, const char *checkpoint, const char *what)
 {
     int rc = 0, input = 0, logits, back;
+    const char *tap = strncmp(what, "deflate:", 8) == 0 ? what + 8 : NULL;
     TRY(weights_open(&s->w, checkpoint));
     TRY(model_build(&s->g, s->m, s->m->classes));
     logits = graph_logits(s->g);
@@ -57,7 +69,11 @@ static int make_graph(setup *s, const char *checkpoint, int gradient)
         input++;
     ask(s, "features", graph_features(s->g));
     ask(s, "logits", logits);
-    if (gradient) {
+    if (tap != NULL) {
+        back = deflated(s->g, tap, logits);
+        CHECK(back >= 0, ERR_USAGE, "no tap '%s'", tap);
+        ask(s, "rankfeat", back);
+    } else if (strcmp(what, "forward") != 0) {
         graph_backward(s->g, logits, g_cotangent(s->g, logits, COTANGENT_LOGSUMEXP, 1, 0), &input, 1, &back);
         ask(s, "gradient", back);
     }
@@ -167,12 +183,13 @@ int main(int argc, char **argv)
     int rc = 0;
     setup s = { 0 };
     CHECK(argc >= 4, ERR_USAGE,
-          "usage: gradient_speed NET CHECKPOINT forward|gradient|steps [BATCH [IMAGES [THREADS [PRECISION]]]]");
+          "usage: gradient_speed NET CHECKPOINT forward|gradient|deflate:TAP|steps [BATCH [IMAGES [THREADS "
+          "[PRECISION]]]]");
     s.m = model_find(argv[1]);
     CHECK(s.m != NULL, ERR_USAGE, "no network '%s'", argv[1]);
     s.batch = (size_t)number(argv, argc, 4, 2);
     if (argc > 7) TRY(precision_find(&s.precision, argv[7]));
-    TRY(make_graph(&s, argv[2], strcmp(argv[3], "forward") != 0));
+    TRY(make_graph(&s, argv[2], argv[3]));
     if (strcmp(argv[3], "steps") == 0) TRY(time_steps(&s, number(argv, argc, 5, 3)));
     else TRY(run(&s, (size_t)number(argv, argc, 5, 8), number(argv, argc, 6, 1)));
 done:

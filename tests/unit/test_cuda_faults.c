@@ -5,6 +5,7 @@
 #include "extract/plugin.h"
 #include "tests/mock/cuda.h"
 #include "tests/lib/hash_golden.h"
+#include "tests/lib/record_random.h"
 #include "extract/backend.h"
 #include "extract/cuda/errors.h"
 #include "extract/model.h"
@@ -143,7 +144,7 @@ static void check_failure(const outcome *o, int call, int status)
 
 /* ---- a network -------------------------------------------------------------------------------- */
 
-enum { SIDE = 4, IMAGES = 2, CLASSES = 3 };
+enum { SIDE = 4, IMAGES = 2, CLASSES = 3, VALUES = (2 * IMAGES + 1) * CLASSES };
 
 typedef struct tiny { /* a convolution, attention, a linear layer: every library */
     precision precision;
@@ -151,8 +152,8 @@ typedef struct tiny { /* a convolution, attention, a linear layer: every library
     graph *g;
     weights *w;
     plan_request request;
-    float truth[2 * IMAGES * CLASSES]; /* of the two batches that the scenario runs */
-    float plain[2 * IMAGES * CLASSES]; /* with attention as products */
+    float truth[VALUES]; /* of the batches that the scenario runs */
+    float plain[VALUES]; /* with attention as products */
     char about[256];
 } tiny;
 
@@ -178,35 +179,47 @@ static void tiny_fused_build(graph *g, const model *m, int classes)
     g_logits(g, g_linear(g, x, classes, "fc"));
 }
 
-/* Opens, runs two batches that overlap, closes. */
+/* Opens, runs two batches that overlap, of bytes and of records, then part of the second; closes. */
 static outcome network_scenario(void)
 {
     static uint8_t rgb[2 * IMAGES * SIDE * SIDE * 3];
     outcome o = { .rc = 0 };
     int rc = 0;
     const prep p = { .out_h = SIDE, .out_w = SIDE, .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f } };
-    const backend_options options = { .batch = IMAGES, .prep = &p, .precision = net.precision };
+    const backend_options options = { .batch = IMAGES, .prep = &p, .precision = net.precision, .records = 1 };
     cuda_backend *be = NULL;
     cuda_network *n = NULL;
     plan *own = NULL;
-    float got[2][IMAGES * CLASSES], *one = got[0], *two = got[1];
+    float got[VALUES], *one = got, *two = one + IMAGES * CLASSES, *three = two + IMAGES * CLASSES;
+    size_t bytes = 0;
+    record_image *drawn = random_batch(5, IMAGES, SIDE, SIDE, &bytes);
+    record_batch b = { NULL, IMAGES, bytes };
+    void *stays = NULL;
+    assert_non_null(drawn);
+    assert_true(drawn[0].kind == RECORD_JPEG && drawn[1].kind == RECORD_JPEG);
     for (size_t i = 0; i < sizeof rgb; i++)
         rgb[i] = (uint8_t)(37 * i);
     TRY(plan_build(&own, net.g, net.w, &net.request, 1, 1));
     TRY(plugin->open(&be, 0));
     TRY(plugin->network_open(&n, be, own, &options));
     plugin->network_describe(n, net.about, sizeof net.about);
+    TRY(plugin->network_host_alloc(n, bytes, &stays));
+    b.images = memcpy(stays, drawn, bytes);
     TRY(plugin->network_submit(n, &(batch_input){ .rgb = rgb }, IMAGES));
-    TRY(plugin->network_submit(n, &(batch_input){ .rgb = rgb + sizeof rgb / 2 }, IMAGES));
+    TRY(plugin->network_submit(n, &(batch_input){ .records = &b }, IMAGES));
     TRY(plugin->network_wait(n, &one));
     TRY(plugin->network_wait(n, &two));
+    TRY(plugin->network_submit(n, &(batch_input){ .records = &b, .first = 1 }, 1));
+    TRY(plugin->network_wait(n, &three));
     memcpy(o.y, got, sizeof got);
 done:
     o.rc = rc;
     o.fault = plugin->fault();
+    if (stays != NULL) plugin->network_host_release(n, &stays);
     if (n != NULL) plugin->network_close(&n);
     if (be != NULL) plugin->close(&be);
     plan_free(&own);
+    free(drawn);
     return o;
 }
 
@@ -240,7 +253,7 @@ static void check_network_failure(const outcome *o, int call, int status)
 static void check_values(const outcome *o)
 {
     assert_int_equal(o->rc, 0);
-    for (int i = 0; i < 2 * IMAGES * CLASSES; i++)
+    for (int i = 0; i < VALUES; i++)
         assert_true(o->y[i] == o->y[i] && o->y[i] != 0);
 }
 
@@ -263,6 +276,8 @@ static void open_tiny(void (*build)(graph *g, const model *m, int classes), prec
     o = network_scenario();
     check_values(&o);
     memcpy(net.truth, o.y, sizeof net.truth);
+    /* The image that went through alone is the second of its batch. */
+    assert_memory_equal(o.y + 2 * IMAGES * CLASSES, o.y + (2 * IMAGES - 1) * CLASSES, CLASSES * sizeof(float));
     setenv("OUTPOST_CUDA_SDPA", "0", 1);
     o = network_scenario();
     check_values(&o);

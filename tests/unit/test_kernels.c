@@ -1,6 +1,7 @@
 /* The CPU twins of kernels/ against PyTorch (tests/golden/kernels.h) and against closed forms. */
 #include "kernels/groupnorm.h"
 #include "kernels/nearest.h"
+#include "kernels/record.h"
 #include "kernels/table.h"
 
 #include "tests/golden/kernels.h"
@@ -501,7 +502,7 @@ static void one_element(void **state)
         { KERNEL_performer_out_fwd, 1.0f / 7.5f }, /* 1 / (7.5 + 1e-8), phi cancels but for it */
     };
     (void)state;
-    assert_int_equal(LENGTH(cases) + 5, KERNEL_COUNT); /* and those of one_element_in_double */
+    assert_int_equal(LENGTH(cases) + 5 + RECORD_STAGES, KERNEL_COUNT); /* and those of the next two */
     for (size_t i = 0; i < LENGTH(cases); i++) {
         op_args a = { .x = { one, one + 1, one + 2, one }, .u8 = &white, .n = 1, .c = 1, .h = 1, .w = 1,
                       .oh = 1, .ow = 1, .kernel = 1, .stride = 1, .x_c = 1, .y_c = 1, .groups = 1,
@@ -513,6 +514,56 @@ static void one_element(void **state)
 }
 
 /* The kernels of rows in float64. */
+/* A grey picture of one pixel: a block of its DC coefficient alone, then halved by the vertical pass, in the
+ * middle of three pixels. */
+static void one_pixel_of_a_record(void **state)
+{
+    struct {
+        record_image image;
+        _Alignas(16) int16_t quant[64];
+        record_block block;
+        unsigned char values[16];
+        _Alignas(16) int32_t across[3];
+        _Alignas(16) int32_t down[3];
+    } m = { .image = { .kind = RECORD_JPEG, .planes = 1, .sx = 1, .sy = 1, .w = 1, .h = 1, .cw = 1, .ch = 1, .to_x = 1 },
+            .quant = { 16 }, .block = { .dc = 10, .wide = 1 },
+            .across = { 0, 1, 1 << RECORD_BITS }, .down = { 0, 1, 1 << (RECORD_BITS - 1) } };
+    unsigned char scratch[64 + 16 + 16] = { 0 }, y[9];
+    op_args a = { .x = { &m.image, NULL, scratch }, .u8 = (unsigned char *)&m, .y = scratch, .n = 1, .c = 3, .h = 1, .w = 3,
+                  .y_c = 1 };
+    (void)state;
+    m.image.plane[0] = (record_plane){ .quant = (uint32_t)((char *)m.quant - (char *)&m),
+                                       .blocks = (uint32_t)((char *)&m.block - (char *)&m), .wide = 1, .high = 1,
+                                       .width = 1, .height = 1 };
+    m.image.values = (uint32_t)((char *)m.values - (char *)&m);
+    m.image.across = (record_axis){ 1, 1, (uint32_t)((char *)m.across - (char *)&m) };
+    m.image.down = (record_axis){ 1, 1, (uint32_t)((char *)m.down - (char *)&m) };
+    record_layout(&m.image, 1, 1, 3, sizeof scratch, 0);
+    assert_true(m.image.group == 1 && m.image.group_scratch == sizeof scratch);
+    assert_int_equal(kernels_cpu[KERNEL_jpeg_samples_fwd](&a), 0);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(scratch[i], 148); /* 10 * 16 / 8 + 128 */
+    assert_int_equal(kernels_cpu[KERNEL_jpeg_rgb_fwd](&a), 0);
+    assert_memory_equal(scratch + 64, "\x94\x94\x94", 3);
+    assert_int_equal(kernels_cpu[KERNEL_resize_across_fwd](&a), 0);
+    assert_memory_equal(scratch + 80, "\x94\x94\x94", 3);
+    a.y = y;
+    assert_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    assert_int_equal(kernels_cpu[KERNEL_resize_down_fwd](&a), 0);
+    assert_memory_equal(y, "\0\0\0\x4a\x4a\x4a\0\0\0", 9);
+    m.image.kind = RECORD_EMPTY;
+    assert_int_equal(kernels_cpu[KERNEL_resize_down_fwd](&a), 0);
+    assert_memory_equal(y, "\0\0\0\0\0\0\0\0\0", 9);
+    a.x[2] = NULL;
+    assert_non_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    a.x[2] = scratch;
+    a.y_c = 0;
+    assert_non_null(kernel_problem(KERNEL_resize_down_fwd, &a));
+    a.y_c = 1;
+    a.u8 = NULL;
+    assert_non_null(kernel_problem(KERNEL_jpeg_samples_fwd, &a));
+}
+
 static void one_element_in_double(void **state)
 {
     const float x = 2.5f;
@@ -702,7 +753,7 @@ int main(void)
         cmocka_unit_test(normalise),           cmocka_unit_test(elementwise),
         cmocka_unit_test(in_place),            cmocka_unit_test(pools),
         cmocka_unit_test(softmax),             cmocka_unit_test(copies),
-        cmocka_unit_test(one_element),         cmocka_unit_test(one_element_in_double),
+        cmocka_unit_test(one_element),         cmocka_unit_test(one_pixel_of_a_record), cmocka_unit_test(one_element_in_double),
         cmocka_unit_test(nearest_of_many_tiles),
         cmocka_unit_test(ramp_in_closed_form),
         cmocka_unit_test(norms),               cmocka_unit_test(moments_of_chunks),

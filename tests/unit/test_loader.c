@@ -16,6 +16,8 @@
 
 #include "common/err.h"
 #include "common/feature_file.h"
+#include "extract/record_run.h"
+#include "tests/lib/jpeg_files.h"
 
 enum { FILES = 57, SIDE = 8 };
 
@@ -310,13 +312,117 @@ static void test_refusals(void **state)
     err_clear();
 }
 
+/* ---- records --------------------------------------------------------------------------------- */
+
+static int held; /* pieces of memory */
+
+static int take(void *ctx, size_t bytes, void **mem)
+{
+    if (ctx == NULL) return err_set(ERR_ENV, "no memory to give");
+    *mem = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    held++;
+    return 0;
+}
+
+static void give(void *ctx, void **mem)
+{
+    (void)ctx;
+    free(*mem);
+    *mem = NULL;
+    held--;
+}
+
+/* JPEGs in place of some of the PNGs: every fourth row, of more bytes the further on. */
+static void write_jpegs(void)
+{
+    for (int i = 0; i < FILES; i += 4) {
+        char path[2048];
+        made m = {.w = 40 + 9 * i, .h = 30 + 8 * i, .channels = 3, .quality = 96, .noise = 60,
+                  .sx = {1, 1, 1}, .sy = {1, 1, 1}};
+        FILE *f;
+        in_root(path, sizeof path, names[i]);
+        f = fopen(path, "wb");
+        assert_non_null(f);
+        make_file(&m);
+        fwrite(m.bytes, 1, i == 8 ? m.n / 2 : m.n, f); /* row 8 is cut */
+        fclose(f);
+        free(m.bytes);
+    }
+}
+
+/* Batches of records, decoded, against batches of pixels: the same bytes, flags and words, also where the
+ * records of a batch do not all find room. */
+static void test_records(void **state)
+{
+    int kinds[3] = {0, 0, 0}, jpegs_as_pixels = 0;
+    (void)state;
+    write_jpegs();
+    for (int threads = 1; threads <= 4; threads += 3)
+        for (size_t batch = 1; batch <= 9; batch += 4) {
+            loader_options o = options(threads, batch, 3), ro = o;
+            const loader_memory memory = {&held, take, give};
+            loader *l = NULL, *r = NULL;
+            loader_batch *a, *b;
+            record_decoder *d = NULL;
+            assert_int_equal(record_decoder_new(&d, &recipe, batch), 0);
+            ro.records = 1;
+            ro.memory = &memory;
+            assert_int_equal(loader_open(&l, &o), 0);
+            assert_int_equal(loader_open(&r, &ro), 0);
+            assert_int_equal(held, 3);
+            for (;;) {
+                const uint8_t *rgb;
+                assert_int_equal(loader_next(l, &a), 0);
+                assert_int_equal(loader_next(r, &b), 0);
+                assert_true((a == NULL) == (b == NULL));
+                if (a == NULL) break;
+                assert_true(a->row == b->row && a->n == b->n && b->records.n == b->n && b->rgb == NULL);
+                assert_true(b->records.bytes <= record_limits_of(batch, SIDE, SIDE).batch);
+                assert_int_equal(record_decode(d, &b->records, 0, b->n, &rgb), 0);
+                assert_memory_equal(rgb, a->rgb, b->n * SIDE * SIDE * 3);
+                assert_memory_equal(a->status, b->status, b->n);
+                for (size_t i = 0; i < b->n; i++) {
+                    int kind = b->records.images[i].kind;
+                    kinds[kind]++;
+                    jpegs_as_pixels += kind == RECORD_PIXELS && (b->row + i) % 4 == 0;
+                    assert_true((a->reason[i] == NULL) == (b->reason[i] == NULL));
+                    if (a->reason[i] != NULL) assert_string_equal(a->reason[i], b->reason[i]);
+                    assert_true((b->status[i] == ROW_OK) == (kind != RECORD_EMPTY));
+                }
+                loader_release(l, a);
+                loader_release(r, b);
+            }
+            loader_close(&l);
+            loader_close(&r);
+            assert_int_equal(held, 0);
+            record_decoder_free(&d);
+        }
+    printf("# %d records of JPEGs, %d of pixels (%d of JPEGs without room), %d empty\n", kinds[RECORD_JPEG],
+           kinds[RECORD_PIXELS], jpegs_as_pixels, kinds[RECORD_EMPTY]);
+    assert_true(kinds[RECORD_JPEG] > 20 && kinds[RECORD_EMPTY] > 20 && jpegs_as_pixels > 5);
+}
+
+static void test_no_memory_given(void **state)
+{
+    loader_options o = options(2, 3, 3);
+    const loader_memory none = {NULL, take, give};
+    loader *l = NULL;
+    (void)state;
+    err_clear();
+    o.memory = &none;
+    assert_int_equal(loader_open(&l, &o), ERR_ENV);
+    assert_null(l);
+    err_clear();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),         cmocka_unit_test(test_part_and_release_order),
         cmocka_unit_test(test_early_close),   cmocka_unit_test(test_empty_range),
         cmocka_unit_test(test_no_permission), cmocka_unit_test(test_size_limit),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_records),
+        cmocka_unit_test(test_no_memory_given),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -22,18 +22,17 @@ static void check(int ok, const char *net, const char *what)
 static char stats_path[] = "/tmp/outpost-stats-XXXXXX";
 
 typedef struct layer_list {
-    char text[1024];
+    char text[1024], words[1024];
     char *name[32];
     size_t n;
 } layer_list;
 
 static void add_layers(layer_list *l, const char *text)
 {
-    char *at;
     snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "/%s", text);
     l->n = 0;
-    at = strdup(l->text + 1); /* lives as long as the test */
-    for (char *save, *word = strtok_r(at, "/", &save); word != NULL; word = strtok_r(NULL, "/", &save)) {
+    memcpy(l->words, l->text, sizeof l->words);
+    for (char *save, *word = strtok_r(l->words, "/", &save); word != NULL; word = strtok_r(NULL, "/", &save)) {
         size_t k = 0;
         while (k < l->n && strcmp(l->name[k], word) != 0)
             k++;

@@ -10,6 +10,7 @@
 #include "extract/plugin.h"
 #include "kernels/groupnorm.h"
 #include "kernels/nearest.h"
+#include "tests/lib/record_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -518,6 +519,68 @@ static double twins(int kernel, types t, op_args a, int variant, int odd)
     return used;
 }
 
+/* ---- records of images ------------------------------------------------------------------------- */
+
+static int is_decode(int kernel)
+{
+    return kernel >= KERNEL_jpeg_samples_fwd && kernel <= KERNEL_resize_down_fwd;
+}
+
+/* All four decode kernels on a batch drawn at random, after each the bytes of `kernel` and those before. */
+static void decode_twins(int kernel, uint64_t from, size_t n, int h, int w)
+{
+    static const int chain[RECORD_STAGES] = { KERNEL_jpeg_samples_fwd, KERNEL_jpeg_rgb_fwd,
+                                              KERNEL_resize_across_fwd, KERNEL_resize_down_fwd };
+    size_t bytes = 0, out = n * (size_t)h * (size_t)w * 3, scratch;
+    record_image *batch = random_batch(from, n, h, w, &bytes);
+    void *d_batch, *d_scratch, *d_y;
+    uint8_t *cpu, *gpu, *y, *got;
+    op_args a = { .u8 = (uint8_t *)batch, .n = (int)n, .c = 3, .h = h, .w = w }, d;
+    assert_non_null(batch);
+    record_layout(batch, n, (size_t)h, (size_t)w, SIZE_MAX, 0);
+    scratch = batch->group_scratch + 1; /* of none when no image is a JPEG */
+    cpu = calloc(1, scratch);
+    gpu = malloc(scratch);
+    y = malloc(out);
+    got = malloc(out);
+    assert_true(cpu != NULL && gpu != NULL && y != NULL && got != NULL);
+    memset(y, 0xa5, out);
+    d_batch = on_device(batch, bytes);
+    d_scratch = on_device(cpu, scratch);
+    d_y = on_device(y, out);
+    for (int s = 0; s < RECORD_STAGES; s++) {
+        const char *problem;
+        if (batch->tasks[s] == 0) continue;
+        a.x[0] = batch;
+        a.x[2] = cpu;
+        a.y_c = (int)batch->tasks[s];
+        a.y = s == STAGE_DOWN ? y : cpu;
+        d = a;
+        d.x[0] = d_batch;
+        d.u8 = d_batch;
+        d.x[2] = d_scratch;
+        d.y = s == STAGE_DOWN ? d_y : d_scratch;
+        problem = kernel_problem(chain[s], &a);
+        if (problem != NULL) fail_msg("%s: %s", kernel_names[chain[s]], problem);
+        assert_int_equal(kernels_cpu[chain[s]](&a), 0);
+        ok(plugin->run(be, chain[s], &d));
+        if (chain[s] == kernel) break;
+    }
+    ok(plugin->download(be, gpu, d_scratch, scratch));
+    ok(plugin->download(be, got, d_y, out));
+    ok(plugin->sync(be));
+    if (memcmp(gpu, cpu, scratch) != 0 || memcmp(got, y, out) != 0)
+        fail_msg("%s: batch %u of %zu images of %d x %d differs", kernel_names[kernel], (unsigned)from, n, w, h);
+    plugin->release(be, &d_batch);
+    plugin->release(be, &d_scratch);
+    plugin->release(be, &d_y);
+    free(batch);
+    free(cpu);
+    free(gpu);
+    free(y);
+    free(got);
+}
+
 /* ---- the runs ---------------------------------------------------------------------------------- */
 
 /* Emulated, each thread of these is a context. */
@@ -565,6 +628,11 @@ static void one_kernel(void **state)
     };
     static const types all[] = { { 0, 0 }, { 1, 1 }, { 2, 2 }, { 0, 1 }, { 0, 2 }, { 1, 0 }, { 2, 0 } };
     int kernel = *(int *)*state;
+    if (is_decode(kernel)) {
+        for (uint64_t i = 0; i < (emulated ? 12 : 60); i++)
+            decode_twins(kernel, i, i == 0 ? 1 : 1 + i % 9, 1 + (int)(i * 7 % 40), 1 + (int)(i * 11 % 50));
+        return;
+    }
     seed = (uint64_t)kernel + 1;
     runs = 0;
     used_most = 0;
