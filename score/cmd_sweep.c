@@ -254,7 +254,7 @@ static const opt opts[] = {
     {"grid", 'g', OPT_REPEAT, AT(grids), "KEY=VALUES",
      "values of an option: V1,V2,... or A:B:STEP; the\nfirst --grid varies fastest", NULL, NULL, 0,
      0, 0},
-    {"preset", 0, OPT_STRING, AT(preset), "NAME", "a published grid: openood", NULL, NULL, 0, 0, 0},
+    {"preset", 0, OPT_STRING, AT(preset), "NAME", "a published grid: openood, nac-resnet50, ...", NULL, NULL, 0, 0, 0},
     {"val-id", 0, OPT_STRING, AT(run.val_id), "FILE", "held-out ID features, to choose on", NULL,
      NULL, 0, 0, 0},
     {"val-labels", 0, OPT_STRING, AT(run.val_labels), "FILE", "their labels", NULL, NULL, 0, 0, 0},

@@ -5,6 +5,7 @@
 #include "common/args.h"
 
 extern const command cmd_run;
+extern const command cmd_fit;
 extern const command cmd_methods;
 extern const command cmd_sweep;
 extern const command cmd_compare;

@@ -70,6 +70,37 @@ static unsigned needs_of(const method_use *u)
     return u->m->waives != NULL ? u->m->needs & ~u->m->waives(&u->params) : u->m->needs;
 }
 
+static int lacks_tables(const engine_options *o, method_use *u, enum tables_role role, const source *s)
+{
+    char options[2][400];
+    int without = u->m->lacks != NULL ? u->m->lacks(&u->params, role, o->id, s, u->why, sizeof u->why) : TABLES_UNREAD;
+    if (without == TABLES_UNREAD) return 0;
+    if (without) return 1;
+    if (u->m->probe == NULL || s == o->id) return 0;
+    source_probe_options(o->id, u->m->probe, options[0], sizeof options[0]);
+    source_probe_options(s, u->m->probe, options[1], sizeof options[1]);
+    if (role != TABLES_TEST || *options[0] == '\0' || *options[1] == '\0' ||
+        strcmp(options[0], options[1]) == 0)
+        return 0;
+    snprintf(u->why, sizeof u->why, "probe %s was run with different options for the sets '%s' and '%s'",
+             u->m->probe, o->id->name, s->name);
+    return 1;
+}
+
+/* Tables of /probes, of every set that is read. */
+static void check_tables(const engine_options *o, method_use *u, unsigned needs)
+{
+    int without = 0;
+    for (size_t i = 0; i <= o->n_ood && !without; i++)
+        without = lacks_tables(o, u, TABLES_TEST, set_at(o, i));
+    if (!without && (needs & NEEDS_TRAIN)) without = lacks_tables(o, u, TABLES_TRAIN, o->train);
+    if (!without && (needs & (NEEDS_VAL | NEEDS_VAL_LABELS)))
+        without = lacks_tables(o, u, TABLES_VAL, o->val_id);
+    for (size_t i = 0; !without && (needs & NEEDS_VAL_OOD) && i < o->n_val_ood; i++)
+        without = lacks_tables(o, u, TABLES_VAL_OOD, o->val_ood[i]);
+    if (without) u->skipped = u->why;
+}
+
 static void check_needs(const engine_options *o, method_use *u)
 {
     unsigned needs = needs_of(u);
@@ -100,6 +131,7 @@ static void check_needs(const engine_options *o, method_use *u)
         u->skipped = u->why;
     for (size_t i = 0; u->skipped == NULL && (needs & NEEDS_VAL_OOD) && i < o->n_val_ood; i++)
         if (lacks(o, needs, o->val_ood[i], u->why, sizeof u->why)) u->skipped = u->why;
+    if (u->skipped == NULL) check_tables(o, u, needs);
 }
 
 static int check_shapes(const engine_options *o)

@@ -88,6 +88,7 @@ void input_close(input **pin)
     if (in == NULL) return;
     feature_file_close(&in->file);
     arrays_close(&in->arrays);
+    free(in->tables);
     free(in->path);
     free(in);
     *pin = NULL;

@@ -20,6 +20,8 @@ typedef struct input {
     feature_file *file; /* one of these two owns the data, none when it is the caller's */
     arrays *arrays;
     matrix features, logits, labels, weight, bias;
+    source_table *tables; /* [n_tables] of /probes */
+    size_t n_tables;
     const uint8_t *status; /* [rows] or NULL */
     size_t rows;           /* of features, logits, labels; 0 when only a head is there */
     const char *provenance;

@@ -4,6 +4,7 @@
 
 #include "common/digest.h"
 #include "common/err.h"
+#include "common/mem.h"
 #include "score/input.h"
 
 static array_type type_of(feature_type t)
@@ -54,6 +55,28 @@ static int identify(input *in)
     return 0;
 }
 
+/* Everything of floats below /probes. */
+static int take_tables(input *in)
+{
+    int rc = 0;
+    size_t n = feature_file_count(in->file);
+    TRY(mem_new(&in->tables, n, sizeof *in->tables, in->path));
+    for (size_t i = 0; i < n; i++) {
+        const feature_table *t = feature_file_at(in->file, i);
+        source_table *to = &in->tables[in->n_tables];
+        if (strncmp(t->name, "probes/", 7) != 0 || t->rank < 1 || t->data == NULL) continue;
+        if (t->type != FEATURE_F32 && t->type != FEATURE_F16) continue;
+        *to = (source_table){ .name = t->name + 7, .width = 1, .rank = t->rank - 1, .impl = t };
+        for (int k = 0; k < to->rank; k++) {
+            to->dim[k] = t->dim[k + 1];
+            TRY(mem_product(&to->width, to->width, t->dim[k + 1], t->name));
+        }
+        in->n_tables++;
+    }
+done:
+    return rc;
+}
+
 int input_take_hdf5(input *in)
 {
     int rc = 0;
@@ -65,6 +88,7 @@ int input_take_hdf5(input *in)
     TRY(take(in, "head/weight", 2, &in->weight));
     TRY(take(in, "head/bias", 1, &in->bias));
     TRY(take(in, "status", 1, &status));
+    TRY(take_tables(in));
     in->provenance = feature_file_provenance(in->file);
     if (status.data != NULL && status.type == ARRAY_U8) {
         const matrix *m = in->features.data ? &in->features : &in->logits;

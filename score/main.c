@@ -1,6 +1,6 @@
 #include "score/commands.h"
 
-static const command *const commands[] = { &cmd_run, &cmd_sweep, &cmd_compare, &cmd_methods, NULL };
+static const command *const commands[] = { &cmd_run, &cmd_sweep, &cmd_compare, &cmd_fit, &cmd_methods, NULL };
 
 static const program score = {
     .name = "score",

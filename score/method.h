@@ -74,6 +74,9 @@ typedef struct score_block {
     block_cache *cache;
 } score_block;
 
+enum { TABLES_UNREAD = 2 };
+enum tables_role { TABLES_TEST, TABLES_TRAIN, TABLES_VAL, TABLES_VAL_OOD }; /* of a set */
+
 typedef struct fit_context fit_context; /* what fit may ask for: score/stats/fit.h */
 
 typedef struct scored_use { /* one of several uses of a method on one block */
@@ -94,6 +97,11 @@ typedef struct method {
     /* The NEEDS_* that these options make superfluous; without NEEDS_TRAIN no stats either.  NULL: none. */
     unsigned (*waives)(const method_params *p);
     const method_opt *opts; /* NULL: none */
+    const char *probe; /* whose tables it reads: `extract run --probe NAME`; NULL: none */
+    /* Whether a set lacks the tables of /probes that these options read in sets of its role; then `why` says
+     * which and how `extract` makes them (score/stats/tables.h); TABLES_UNREAD: these options read none.  Asked of every set that `needs` names. */
+    int (*lacks)(const method_params *p, enum tables_role role, const source *id, const source *s, char *why,
+                 size_t room);
     /* Before any fit: says by fit_want_* what fit (or enter_set) will ask for, so that one pass finds
      * it for all uses.  Nothing depends on it but time.  NULL: nothing. */
     int (*plan)(fit_context *f, const method_params *p);

@@ -15,7 +15,8 @@
     X(scale) X(lts) X(line) X(himplos) X(she) X(nnguide) X(fdbd) X(nci) X(caref) X(cadref) X(weiper) \
     X(knn) X(mds) X(mds_pp) X(rmds) X(rmds_pp) X(ssd)                                            \
     X(wdiscood) X(neco) X(nusa) X(pnml) X(relation) X(cfood) X(grood)              \
-    X(nac) X(gmm) X(residual_openood)
+    X(gmm) X(residual_openood)                                                                     \
+    X(iodin) X(nac) X(nac_v0) X(rankfeat) X(rankweight) X(gram) X(adascale_a) X(adascale_l) X(mdsens) X(mahalanobis_layers)
 
 #define DECLARE(name) extern const method method_##name;
 #define ADDRESS(name) &method_##name,

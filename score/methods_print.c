@@ -46,6 +46,7 @@ static void print_full(FILE *f, const method *m)
     if (m->quirks != NULL) fprintf(f, "  note     %s\n", m->quirks);
     fprintf(f, "  groups   %s\n  needs    ", m->groups);
     print_needs(f, m->needs);
+    if (m->probe != NULL) fprintf(f, ", extract --probe %s", m->probe);
     fprintf(f, "\n");
     if (m->opts == NULL) return;
     fprintf(f, "\noptions (--set %s.KEY=VALUE):\n", m->name);

@@ -59,6 +59,8 @@ void source_forget(const source *s, size_t begin, size_t n)
     b = source_row_of_file(s, begin + n - 1) + 1;
     if (in->features.table != NULL) feature_file_forget(in->file, in->features.table, a, b);
     if (in->logits.table != NULL) feature_file_forget(in->file, in->logits.table, a, b);
+    for (size_t i = 0; i < in->n_tables; i++)
+        feature_file_forget(in->file, in->tables[i].impl, a, b);
 }
 
 const char *source_row_path(const source *s, size_t i, char *buf, size_t room)
@@ -169,6 +171,9 @@ int source_open(source **out, const char *name, const char *path)
     memcpy(s->sha256, r->in->sha256, sizeof s->sha256);
     s->d = r->in->features.data != NULL ? r->in->features.width : 0;
     s->c = r->in->logits.data != NULL ? r->in->logits.width : 0;
+    s->tables = r->in->tables;
+    s->n_tables = r->in->n_tables;
+    s->provenance = r->in->provenance;
     TRY(drop_bad_rows(s, r));
     if (r->in->labels.data != NULL) {
         TRY(mem_new(&all, r->in->rows, sizeof *all, path));

@@ -13,6 +13,15 @@ typedef struct head {
     const float *b; /* [c] */
 } head;
 
+/* A dataset below /probes: what `extract --probe` stored. */
+typedef struct source_table {
+    const char *name; /* below /probes: "odin/T=1000,eps=0.0014/logits" */
+    size_t width;     /* values of a row: the product of its dimensions */
+    int rank;         /* of a row */
+    size_t dim[4];
+    const void *impl;
+} source_table;
+
 typedef struct source {
     const char *name;      /* "train", "id", or the name of an OOD set */
     const char *path;      /* file, for messages */
@@ -21,6 +30,9 @@ typedef struct source {
     size_t d;              /* width of a feature, 0 when there are none */
     size_t c;              /* width of stored logits, 0 when there are none */
     const int64_t *labels; /* [n] or NULL; -1 unknown */
+    const source_table *tables; /* [n_tables] of /probes, in the order of the file */
+    size_t n_tables;
+    const char *provenance; /* JSON text or NULL */
     void *impl;
 } source;
 
@@ -28,6 +40,11 @@ typedef struct source {
  * file when the rows are contiguous there, else into `buffer`, which has room for n rows. */
 int source_features(const source *s, size_t begin, size_t n, float *buffer, const float **v);
 int source_logits(const source *s, size_t begin, size_t n, float *buffer, const float **v);
+/* The same of a table of /probes: [n,width]; in score/source_tables.c. */
+int source_table_rows(const source *s, const source_table *t, size_t begin, size_t n, float *buffer,
+                      const float **v);
+/* The table of this name, NULL when there is none. */
+const source_table *source_table_find(const source *s, const char *name);
 /* These rows are not needed for now: lets the system drop their pages. */
 void source_forget(const source *s, size_t begin, size_t n);
 
@@ -57,6 +74,10 @@ int source_check_labels(const source *s, size_t classes);
 /* The two come from one model and one preprocessing, as far as their provenance tells, or ERR_INPUT
  * with the key that differs. */
 int source_check_same_model(const source *a, const source *b);
+
+/* The options with which `extract` ran a probe, as recorded: compact JSON with sorted keys into buf, "" when
+ * unknown.  Several runs of one probe in a file are several objects of an array. */
+void source_probe_options(const source *s, const char *probe, char *buf, size_t room);
 
 size_t source_rows_of_file(const source *s);               /* good and bad */
 size_t source_row_of_file(const source *s, size_t i);      /* where good row i lies in the file */

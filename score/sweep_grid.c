@@ -8,29 +8,6 @@
 #include "common/mem.h"
 #include "score/sweep.h"
 
-/* OpenOOD's `postprocessor_sweep`, one grid for all of its benchmarks (methods-openood section 2); its KNN
- * search goes by the first key.  A method that OpenOOD does not tune has no line. */
-const preset presets[] = {
-    {"openood", "energy", "temperature", "1"},
-    {"openood", "odin", "temperature", "1,10,100,1000"},
-    {"openood", "react", "percentile", "85,90,95,99"},
-    {"openood", "energy-react", "quantile", "0.85,0.9,0.95,0.99"},
-    {"openood", "vra", "high", "85,90,95,99"},
-    {"openood", "vra", "low", "1,5,10,15"},
-    {"openood", "ash-p", "percentile", "65,70,75,80,85,90,95"},
-    {"openood", "ash-b", "percentile", "65,70,75,80,85,90,95"},
-    {"openood", "ash-s", "percentile", "65,70,75,80,85,90,95"},
-    {"openood", "scale", "percentile", "65,70,75,80,85,90,95"},
-    {"openood", "gen", "gamma", "0.01,0.1,0.5,1,2,5,10"},
-    {"openood", "gen", "m", "10,50,100,200,500,1000"},
-    {"openood", "knn", "k", "50,100,200,500,1000"},
-    {"openood", "vim", "dim", "256,1000"},
-    {"openood", "relation", "pow", "1,2,4,6,8"},
-    {"openood", "fdbd", "by", "mean,norm"},
-    {"openood", "nci", "alpha", "0.0001,0.001,0.01,0.1"},
-    {NULL, NULL, NULL, NULL},
-};
-
 static int add_value(grid_key *k, const char *text)
 {
     int rc = 0;
@@ -123,7 +100,7 @@ int grid_add_preset(grid *g, const char *which, const char *name)
         found = 1;
         TRY(add_key(g, p->key, strlen(p->key), p->values));
     }
-    CHECK(known, ERR_USAGE, "no preset '%s'; there is 'openood'", which);
+    CHECK(known, ERR_USAGE, "no preset '%s'; there are openood and nac-resnet50, -vit-b-16, -vit-b-16-timm, -cifar10, -cifar100", which);
     CHECK(found, ERR_USAGE, "'%s' has no grid for %.*s", which, (int)n, name);
 done:
     return rc;

@@ -52,7 +52,7 @@ const probe_def probe_def_gap = {
     .name = "gap",
     .about = "mean of every block's map over its positions",
     .paper = "Lee, Lee, Lee and Shin, A Simple Unified Framework, NeurIPS 2018, arXiv:1807.03888",
-    .methods = "mahalanobis-layers mds-ensemble",
+    .methods = "mahalanobis-layers mdsens",
     .outputs = "LAYER [N,c]; with pool=channels LAYER:channels [N,h w]",
     .opts = (const probe_opt[]){ { .name = "layers", .def = "default", .list = 1, .help = "taps" },
                                  { .name = "pool", .def = "space", .words = "space|channels",

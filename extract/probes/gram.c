@@ -64,7 +64,7 @@ const probe_def probe_def_gram = {
     .name = "gram",
     .about = "row sums of Gram matrices of five layers, or of every module, for powers 1 to 5",
     .paper = "Sastry and Oore, Detecting Out-of-Distribution Examples with Gram Matrices, ICML 2020, arXiv:1912.12510",
-    .methods = "gram gram-corrected",
+    .methods = "gram",
     .note = "large: 4 powers bytes a channel and image, 78 KB for ResNet-50's five layers; first powers exceed f16 on "
             "wide maps, such rows would be flagged",
     .outputs = "LAYER [N,powers,c]; with convs or modules NNN:NAME",

@@ -114,7 +114,7 @@ const probe_def probe_def_mdsens = {
     .name = "mdsens",
     .about = "mean of the stem after its perturbation, as OpenOOD's mds_ensemble is shipped",
     .paper = "OpenOOD 1.5, postprocessor mds_ensemble, after Lee et al., NeurIPS 2018",
-    .methods = "mds-ensemble",
+    .methods = "mdsens",
     .note = "one layer, not an ensemble: the shipped configuration; 0.5 is divided by whatever the data set",
     .outputs = "eps=EPS/LAYER [N,c]",
     .opts = (const probe_opt[]){

@@ -40,7 +40,7 @@ const probe_def probe_def_nac = {
     .name = "nac",
     .about = "neuron states before the sigmoid: activation times gradient, both summed over the map",
     .paper = "Liu, Tian, Li, Ma and Wang, Neuron Activation Coverage, ICLR 2024, arXiv:2306.02879",
-    .methods = "nac-ue nac-v0",
+    .methods = "nac",
     .outputs = "LAYER [N,c]; with pieces=yes LAYER:activation and LAYER:gradient",
     .opts = (const probe_opt[]){ { .name = "layers", .def = "default", .list = 1,
                                    .help = "taps, or `features`, the penultimate vector" },

@@ -100,7 +100,7 @@ const probe_def probe_def_rankfeat = {
     .about = "logits and features after a block's map lost its largest singular component",
     .paper = "Song, Sebe and Wang, RankFeat: Rank-1 Feature Removal for Out-of-distribution Detection, NeurIPS 2022, "
              "arXiv:2209.08590",
-    .methods = "rankfeat rankfeat-last rankfeat-earlier",
+    .methods = "rankfeat",
     .outputs = "last/logits [N,C], last/features [N,D], earlier/logits, earlier/features",
     .opts = (const probe_opt[]){
         { .name = "last", .def = "default", .help = "tap, or none" },

@@ -92,7 +92,7 @@ const probe_def probe_def_rankweight = {
     .about = "logits of the network whose last weight matrices lost singular components",
     .paper = "Song, Wang and Sebe, RankFeat and RankWeight: Rank-1 Feature/Weight Removal for Out-of-distribution "
              "Detection, IEEE TPAMI 2024",
-    .methods = "rankweight rankfeat-rankweight",
+    .methods = "rankweight",
     .note = "published: ID images by 1 removal, OOD images by 2, as the code changes the weights in place",
     .outputs = "removals=R/logits [N,C]; removals=R,rankfeat/logits [N,C]",
     .opts = (const probe_opt[]){

@@ -1,3 +1,4 @@
+#include "score/stats/coverage.h"
 #include "score/stats/fit.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -235,6 +236,7 @@ void fit_close(fit_context *f)
         f->la->ops->drop(f->la, &f->q.kept);
         if (f->la != f->o->la) f->la->ops->close(&f->la);
     }
+    coverages_free(&f->coverage, m);
     budget_free(m, &f->head_t);
     budget_free(m, &f->u);
     budget_free(m, &f->vectors);

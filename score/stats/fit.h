@@ -72,6 +72,7 @@ struct fit_context {
     templates q;
     struct whitening *gaussian[GAUSSIANS]; /* gaussian.h */
     struct relation_bank *relations; /* score/methods/relation.c */
+    struct coverages *coverage;      /* of NAC, shared by its settings */
     struct nearest_bank *nearest[2]; /* train rows to search: as they are, normalised */
     quantile_known *quantile;
     size_t quantiles, quantiles_room;

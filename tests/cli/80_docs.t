@@ -128,7 +128,7 @@ sed -n '/^<!-- models -->$/,/^$/p' README.md | grep '^| `' > "$T/said"
 diff "$T/said" "$T/is" > "$T/log"
 check $? "README.md: the networks are those of extract models" "$T/log"
 "$build/score" methods | awk '{ print $1 }' > "$T/is"
-sed -n '/^## Methods$/,/^## /p' README.md | grep -oE '`[a-z+-]+( [a-z+-]+){4,}`' | tr -d '`' | tr ' ' '\n' > "$T/said"
+sed -n '/^## Methods$/,/^## /p' README.md | grep -oE '`[a-z0-9+-]+( [a-z0-9+-]+){4,}`' | tr -d '`' | tr ' ' '\n' > "$T/said"
 diff "$T/said" "$T/is" > "$T/log"
 check $? "README.md: the methods are those of score methods, in their order" "$T/log"
 

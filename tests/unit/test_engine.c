@@ -26,7 +26,7 @@ static const char others[] =
 /* Methods over distances, covariances, subspaces and banks. */
 static const char distances[] =
     "mds,mds++,rmds,rmds++,ssd,wdiscood,wdiscood:normalise=l2:weight=1,neco:dim=4,neco:scale=none,nusa,pnml,"
-    "relation,relation:part=0.3:pow=2,cfood:part=0.5,grood:rows=20,nac,nac:build=all,gmm:clusters=3:dim=5,"
+    "relation,relation:part=0.3:pow=2,cfood:part=0.5,grood:rows=20,nac:layers=features,nac:layers=features:build=all,gmm:clusters=3:dim=5,"
     "residual-openood:dim=6,knn:k=1";
 
 static uint64_t state;
@@ -178,7 +178,7 @@ static void others_say_what_they_lack(void **unused)
         {"weighted-energy", "weights", 2}, {"mos:groups=3+3", "8", 2},  {"temp-scale:temperature=2", NULL, 2},
         {"ash-s:percentile=100", "keeps none", 2},
         {"mds", "true labels", 1},   {"ssd", NULL, 1},                  {"ssd", "--train", 0},
-        {"relation", "--train", 0},  {"nac", "true labels", 1},         {"nac:build=all", NULL, 1},
+        {"relation", "--train", 0},  {"nac:layers=features", "true labels", 1},         {"nac:layers=features:build=all", NULL, 1},
         {"grood", "--val-ood", 2},   {"residual-openood:dim=4", "--val-id", 2}, {"residual-openood:dim=4", NULL, 0},
         {"nusa", NULL, 0},           {"nusa", "--head", 5},             {"pnml", "--head", 5},
         {"neco:scale=none", NULL, 5}, {"gmm:clusters=201", "201 components of 200", 2},

@@ -109,8 +109,8 @@ static const struct golden {
     {"cfood:part=0.7:k=0.3", -0.67},
     {"grood:rows=4", -0.1231332238},
     {"gmm:clusters=1:dim=3", -2.254769768},
-    {"nac:build=all:m=50:o=2:alpha=10", 0.75},
     {"residual-openood:dim=2", -1.361657654},
+    {"nac:layers=features:build=all:m=50:o=2:alpha=10", 0.75},
 };
 
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
@@ -251,13 +251,14 @@ static void groups_hold_what_the_tables_say(void **unused)
         {"openood",
          {"openmax", "msp", "temp-scale", "energy", "gradnorm", "react", "maxlogit", "klm", "dice", "ash-b",
           "scale", "she", "gen", "nnguide", "fdbd", "nci", "vra", "mcm", "otod", "mos", "weiper", "knn", "mds",
-          "mds++", "rmds", "rmds++", "vim", "residual-openood", "relation", "cfood", "grood", "nac", "gmm", "ssd"}},
+          "mds++", "rmds", "rmds++", "vim", "residual-openood", "relation", "cfood", "grood", "nac", "gmm", "ssd", "odin", "iodin",
+          "rankfeat", "gram", "mdsens", "adascale-a", "adascale-l"}},
         {"seeds",
          {"msp", "maxlogit", "energy", "temp-scale", "entropy", "gen", "kl-matching", "kl-matching-mos",
           "klm", "odin", "openmax", "mos", "max-group", "energy-react", "react", "local-react", "dice",
           "dice-react", "ash-p", "ash-b", "ash-s", "scale", "line", "himplos", "residual", "vim",
           "gen-residual", "gen-react", "gen-local-react", "mahalanobis", "she", "gradnorm", "mds", "rmds", "ssd",
-          "gmm", "nusa", "nac", "knn"}},
+          "gmm", "nusa", "nac", "knn", "rankfeat", "rankweight", "gram", "mahalanobis-layers"}},
         {"pytorch-ood", {"neco", "pnml", "caref", "cadref"}},
     };
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
