@@ -26,7 +26,7 @@ static const char others[] =
 /* Methods over distances, covariances, subspaces and banks. */
 static const char distances[] =
     "mds,mds++,rmds,rmds++,ssd,wdiscood,wdiscood:normalise=l2:weight=1,neco:dim=4,neco:scale=none,nusa,pnml,"
-    "relation,relation:part=0.3:pow=2,cfood:part=0.5,grood:rows=20,nac:layers=features,nac:layers=features:build=all,gmm:clusters=3:dim=5,"
+    "relation,relation:part=0.3:pow=2,cfood:part=0.5,grood:rows=20,nac:layers=features:build=all,gmm:clusters=3:dim=5,"
     "residual-openood:dim=6,knn:k=1";
 
 static uint64_t state;
@@ -627,7 +627,7 @@ static const struct {
     {"a class per row", class_per_row, "",
      "mds mds++ rmds rmds++ wdiscood"},
     {"no labels but -1", no_labels, "temp-scale kl-matching-mos openmax line himplos she",
-     "mds mds++ rmds rmds++ wdiscood grood nac"},
+     "mds mds++ rmds rmds++ wdiscood grood"},
     {"some labels unknown", some_unknown, "", ""},
     {"labels beyond the head", sparse_labels, "temp-scale kl-matching-mos openmax line himplos she",
      "grood"},
