@@ -100,7 +100,7 @@ if /usr/bin/python3 -c '' 2> /dev/null; then
     check 'knn: a row for each k, of default k without it' same_names "$tmp/made/r.json" knn knn:k=1 knn:k=10 knn:normalise=none
     # the methods over distances, covariances, subspaces and banks
     distances='mds,mds++,rmds,rmds++,ssd,wdiscood:discriminants=2,wdiscood:normalise=l2,neco:dim=3,nusa,pnml,relation'
-    distances="$distances,cfood:part=0.5,grood,nac:build=all:o=50:alpha=10,gmm:clusters=3:dim=4,residual-openood:dim=4"
+    distances="$distances,cfood:part=0.5,grood,nac:layers=features:build=all:o=50:alpha=10,gmm:clusters=3:dim=4,residual-openood:dim=4"
     held="--val-id $data/train.h5 --val-ood $data/far.h5"
     run cpu -m "$distances" $held; cp "$tmp/made/r.json" "$tmp/cpu-distances.json"
     run cuda -m "$distances" $held
