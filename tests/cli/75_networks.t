@@ -16,7 +16,7 @@ for set in imagenet-sample cifar10-test; do
 done
 # network WEIGHTS LIST OUT BATCH: all outputs, maps as their means
 network() {
-    taps=$("$extract" models "$net" | sed -n '/^taps:/,$s/^  \([^ ]*\) .*/--tap \1:mean/p')
+    taps=$("$extract" models "$net" | awk '/^taps:/ { in_taps = 1; next } /^[^ ]/ { in_taps = 0 } in_taps { print "--tap " $1 ":mean" }')
     # shellcheck disable=SC2086
     "$extract" run -q -m "$net" -w "$1" -r "$data/images" -l "$2" -o "$3" -b "$4" $taps > "$out" 2> "$err"
 }
